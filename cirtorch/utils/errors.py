@@ -1,0 +1,5 @@
+"""Errors whose message is written for the person who runs an experiment."""
+
+
+class DataError(ValueError):
+    """Data, a file or a setting is not as it must be; the message names it and says what to do."""

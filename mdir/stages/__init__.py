@@ -1,0 +1,24 @@
+"""Step plugins. This table is all the engine knows of them until one runs; it imports nothing."""
+
+STEPS = {
+    "mdir.stages.train.train": "mdir.stages.train:train",
+    "mdir.stages.validate.validate": "mdir.stages.validate:validate",
+    "mdir.stages.infer.infer": "mdir.stages.infer:infer",
+    "mdir.stages.multistep.infer_and_learn_whitening": (
+        "mdir.stages.multistep:infer_and_learn_whitening"
+    ),
+    "print_scores": "mdir.stages.print_scores:print_scores",
+    "mdir.stages.toy_world.toy_world": "mdir.stages.toy_world:toy_world",
+    "mdir.stages.photos.photos": "mdir.stages.photos:photos",
+    "mdir.stages.report.report": "mdir.stages.report:report",
+    "mdir.stages.compare.compare": "mdir.stages.compare:compare",
+    "mdir.stages.extract.extract": "mdir.stages.extract:extract",
+    "mdir.stages.export.export": "mdir.stages.export:export",
+    "mdir.stages.convert.convert": "mdir.stages.convert:convert",
+    "cirtorch.utils.download.download_train": "mdir.stages.download:download_train",
+    "cirtorch.utils.download.download_test": "mdir.stages.download:download_test",
+    "mdir.utils.download.rsfm120k": "mdir.stages.download:rsfm120k",
+    "mdir.utils.download.roxf5k_rpar6k_247tokyo1k": (
+        "mdir.stages.download:roxf5k_rpar6k_247tokyo1k"
+    ),
+}

@@ -1,0 +1,28 @@
+"""Fixtures of all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """An empty CIRTORCH_ROOT of the test's own."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    monkeypatch.setenv("CIRTORCH_ROOT", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of real photographs (``PHOTOS_ROOT``, default ``../shared/data/photos``)."""
+    folder = Path(os.environ.get("PHOTOS_ROOT", PROJECT.parent / "shared" / "data" / "photos"))
+    if not (folder / "index.csv").exists():
+        pytest.skip(f"photographs are absent: {folder} (set PHOTOS_ROOT)")
+    return folder
