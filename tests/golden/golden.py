@@ -83,3 +83,21 @@ def uniform(seed: int, shape):
 def normal(seed: int, shape):
     """``N(seed, shape)``: standard normal, float32."""
     return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
+
+
+def files(topic: str, pattern: str) -> list[str]:
+    """Names of the golden files of a kind, e.g. ``files("contrastive", "recall*.npz")``."""
+    return sorted(path.name for path in (golden_root() / topic).glob(pattern))
+
+
+def array_cases(topic: str, pattern: str, ending: str) -> list:
+    """Cases of all ``.npz`` files of a kind: every prefix ``CASE`` of an array ``CASE_ending``.
+
+    Returns pytest parameters (file name, case).
+    """
+    cases = []
+    for name in files(topic, pattern):
+        with np.load(golden_root() / topic / name, allow_pickle=False) as arrays:
+            found = [key[: -len(ending) - 1] for key in arrays.files if key.endswith("_" + ending)]
+        cases += [pytest.param(name, case, id=f"{name}-{case}") for case in sorted(found)]
+    return cases

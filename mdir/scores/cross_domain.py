@@ -1,0 +1,51 @@
+"""Recall at ranks between two aligned domains (leftthomas/DaCo, leftthomas/OSSCo)."""
+
+import torch
+
+from cirtorch.utils.errors import DataError
+
+
+def cross_domain_recall(vectors, domains, labels, ranks) -> dict[str, list[float]]:
+    """Recall A->B, B->A and over both domains with the query itself left out.
+
+    Similarity is the plain dot product; equal similarities go to the lower index. A query is a hit
+    at r when one of its r nearest candidates has its label.
+
+    Args:
+        vectors: (N, D) float tensor.
+        domains: (N,) long tensor of 0 (domain A) and 1 (domain B).
+        labels: (N,) long tensor.
+        ranks: whole numbers, in any order.
+
+    Returns:
+        ``{"ab": [...], "ba": [...], "cross": [...]}``: fractions in [0, 1], one a rank, by
+        ascending rank.
+
+    Raises:
+        DataError: a rank is below 1 or above the number of candidates, or a domain is empty.
+    """
+    ranks = sorted(ranks)
+    first, second = (torch.nonzero(domains == domain).flatten() for domain in (0, 1))
+    if not len(first) or not len(second):
+        raise DataError(f"recall needs images of two domains, got {len(first)} and {len(second)}")
+    candidates = min(len(first), len(second))
+    if not ranks or ranks[0] < 1 or ranks[-1] > candidates:
+        raise DataError(f"ranks {ranks} must lie in 1..{candidates} (the images of one domain)")
+    everything = torch.arange(len(vectors), device=vectors.device)
+    return {
+        "ab": _recall(vectors, labels, first, second, ranks),
+        "ba": _recall(vectors, labels, second, first, ranks),
+        "cross": _recall(vectors, labels, everything, everything, ranks),
+    }
+
+
+def _recall(vectors, labels, queries, candidates, ranks, block=1024):
+    hits = torch.zeros(len(ranks), dtype=torch.long)
+    for chunk in queries.split(block):
+        similarities = vectors[chunk] @ vectors[candidates].T
+        similarities[chunk[:, None] == candidates[None, :]] = float("-inf")
+        order = similarities.argsort(dim=1, descending=True, stable=True)[:, : ranks[-1]]
+        correct = labels[candidates][order] == labels[chunk][:, None]
+        for position, rank in enumerate(ranks):
+            hits[position] += correct[:, :rank].any(dim=1).sum().cpu()
+    return (hits / len(queries)).tolist()
