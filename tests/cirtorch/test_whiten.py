@@ -1,0 +1,97 @@
+"""Whitening: against the formulas written without blocks, its properties, and broken input."""
+
+import numpy as np
+import pytest
+
+from cirtorch.utils import whiten
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.whiten import cholesky, pcawhitenlearn, whitenapply, whitenlearn
+
+
+@pytest.fixture
+def data(monkeypatch):
+    monkeypatch.setattr(whiten, "_COLUMNS_AT_ONCE", 16)
+    rng = np.random.RandomState(0)
+    return rng.standard_normal((7, 50)), rng.randint(0, 50, 40), rng.randint(0, 50, 40)
+
+
+def naive_whitenlearn(X, qidxs, pidxs):
+    m = sum(X[:, q : q + 1] for q in qidxs) / len(qidxs)
+    S = np.zeros((len(X), len(X)))
+    for q, p in zip(qidxs, pidxs, strict=True):
+        S += np.outer(X[:, q] - X[:, p], X[:, q] - X[:, p]) / len(qidxs)
+    P = np.linalg.inv(np.linalg.cholesky(S))
+    Y = P @ (X - m)
+    values, vectors = np.linalg.eig(Y @ Y.T)
+    return m, vectors[:, values.argsort()[::-1]].T @ P
+
+
+def up_to_sign(P, reference):
+    return P * np.sign((P * reference).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_learned_whitening_equals_the_formulas(data, dtype):
+    X, qidxs, pidxs = data
+    X = X.astype(dtype)
+    m, P = whitenlearn(X, qidxs, pidxs)
+    expected_m, expected_P = naive_whitenlearn(X.astype(np.float64), qidxs, pidxs)
+    assert m.shape == (7, 1) and m.dtype == P.dtype == np.float64
+    np.testing.assert_allclose(m, expected_m, rtol=1e-12)
+    np.testing.assert_allclose(up_to_sign(P, expected_P), expected_P, rtol=1e-9, atol=1e-12)
+
+
+def test_learned_whitening_makes_differences_of_pairs_unit(data):
+    X, qidxs, pidxs = data
+    _, P = whitenlearn(X, qidxs, pidxs)
+    difference = P @ (X[:, qidxs] - X[:, pidxs])
+    np.testing.assert_allclose(difference @ difference.T / len(qidxs), np.eye(7), atol=1e-9)
+
+
+def test_pca_whitening_makes_the_covariance_unit(data):
+    X = data[0]
+    m, P = pcawhitenlearn(X)
+    np.testing.assert_allclose(P @ np.cov(X, bias=True) @ P.T, np.eye(7), atol=1e-9)
+    np.testing.assert_allclose(m, X.mean(axis=1, keepdims=True))
+    b = np.linalg.eigvalsh(np.cov(X, bias=True))[::-1][2]
+    scale = 1 / np.linalg.norm(pcawhitenlearn(X, shrink=3)[1], axis=1) ** 2
+    np.testing.assert_allclose(
+        scale, (1 - b) / np.linalg.norm(P, axis=1) ** 2 + b, rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("dimensions, rows", [(None, 7), (0, 7), (3, 3), (99, 7)])
+def test_apply(data, dimensions, rows):
+    X, qidxs, pidxs = data
+    m, P = whitenlearn(X, qidxs, pidxs)
+    Y = whitenapply(X, m, P, dimensions)
+    expected = P[:rows] @ (X - m)
+    np.testing.assert_allclose(Y, expected / (np.linalg.norm(expected, axis=0) + 1e-6))
+    assert whitenapply(X[:, :0], m, P, dimensions).shape == (rows, 0)
+
+
+def test_singular_matrices_get_a_diagonal(capsys):
+    L = cholesky(np.ones((3, 3)))
+    np.testing.assert_allclose(L @ L.T, np.ones((3, 3)), atol=1e-6)
+    assert "adding 1e-10 on the diagonal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_broken_input_fails(data, value):
+    X, qidxs, pidxs = data
+    X[2, 30] = value
+    for learn in (lambda: whitenlearn(X, qidxs, pidxs), lambda: pcawhitenlearn(X)):
+        with pytest.raises(DataError, match="column 30"):
+            learn()
+    with pytest.raises(DataError):
+        cholesky(np.full((2, 2), value))
+
+
+def test_too_little_data(data):
+    X = data[0]
+    with pytest.raises(DataError, match="no variance"):
+        pcawhitenlearn(np.zeros((3, 2)))
+    with pytest.raises(DataError, match="shrink 9"):
+        pcawhitenlearn(X, shrink=9)
+    with pytest.raises(DataError, match="pairs"):
+        whitenlearn(X, [], [])
