@@ -1,0 +1,188 @@
+"""Optimizers of one network or, one for each member, of a container of networks.
+
+A component of this kind is a factory ``f(parameters, *, ...)``; ``parameters(options)`` gives the
+parameters or parameter groups of the network for torch's options (``lr``, ``weight_decay``, ...).
+"""
+
+from typing import Annotated, Literal
+
+import torch
+
+from mdir.errors import UserError
+from mdir.registry import (
+    ComponentError,
+    Problem,
+    Section,
+    build,
+    check,
+    check_parameters,
+    is_unresolved,
+    register,
+)
+
+
+@register("optimizer", "sgd")
+def sgd(parameters, *, lr: float, momentum: float, weight_decay: float):
+    """Stochastic gradient descent with momentum."""
+    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    return torch.optim.SGD(parameters(options), **options)
+
+
+@register("optimizer", "adam")
+def adam(parameters, *, lr: float, beta1: float, beta2: float, weight_decay: float):
+    """Adam (Kingma & Ba, 2015) with torch's eps of 1e-8."""
+    options = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
+    return torch.optim.Adam(parameters(options), **options)
+
+
+class AlternationOptimizer:
+    """Several optimizers by name, stepped one after the other.
+
+    Args:
+        optimizers: name -> torch optimizer, in the order of alternation.
+        alternate_iteration: so many calls of :meth:`step` belong to one optimizer before the next
+            one's turn; 0 steps all of them each time.
+    """
+
+    def __init__(self, optimizers: dict, alternate_iteration: int = 1):
+        self.optimizers = dict(optimizers)
+        self.alternate_iteration = alternate_iteration
+        self.iteration = 0
+        self.current = 0
+
+    def step(self) -> None:
+        """Step the optimizer whose turn it is (or all)."""
+        self.iteration += 1
+        if self.alternate_iteration == 0:
+            for optimizer in self.optimizers.values():
+                optimizer.step()
+            return
+        list(self.optimizers.values())[self.current].step()
+        if self.iteration % self.alternate_iteration == 0:
+            self.current = (self.current + 1) % len(self.optimizers)
+
+    def zero_grad(self) -> None:
+        """Clear the gradients of all optimizers."""
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad()
+
+    @property
+    def param_groups(self) -> list[dict]:
+        """The parameter groups of all optimizers."""
+        return [group for opt in self.optimizers.values() for group in opt.param_groups]
+
+    def __getitem__(self, name):
+        return self.optimizers[name]
+
+    def __contains__(self, name):
+        return name in self.optimizers
+
+    def __iter__(self):
+        return iter(self.optimizers)
+
+    def state_dict(self) -> dict:
+        """``{name: torch's state, ..., "alternation": {iteration, optimizer}}``."""
+        states = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        counters = {"iteration": self.iteration, "optimizer": self.current}
+        return {**states, "alternation": counters}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from :meth:`state_dict`."""
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[name])
+        self.iteration = state["alternation"]["iteration"]
+        self.current = state["alternation"]["optimizer"]
+
+
+def _alternation(*, type: Literal["alternation"], order: str, alternate_iteration: int | None):
+    """The keys of ``composition``."""
+
+
+@register("optimizer", "")
+def composed(
+    network, *, composition: dict, **members: Annotated[dict, Section("optimizer")] | None
+):
+    """One optimizer for each named member; a member whose section is null is frozen."""
+    absent = [name for name in members if name not in network]
+    if absent:
+        raise ComponentError([Problem((name,), f"no network named {name!r}") for name in absent])
+    for name, section in members.items():
+        if section is None:
+            network.freeze(name)
+    active = [name for name, section in members.items() if section is not None]
+    order = active if len(active) == 1 else _split(composition["order"])
+    optimizers = {name: _single(members[name], network, name) for name in order}
+    alternate = composition["alternate_iteration"]
+    return AlternationOptimizer(optimizers, 0 if alternate is None else alternate)
+
+
+def _check_composed(params):
+    composition = params["composition"] if "composition" in params else {}
+    for problem in check_parameters(_alternation, composition, what="the alternation"):
+        yield ("composition", *problem.path), problem.message
+    members = {name: section for name, section in params.items() if name != "composition"}
+    active = [name for name, section in members.items() if section is not None]
+    if not active:
+        yield (), "no member of the composition has an optimizer section"
+    if isinstance(composition, dict):
+        yield from _check_turns(composition, active)
+
+
+def _check_turns(composition, active):
+    turns, order = composition.get("alternate_iteration"), composition.get("order")
+    if isinstance(turns, int) and turns < 0:
+        yield ("composition", "alternate_iteration"), f"expected 0 or more, got {turns}"
+    if len(active) == 1:
+        if turns is not None and not is_unresolved(turns):
+            yield (
+                ("composition", "alternate_iteration"),
+                (f"expected null with a single optimizer, got {turns!r}"),
+            )
+    elif turns is None and "alternate_iteration" in composition:
+        yield (
+            ("composition", "alternate_iteration"),
+            (f"expected a whole number with {len(active)} optimizers, got null"),
+        )
+    if len(active) > 1 and isinstance(order, str) and not is_unresolved(order):
+        named = _split(order)
+        if sorted(named) != sorted(active):
+            yield (
+                ("composition", "order"),
+                (
+                    f"must name each optimizer section that is not null once ({', '.join(active)}), "
+                    f"got {order!r}"
+                ),
+            )
+
+
+composed.check_section = _check_composed
+
+
+def make_optimizer(section: dict, network):
+    """The optimizer of a scenario's ``optimizer`` section for a network.
+
+    Raises:
+        ComponentError: the section is wrong.
+        UserError: nothing is left to train.
+    """
+    if "composition" not in section:
+        return _single(section, network)
+    problems = list(check(Section("optimizer"), section))
+    if problems:
+        raise ComponentError(problems)
+    return composed(network, **section)
+
+
+def _single(section, network, name=None):
+    def parameters(options):
+        groups = network.parameters(options, name) if name else network.parameters(options)
+        groups = list(groups)
+        if not groups:
+            raise UserError(f"the {name or 'whole'} network is frozen: an optimizer has no use")
+        return groups
+
+    return build("optimizer", section, parameters)
+
+
+def _split(text):
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,129 @@
+"""Learning rates over the epochs, as factors of the initial one.
+
+A component of this kind is a factory ``f(epochs, *, ...)`` that returns ``factor(epoch)``; epochs
+count from 0. A schedule has no state of its own: the epoch decides.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from mdir.registry import (
+    Check,
+    ComponentError,
+    Problem,
+    Section,
+    build,
+    check,
+    check_parameters,
+    register,
+)
+
+
+@register("scheduler", "lambda_p2p")
+def lambda_p2p(epochs, *, n_epochs_decay: int) -> Callable[[int], float]:
+    """Constant, then falling linearly to 0 over the last epochs (pix2pix, CycleGAN)."""
+    return lambda epoch: 1 - max(0, epoch + 1 - (epochs - n_epochs_decay)) / (n_epochs_decay + 1)
+
+
+@register("scheduler", "lambda")
+def lambda_ratio(epochs, *, fixed_ratio: float) -> Callable[[int], float]:
+    """Constant for a share ``fixed_ratio`` of the epochs, then falling linearly to 0."""
+    constant, falling = fixed_ratio * epochs, (1 - fixed_ratio) * epochs
+    return lambda epoch: 1 - max(0, epoch + 1 - constant) / (falling + 1)
+
+
+def _gamma(value) -> float:
+    match = re.fullmatch(r"exp\((.+)\)", value.strip()) if isinstance(value, str) else None
+    try:
+        return math.exp(float(match[1])) if match else float(value)
+    except ValueError:
+        raise ValueError(f"expected a number or exp(number), got {value!r}") from None
+
+
+@register("scheduler", "gamma")
+def gamma(epochs, *, gamma: Annotated[float | str, Check(_gamma)]) -> Callable[[int], float]:
+    """Exponential decay, ``gamma ** epoch``; ``gamma`` may be written ``exp(-0.01)``."""
+    base = _gamma(gamma)
+    return lambda epoch: base**epoch
+
+
+@register("scheduler", "const")
+def const(epochs) -> Callable[[int], float]:
+    """The initial learning rate throughout."""
+    return lambda epoch: 1.0
+
+
+def _set(*, type: Literal["set"]):
+    """The keys of ``composition``."""
+
+
+@register("scheduler", "")
+def composed(
+    epochs, *, composition: dict, **members: Annotated[dict, Section("scheduler")]
+) -> dict[str, Callable[[int], float]]:
+    """One schedule for each optimizer of a composition."""
+    return {name: build("scheduler", section, epochs) for name, section in members.items()}
+
+
+def _check_composed(params):
+    for problem in check_parameters(_set, params.get("composition", {}), what="the set"):
+        yield ("composition", *problem.path), problem.message
+
+
+composed.check_section = _check_composed
+
+
+class Scheduler:
+    """Sets the learning rates of an optimizer.
+
+    Args:
+        optimizer: a torch optimizer or an ``AlternationOptimizer``.
+        factors: one ``factor(epoch)`` for all, or one for each name of the composition.
+    """
+
+    def __init__(self, optimizer, factors):
+        if isinstance(factors, dict):
+            self._pairs = [(optimizer[name], factors[name]) for name in optimizer]
+        else:
+            self._pairs = [(optimizer, factors)]
+        for part, _ in self._pairs:
+            for group in part.param_groups:
+                group.setdefault("initial_lr", group["lr"])
+
+    def apply(self, epoch: int) -> None:
+        """Set the learning rates that hold in ``epoch`` (from 0)."""
+        for optimizer, factor in self._pairs:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor(epoch)
+
+
+def make_scheduler(section: dict | None, optimizer, epochs: int) -> Scheduler:
+    """The scheduler of a scenario's ``scheduler`` section; null keeps the rates constant.
+
+    Raises:
+        ComponentError: the section is wrong or does not fit the optimizer.
+    """
+    if section is None:
+        return Scheduler(optimizer, const(epochs))
+    problems = list(check(Section("scheduler"), section))
+    if not problems and "composition" in section:
+        problems = list(_misfits(section, optimizer))
+    if problems:
+        raise ComponentError(problems)
+    if "composition" in section:
+        return Scheduler(optimizer, composed(epochs, **section))
+    return Scheduler(optimizer, build("scheduler", section, epochs))
+
+
+def _misfits(section, optimizer):
+    names = list(optimizer) if hasattr(optimizer, "optimizers") else []
+    if not names:
+        yield Problem(("composition",), "a set of schedules needs a composition of optimizers")
+    for name in names:
+        if name not in section:
+            yield Problem((name,), f"missing: the optimizer of {name!r} needs a schedule")
+    for name in section:
+        if name != "composition" and names and name not in names:
+            yield Problem((name,), f"no optimizer is named {name!r}. Optimizers: {names}")

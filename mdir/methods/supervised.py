@@ -1,0 +1,79 @@
+"""Learning from inputs with targets, tuples included (published project: SupervisedEpoch)."""
+
+from torch import Tensor
+
+from mdir.errors import UserError
+from mdir.losses.value import as_named
+from mdir.methods.base import Method
+from mdir.registry import register
+
+
+@register("method", "SupervisedEpoch", "supervised")
+class SupervisedEpoch(Method):
+    """Forward, loss, backward, step.
+
+    Args:
+        batch_average: the gradient is the mean over the items of a batch, otherwise their sum.
+        fakebatch: forward and backward item by item (images of different sizes, whole tuples that
+            fill the memory); the gradients are those of the batch.
+    """
+
+    def __init__(self, network, optimizer, criterion, *, batch_average: bool, fakebatch: bool):
+        super().__init__(network, optimizer, criterion)
+        reduction = getattr(criterion, "reduction", None)
+        if reduction not in ("mean", "sum"):
+            raise UserError(
+                "SupervisedEpoch needs a criterion whose reduction is mean or sum, "
+                f"got {type(criterion).__name__} with reduction {reduction!r}"
+            )
+        self.batch_average = batch_average
+        self.fakebatch = fakebatch
+        self._last = {}
+
+    def step(self, batch):
+        images, targets = batch[0], to_device(batch[1], self.device)
+        self.optimizer.zero_grad()
+        losses = {}
+        for image, target in self._pieces(images, targets):
+            output = self.network(image)
+            loss = self._scaled(self.criterion(output, target), len(images))
+            named = as_named(loss)
+            named["total"].backward()
+            for name, value in named.items():
+                losses[name] = losses.get(name, 0) + value.detach()
+        self.optimizer.step()
+        self._last = {"input": image, "output": output, "target": target}
+        divisor = 1 if self.batch_average else len(images)
+        return {name: value / divisor for name, value in losses.items()}
+
+    def samples(self):
+        return self._last
+
+    def _pieces(self, images, targets):
+        """What is forwarded at once: the batch, or its items (a batch tensor gives batches of 1)."""
+        if not self.fakebatch:
+            return [(images, targets)]
+        return zip(_items(images), _items(targets), strict=True)
+
+    def _scaled(self, loss, size):
+        is_mean = self.criterion.reduction == "mean"
+        if self.batch_average and not is_mean:
+            return loss / size
+        if not self.batch_average and is_mean:
+            return loss * size
+        return loss
+
+
+def to_device(value, device):
+    """A tensor, or lists, tuples and mappings of tensors, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: to_device(item, device) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_device(item, device) for item in value)
+    return value
+
+
+def _items(batch):
+    return batch.split(1) if isinstance(batch, Tensor) else batch

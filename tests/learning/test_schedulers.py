@@ -1,0 +1,73 @@
+"""Schedules: factor tables, compositions, mistakes."""
+
+import pytest
+import torch
+
+from mdir.learning.optimizers import AlternationOptimizer
+from mdir.learning.schedulers import make_scheduler
+from mdir.registry import ComponentError, Section, check
+
+
+def optimizer(lr=2.0):
+    return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+
+
+def rates(section, epochs, lr=1.0):
+    opt = optimizer(lr)
+    scheduler = make_scheduler(section, opt, epochs)
+    table = []
+    for epoch in range(epochs + 1):
+        scheduler.apply(epoch)
+        table.append(opt.param_groups[0]["lr"])
+    return table
+
+
+def test_linear_decay_of_pix2pix():
+    table = rates({"algorithm": "lambda_p2p", "n_epochs_decay": 2}, 5)
+    assert table == pytest.approx([1, 1, 1, 2 / 3, 1 / 3, 0])
+
+
+def test_linear_decay_after_a_share_of_the_epochs():
+    assert rates({"algorithm": "lambda", "fixed_ratio": 0.5}, 4) == pytest.approx(
+        [1, 1, 2 / 3, 1 / 3, 0]
+    )
+
+
+def test_gamma_as_number_and_as_text():
+    assert rates({"algorithm": "gamma", "gamma": 0.5}, 3) == [1, 0.5, 0.25, 0.125]
+    expected = [1, 0.36787944117144233]
+    assert rates({"algorithm": "gamma", "gamma": "exp(-1)"}, 1) == pytest.approx(expected)
+
+
+def test_null_and_const_keep_the_rate():
+    assert rates(None, 2, 0.3) == [0.3] * 3
+    assert rates({"algorithm": "const"}, 2, 0.3) == [0.3] * 3
+
+
+def test_a_set_has_one_schedule_for_each_optimizer():
+    both = AlternationOptimizer({"b": optimizer(1.0), "a": optimizer(2.0)})
+    section = {
+        "composition": {"type": "set"},
+        "a": {"algorithm": "const"},
+        "b": {"algorithm": "gamma", "gamma": 0.5},
+    }
+    make_scheduler(section, both, 4).apply(2)
+    assert both["a"].param_groups[0]["lr"] == 2.0
+    assert both["b"].param_groups[0]["lr"] == 0.25
+    del section["b"]
+    with pytest.raises(ComponentError, match="'b' needs a schedule"):
+        make_scheduler(section, both, 4)
+
+
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        ({"algorithm": "gamma", "gamma": "exp(x)"}, ["gamma"]),
+        ({"algorithm": "lambda_p2p"}, [""]),
+        ({"algorithm": "gama", "gamma": 1}, ["algorithm"]),
+        ({"composition": {"type": "list"}, "a": {"algorithm": "const"}}, ["composition.type"]),
+        ({"composition": {"type": "set"}, "a": None}, ["a"]),
+    ],
+)
+def test_every_mistake_of_a_section_is_told_with_its_key(section, where):
+    assert [".".join(map(str, p.path)) for p in check(Section("scheduler"), section)] == where
