@@ -1,0 +1,9 @@
+"""SoftTriple (Qian et al., ICCV 2019) on instance labels: a supervised reference of OSSCo."""
+
+from mdir.methods.proxyanchor import ProxyAnchor
+from mdir.registry import register
+
+
+@register("method", "softtriple")
+class SoftTriple(ProxyAnchor):
+    """As :class:`~mdir.methods.proxyanchor.ProxyAnchor`, with the criterion ``softtriple``."""
