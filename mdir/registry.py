@@ -78,8 +78,9 @@ KINDS = {
     "initializer": Kind("weights", ("mdir.networks",)),
     "wrapper": Kind(None, ("mdir.networks",)),
     "criterion": Kind("loss", ("mdir.losses",)),
+    "data": Kind(None, ("mdir.data",)),
     "dataset": Kind("name", ("mdir.data",)),
-    "transform": Kind(None, ("mdir.data",)),
+    "transform": Kind(None, ("mdir.data.transforms",)),
     "score": Kind("type", ("mdir.scores",)),
     "output": Kind("name", ("mdir.stages.outputs",)),
 }
@@ -189,6 +190,9 @@ def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
     for arm in arms:
         found = list(_check_plain(arm, value, path))
         if not found:
+            return
+        if isinstance(arm, _Checked) and not list(check(arm.annotation, value, path)):
+            yield from found  # of the right type, so what the check says is what is wrong
             return
         failures.append(found)
     if len(failures) == 1:

@@ -1,0 +1,137 @@
+"""Datasets of single images and of columns of images."""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import Dataset
+
+from cirtorch.utils.errors import DataError
+from mdir.data.image_files import load_image, open_image
+from mdir.data.labelled import LabelledImage
+from mdir.paths import path_join, resolve_path
+from mdir.registry import register
+
+
+def label_images(result, paths: Sequence[str], labels: Sequence[str] | None = None):
+    """Tell every tensor that came out of a transform its file; others come back as they are.
+
+    ``result`` is one tensor or a tuple of as many tensors as ``paths``.
+    """
+    images = result if isinstance(result, (tuple, list)) else (result,)
+    if len(images) != len(paths) or not all(isinstance(i, torch.Tensor) for i in images):
+        return result
+    labels = labels or [""] * len(paths)
+    labelled = tuple(
+        LabelledImage.of_file(*item) for item in zip(images, paths, labels, strict=True)
+    )
+    return labelled if isinstance(result, (tuple, list)) else labelled[0]
+
+
+def check_columns(inputs, counts, what: str) -> int:
+    """The common length of the input columns.
+
+    Raises:
+        DataError: there are not ``counts`` (a range) columns, or they differ in length.
+    """
+    lengths = [len(column) for column in inputs]
+    if len(lengths) not in counts or len(set(lengths)) > 1:
+        raise DataError(
+            f"{what} needs {counts[0]} or more columns of equal lengths as input data, "
+            f"got columns of lengths {lengths}"
+        )
+    return lengths[0]
+
+
+@register("dataset", "ImageList")
+class ImageList(Dataset):
+    """Images by name, column by column: an item is all images of one row, transformed together.
+
+    Args:
+        transform: pipeline over the images of a row.
+        inputs: columns of names; a cell may itself be a list of names.
+        image_dir: folder pattern (see :func:`mdir.paths.path_join`), relative to the root.
+        mode: PIL mode, RGB by default.
+    """
+
+    def __init__(self, transform, inputs, *, image_dir: str, mode: str | None = None):
+        check_columns(inputs, range(1, 1000), type(self).__name__)
+        self.transform, self.mode = transform, mode or "RGB"
+        self.rows = [_flat(row) for row in zip(*inputs, strict=True)]
+        self.image_dir = resolve_path(image_dir)
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        paths = self.paths(index)
+        return label_images(self.transform(*(open_image(p, self.mode) for p in paths)), paths)
+
+    def paths(self, index: int) -> list[str]:
+        """Files of one row."""
+        return [path_join(self.image_dir, name) for name in self.rows[index]]
+
+
+@register("dataset", "InferImageList")
+class InferImageList(ImageList):
+    """As ImageList; an item is ``(names of the row, images)``."""
+
+    def __getitem__(self, index):
+        return self.rows[index], super().__getitem__(index)
+
+
+@register("dataset", "CirImageList")
+class CirImageList(Dataset):
+    """Images to be described: cut, shrunk to a longest side, transformed one by one.
+
+    Args:
+        transform: pipeline over one image.
+        inputs: columns ``names [, boxes] [, labels]``; a box is null, empty or x1, y1, x2, y2.
+        image_dir: folder pattern, relative to the root.
+        image_size: longest side in pixels; null or infinity: as the file is.
+        image_labels: the last column holds labels (wrappers may decide by them).
+        ignore_errors: an unreadable image is an empty item ``{}`` and a warning, not an error.
+        load_images_with_bbx: read crops made beforehand, see
+            :func:`mdir.data.image_files.load_image`.
+    """
+
+    def __init__(
+        self,
+        transform,
+        inputs,
+        *,
+        image_dir: str,
+        image_size: float | None,
+        image_labels: bool = False,
+        ignore_errors: bool = False,
+        load_images_with_bbx: bool = False,
+    ):
+        columns = list(inputs)
+        length = check_columns(columns, range(1 + image_labels, 3 + image_labels), "CirImageList")
+        self.labels = columns.pop() if image_labels else [""] * length
+        self.names = columns[0]
+        self.boxes = columns[1] if len(columns) > 1 else [None] * length
+        self.transform, self.image_size = transform, image_size
+        self.image_dir = resolve_path(image_dir)
+        self.ignore_errors, self.precropped = ignore_errors, load_images_with_bbx
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        path = path_join(self.image_dir, self.names[index])
+        try:
+            image = load_image(path, self.image_size, self.boxes[index], self.precropped)
+        except DataError as error:
+            if not self.ignore_errors:
+                raise
+            print(f"Warning: {error}", file=sys.stderr)
+            return {}
+        return label_images(self.transform(image), [path], [self.labels[index] or ""])
+
+
+def _flat(row):
+    names = []
+    for cell in row:
+        names.extend(cell if isinstance(cell, (list, tuple)) else [cell])
+    return tuple(names)

@@ -1,0 +1,1 @@
+"""Image transforms of the ``transforms`` text of a data section; one file a family."""

@@ -1,0 +1,108 @@
+"""Cropping, shrinking and mirroring."""
+
+import math
+import random
+
+import numpy as np
+from PIL import Image
+
+from cirtorch.utils.errors import DataError
+from mdir.data.transforms.base import Transform, image_size, parse_size
+from mdir.registry import register
+
+
+def crop(image, top: int, left: int, height: int, width: int):
+    """Cut a box out of a PIL image or an array ``[H, W, C]``."""
+    if hasattr(image, "convert"):
+        return image.crop((left, top, left + width, top + height))
+    return image[top : top + height, left : left + width]
+
+
+def crop_centre(image, height: int, width: int, transform):
+    """Cut the central box; of an odd rest, the larger half goes at the bottom and right."""
+    full_height, full_width = image_size(image)
+    if height > full_height or width > full_width:
+        raise DataError(f"{transform!r}: the image is smaller, {full_width} x {full_height} pixels")
+    return crop(image, (full_height - height) // 2, (full_width - width) // 2, height, width)
+
+
+@register("transform", "center_crop")
+class CenterCrop(Transform):
+    """The central ``w_h`` (or ``s``, a square) pixels."""
+
+    def __init__(self, *, size: str):
+        self.size = parse_size(size)
+
+    def apply(self, image):
+        return crop_centre(image, self.size[1], self.size[0], self)
+
+
+@register("transform", "square_crop")
+class SquareCrop(Transform):
+    """The central square of the short side."""
+
+    def apply(self, image):
+        side = min(image_size(image))
+        return crop_centre(image, side, side, self)
+
+
+@register("transform", "random_crop")
+class RandomCrop(Transform):
+    """The same ``w_h`` box at random out of all images, bounded by the smallest one."""
+
+    def __init__(self, *, size: str):
+        self.size = parse_size(size)
+
+    def __call__(self, *images):
+        heights, widths = zip(*map(image_size, images), strict=True)
+        width, height = self.size
+        if height > min(heights) or width > min(widths):
+            raise DataError(f"{self!r}: an image of {min(widths)} x {min(heights)} is smaller")
+        top = random.randint(0, min(heights) - height)
+        left = random.randint(0, min(widths) - width)
+        return tuple(crop(image, top, left, height, width) for image in images)
+
+
+@register("transform", "downscale")
+class Downscale(Transform):
+    """Shrink to a longest side of ``size`` pixels where it is longer (PIL's thumbnail, Lanczos)."""
+
+    def __init__(self, *, size: int):
+        if size < 1:
+            raise ValueError(f"size {size} has to be positive")
+        self.size = size
+
+    def apply(self, image):
+        if max(image_size(image)) <= self.size:
+            return image
+        if hasattr(image, "convert"):
+            return self._shrink(image.copy())
+        pixels = np.uint8(image * 255)
+        small = self._shrink(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
+        array = np.asarray(small).astype(np.float32) / np.float32(255)
+        return array[:, :, None] if array.ndim == 2 else array
+
+    def _shrink(self, image):
+        image.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
+        return image
+
+
+@register("transform", "mirror")
+class Mirror(Transform):
+    """Flip all images of the tuple left to right with one draw of the given probability."""
+
+    def __init__(self, *, probability: float = 0.5):
+        if not (math.isfinite(probability) and 0 <= probability <= 1):
+            raise ValueError(f"probability {probability} is outside 0..1")
+        self.probability = probability
+
+    def __call__(self, *images):
+        if random.random() >= self.probability:
+            return images
+        return tuple(map(self._flip, images))
+
+    @staticmethod
+    def _flip(image):
+        if hasattr(image, "convert"):
+            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.ascontiguousarray(image[:, ::-1])

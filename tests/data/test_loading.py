@@ -1,0 +1,124 @@
+"""Loading: the same samples for any number of workers, and clear errors."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mdir.data.loading import (
+    check_data_section,
+    make_dataset,
+    make_loader,
+    sample_seed,
+    seeded,
+    select_columns,
+)
+from mdir.errors import USER_ERRORS
+from mdir.registry import ComponentError
+
+
+class Noise(torch.utils.data.Dataset):
+    """Items that draw from every global generator."""
+
+    def __len__(self):
+        return 11
+
+    def __getitem__(self, index):
+        return index, random.random(), np.random.rand(2), torch.rand(2)
+
+
+def drawn(workers, epoch=0, seed=3, **loader):
+    section = {"loader": {"batch_size": 4, "num_workers": workers, **loader}}
+    batches = make_loader(Noise(), section, {"shuffle": True}, seed, epoch)
+    return [[torch.as_tensor(part).tolist() for part in batch] for batch in batches]
+
+
+def test_samples_do_not_depend_on_workers():
+    assert drawn(0) == drawn(1) == drawn(2)
+
+
+def test_samples_depend_on_seed_epoch_and_index():
+    assert drawn(0) != drawn(0, epoch=1)
+    assert drawn(0) != drawn(0, seed=4)
+    assert len({value for batch in drawn(0) for value in batch[1]}) == 11
+
+
+def test_a_pass_is_a_permutation_and_repeats():
+    order = [index for batch in drawn(0) for index in batch[0]]
+    assert sorted(order) == list(range(11)) and order != sorted(order)
+    loader = make_loader(Noise(), {"loader": {"batch_size": 2, "num_workers": 0}}, None, 1, 0)
+    assert [b[1].tolist() for b in loader] == [b[1].tolist() for b in loader]
+
+
+def test_global_generators_are_left_alone():
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    drawn(0)
+    drawn(2)
+    assert random.getstate() == before[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_generators_are_restored_after_an_error():
+    state = random.getstate()
+    with pytest.raises(KeyError), seeded(1):
+        raise KeyError
+    assert random.getstate() == state
+
+
+def test_sample_seeds_differ():
+    seeds = {sample_seed(s, e, i) for s in range(3) for e in range(3) for i in range(-2, 20)}
+    assert len(seeds) == 3 * 3 * 22
+
+
+def test_precedence_of_loader_options():
+    dataset = Noise()
+    dataset.loader_defaults = {"drop_last": True, "batch_size": 4}
+    assert len(make_loader(dataset, {}, {"batch_size": 1})) == 2
+    assert len(make_loader(dataset, {"loader": {"drop_last": False}})) == 3
+
+
+def test_loader_mistakes_are_errors(root):
+    with pytest.raises(ComponentError, match="num_workers"):
+        make_loader(Noise(), {"loader": {"batch_size": 1, "num_worker": 2}})
+    with pytest.raises(USER_ERRORS, match="batch_size is missing"):
+        make_loader(Noise(), {})
+
+
+def test_a_section_is_checked_in_all_its_parts():
+    section = {
+        "dataset": {"name": "ImageList", "image_dirs": "x", "data_cols": "0:1"},
+        "loader": {"batch_size": "many"},
+        "transforms": "pil2np | scalecorp:1_1",
+        "mean_std": [[0.5], [0]],
+        "transform": "",
+    }
+    found = {problem.path: problem.message for problem in check_data_section(section, ("train",))}
+    assert ("train", "dataset", "image_dirs") in found
+    assert "image_dir" in found["train", "dataset"]
+    assert ("train", "loader", "batch_size") in found
+    assert "Did you mean 'scalecrop'" in found["train", "transforms"]
+    assert "zero" in found["train", "mean_std"]
+    assert "Did you mean 'transforms'" in found["train", "transform"]
+
+
+def test_normalizing_needs_mean_std():
+    section = {"dataset": {"name": "ImageList", "image_dir": "x"}, "transforms": "normalize"}
+    assert "mean_std" in next(check_data_section(section, (), {})).message
+    assert not list(check_data_section(section, (), {"mean_std": [[0.5], [0.5]]}))
+
+
+def test_make_dataset_takes_defaults_of_the_network(root):
+    section = {"dataset": {"name": "ImageList", "image_dir": "x", "data_cols": "1:"}}
+    defaults = {"transforms": "pil2np | totensor | normalize", "mean_std": [[0.5] * 3, [0.5] * 3]}
+    dataset = make_dataset(section, defaults, (["a"], ["b"]))
+    assert "Normalize" in repr(dataset.transform)
+    assert dataset.paths(0) == [str(root / "x" / "b.jpg")]
+
+
+def test_columns():
+    assert select_columns("abc", "0:2") == ("a", "b")
+    assert select_columns("abc", None) == ("a", "b", "c")
+    with pytest.raises(USER_ERRORS, match="first:end"):
+        select_columns("abc", "x")
