@@ -1,0 +1,253 @@
+"""Which pictures and files the toy world holds: the layouts of the real datasets, in small."""
+
+import hashlib
+import pickle
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from mdir.data.toy_places import Place, front, generator
+from mdir.data.toy_render import render
+from mdir.data.toy_view import View, draw_view, landmark_box
+
+SFM = "data/train/retrieval-SfM-120k"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is drawn: numbers of places and of pictures of each, long side in pixels."""
+
+    image_size: int = 192
+    train_places: int = 24
+    val_places: int = 6
+    test_places: int = 12
+    day_views: int = 8
+    night_views: int = 4
+    pairs: int = 24
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture to be taken."""
+
+    place: Place
+    view: View
+    condition: str
+    size: tuple
+    number: int = 0
+
+    def take(self) -> np.ndarray:
+        """The picture: uint8 array [height, width, 3], RGB."""
+        return render(self.place, self.view, self.condition, self.size, self.number)
+
+
+@dataclass
+class Plan:
+    """Everything to be written, by path below the world's folder.
+
+    ``shots`` holds pictures, ``files`` functions that return bytes, ``links`` targets of symbolic
+    links relative to the link's folder.
+    """
+
+    shots: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)
+    links: dict = field(default_factory=dict)
+
+    def __iter__(self):
+        yield from (*self.shots, *self.files, *self.links)
+
+
+def make_plan(seed: int, sizes: Sizes) -> Plan:
+    """Lay out the whole toy world; nothing is drawn yet."""
+    plan = Plan()
+    take = partial(_shot, seed, sizes)
+    _training(plan, take, sizes)
+    for name, classic in (("roxford5k", "oxford5k"), ("rparis6k", "paris6k")):
+        _revisited(plan, take, sizes, name, classic)
+    _tokyo(plan, take, sizes)
+    _city(plan, take, sizes)
+    _two_domains(plan, take, sizes)
+    return plan
+
+
+def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
+    """The picture of a place from its view of that number; a quarter of the views is upright."""
+    rng = generator(seed, split, place, "view", view)
+    long, short = sizes.image_size, sizes.image_size * 3 // 4
+    size = (short, long) if rng.random() < 0.25 else (long, short)
+    return Shot(Place(seed, split, place), draw_view(rng), condition, size, number)
+
+
+def _training(plan, take, sizes):
+    """retrieval-SfM-120k: pairs of day pictures, night pictures in the pool only, the lists."""
+    databases, lists = {}, {"day": [], "night": []}
+    for split, places in (("train", sizes.train_places), ("val", sizes.val_places)):
+        cids, clusters, pairs = [], [], []
+        for place in range(places):
+            first = len(cids)
+            for view in range(sizes.day_views + sizes.night_views):
+                condition = "day" if view < sizes.day_views else "night"
+                shot = take(split, place, view, condition)
+                cid = hashlib.md5(repr(shot).encode()).hexdigest()
+                path = f"{cid[-2:]}/{cid[-4:-2]}/{cid[-6:-4]}/{cid}"
+                plan.shots[f"{SFM}/ims/{path}"] = shot
+                cids.append(cid)
+                clusters.append(place)
+                if split == "train":
+                    lists[condition].append(path)
+            pairs += [
+                (first + q, first + (q + step) % sizes.day_views)
+                for q in range(sizes.day_views)
+                for step in range(1, min(4, sizes.day_views))
+            ]
+        queries, positives = map(list, zip(*pairs, strict=True))
+        databases[split] = {"cids": cids, "cluster": clusters, "qidxs": queries, "pidxs": positives}
+    plan.files[f"{SFM}/retrieval-SfM-120k.pkl"] = partial(pickle.dumps, databases)
+    flat = {key: databases["train"][key] for key in ("cids", "qidxs", "pidxs")}
+    plan.files[f"{SFM}/retrieval-SfM-120k-whiten.pkl"] = partial(pickle.dumps, flat)
+    for condition, names in lists.items():
+        plan.files[f"{SFM}/dataset/train_{condition}.txt"] = "".join(
+            f"{name}\n" for name in names
+        ).encode
+    step = max(len(lists["day"]) // 4, 1)
+    for number, name in enumerate(lists["day"][::step][:4], 1):
+        plan.links[f"data/val/day_night/{number}.jpg"] = (
+            f"../../train/retrieval-SfM-120k/ims/{name}"
+        )
+
+
+def _revisited(plan, take, sizes, name, classic):
+    """ROxford or RParis and its classic parent: day only, queries with boxes, some other places."""
+    places, queries = max(sizes.test_places // 2, 1), 2
+    imlist, qimlist, gnd = [], [], []
+    for place in range(places):
+        shots = [take(name, place, view) for view in range(sizes.day_views + queries)]
+        names = [
+            f"{shots[0].place.kind.__name__}_{place:02d}_{view:06d}" for view in range(len(shots))
+        ]
+        _add_pictures(plan, f"data/test/{classic}/jpg", names, shots)
+        start = len(imlist)
+        imlist += names[queries:]
+        for query in range(queries):
+            gnd.append(_judge(shots[query], shots[queries:], start))
+            qimlist.append(names[query])
+    others = [f"other_{place:06d}" for place in range(2 * places)]
+    shots = [take(f"{name}-other", place, 0) for place in range(len(others))]
+    _add_pictures(plan, f"data/test/{classic}/jpg", others, shots)
+    truth = partial(_boxed, gnd, imlist + others, qimlist)
+    plan.files[f"data/test/{name}/gnd_{name}.pkl"] = truth
+    plan.files[f"data/test/{classic}/gnd_{classic}.pkl"] = partial(
+        _boxed, gnd, imlist + others, qimlist, True
+    )
+    plan.links[f"data/test/{name}/jpg"] = f"../{classic}/jpg"
+
+
+def _judge(query, shots, start):
+    """Split the pictures of a query's place by how far their viewpoint is from the query's."""
+    distance = [abs(shot.view.yaw - query.view.yaw) for shot in shots]
+    order = [start + int(i) for i in np.argsort(distance, kind="stable")]
+    easy = max(len(order) // 2, 1)
+    return {"query": query, "easy": order[:easy], "hard": order[easy:-1], "junk": order[easy:][-1:]}
+
+
+def _boxed(gnd, imlist, qimlist, classic=False):
+    """The pickled ground truth, with the query's box; classic: the queries are in the list too."""
+    entries = []
+    for number, entry in enumerate(gnd):
+        query = entry["query"]
+        truth = {
+            "bbx": [float(v) for v in landmark_box(query.view, front(query.place), query.size)]
+        }
+        if classic:
+            itself = len(imlist) + number
+            truth |= {"ok": [*entry["easy"], *entry["hard"], itself], "junk": entry["junk"]}
+        else:
+            truth |= {key: entry[key] for key in ("easy", "hard", "junk")}
+        entries.append(truth)
+    names = imlist + qimlist if classic else imlist
+    return pickle.dumps({"imlist": names, "qimlist": qimlist, "gnd": entries})
+
+
+def _tokyo(plan, take, sizes):
+    """247tokyo1k: places from two viewpoints by day, sunset and night, all of them queries."""
+    names, shots = [], []
+    for place in range(sizes.test_places):
+        for view in range(2):
+            for condition in ("day", "sunset", "night"):
+                shots.append(take("tokyo", place, view, condition))
+                names.append(f"{len(names) + 1:05d}")
+    _add_pictures(plan, "data/test/247tokyo1k/jpg", names, shots)
+    gnd = []
+    for query in range(len(names)):
+        place = query - query % 6
+        ok = [other for other in range(place, place + 6) if other != query]
+        gnd.append({"bbx": None, "ok": ok, "junk": [query]})
+    truth = {"imlist": names, "qimlist": names, "gnd": gnd}
+    plan.files["data/test/247tokyo1k/gnd_247tokyo1k.pkl"] = partial(pickle.dumps, truth)
+
+
+def _city(plan, take, sizes):
+    """City: day pictures as database, one table of night queries and one of day queries."""
+    folder = "data/test/city"
+    database, queries = [], {"night": [], "day": []}
+    for place in range(sizes.test_places):
+        names = [f"place{place:02d}_day{view:02d}" for view in range(sizes.day_views)]
+        shots = [take("city", place, view) for view in range(sizes.day_views)]
+        _add_pictures(plan, f"{folder}/jpg", names, shots)
+        database += names
+        for condition, rows in queries.items():
+            for view in range(sizes.day_views, sizes.day_views + 3):
+                name = f"query_{condition}_place{place:02d}_{view:02d}"
+                _add_pictures(plan, f"{folder}/jpg", [name], [take("city", place, view, condition)])
+                rows.append((name, names))
+    others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
+    shots = [take("city-other", place, 0) for place in range(len(others))]
+    _add_pictures(plan, f"{folder}/jpg", others, shots)
+    plan.files[f"{folder}/db.tsv"] = table(["identifier"], [[name] for name in database + others])
+    for condition, rows in queries.items():
+        cells = [[name, None, ok, []] for name, ok in rows]
+        plan.files[f"{folder}/{condition}_to_day.tsv"] = table(
+            ["query", "bbx", "ok", "junk"], cells
+        )
+
+
+def _two_domains(plan, take, sizes):
+    """The aligned domains of DaCo (tokyo: day, night) and OSSCo (cityscapes: clear, fog)."""
+    for split, places in (
+        ("train", range(sizes.pairs)),
+        ("val", range(sizes.pairs, sizes.pairs * 3 // 2)),
+    ):
+        for place in places:
+            stem = f"{place + 1:05d}"
+            for domain, translated in (("day", "night"), ("night", "day")):
+                path = f"{domain}/{split}/{domain}_{stem}.png"
+                plan.shots[f"data/tokyo/original/{path}"] = take("aligned", place, 0, domain)
+                plan.shots[f"data/tokyo/generated/{path}"] = take(
+                    "aligned", place, 0, translated, 1
+                )
+            for domain, condition in (("clear", "day"), ("fog", "fog")):
+                path = f"data/cityscapes/{split}/{domain}/{stem}.png"
+                plan.shots[path] = take("aligned", place, 0, condition, 2)
+
+
+def _add_pictures(plan, folder, names, shots):
+    plan.shots.update(
+        {f"{folder}/{name}.jpg": shot for name, shot in zip(names, shots, strict=True)}
+    )
+
+
+def table(columns, rows):
+    """A function that returns a tab-separated table; lists are JSON, None is an empty cell."""
+
+    def cell(value):
+        if isinstance(value, list):
+            return (
+                "["
+                + ", ".join(f'"{item}"' if isinstance(item, str) else str(item) for item in value)
+                + "]"
+            )
+        return "" if value is None else str(value)
+
+    lines = ["\t".join(columns), *("\t".join(map(cell, row)) for row in rows)]
+    return ("\n".join(lines) + "\n").encode

@@ -1,0 +1,122 @@
+"""The toy world: a small city drawn from a seed and written in the layouts of the real datasets."""
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from cirtorch.utils.files import atomic_write, replace_link
+from mdir.data.toy_layouts import Plan, Sizes, make_plan
+from mdir.errors import UserError
+
+MANIFEST = "toy_world.json"
+VERSION = 1  # counts changes of the drawing: another version is another world
+
+
+def write_toy_world(
+    directory: str | os.PathLike, seed: int = 0, sizes: Sizes | None = None
+) -> dict:
+    """Draw the toy world below a folder; a world that is complete there is left as it is.
+
+    The folder then holds ``data/train``, ``data/val``, ``data/test`` and the two-domain sets, and
+    a manifest ``toy_world.json`` with the digest of every file. Only files that an earlier call
+    wrote and nobody changed since are ever replaced.
+
+    Returns:
+        The manifest: ``seed``, ``sizes``, ``pictures`` (a count), ``files`` {path: digest} and
+        ``complete``.
+
+    Raises:
+        UserError: where a file would land there is one that the toy world did not write.
+    """
+    directory, sizes = Path(directory), sizes or Sizes()
+    plan = make_plan(seed, sizes)
+    known = _known(directory)
+    wanted = {"version": VERSION, "seed": seed, "sizes": asdict(sizes), "pictures": len(plan.shots)}
+    _refuse_strangers(directory, plan, known)
+    same = all(known.get(key) == value for key, value in wanted.items())
+    if (
+        same
+        and known["complete"]
+        and all(_digest(directory / path) == known["files"][path] for path in plan)
+    ):
+        return known
+    _remove_leftovers(directory, plan, known)
+    _write_manifest(directory, wanted | {"complete": False, "files": dict.fromkeys(plan)})
+    files = {path: _write(directory / path, plan, path) for path in plan}
+    manifest = wanted | {"complete": True, "files": files}
+    _write_manifest(directory, manifest)
+    return manifest
+
+
+def _write(path: Path, plan: Plan, name: str) -> str:
+    if name in plan.links:
+        replace_link(plan.links[name], path)
+        return _digest(path)
+    content = (
+        encode(plan.shots[name].take(), path.suffix) if name in plan.shots else plan.files[name]()
+    )
+    with atomic_write(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def encode(picture, suffix: str) -> bytes:
+    """A picture as PNG (suffix ``.png``) or as JPEG (anything else)."""
+    buffer = io.BytesIO()
+    options = {"format": "PNG"} if suffix == ".png" else {"format": "JPEG", "quality": 92}
+    Image.fromarray(picture).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _known(directory: Path) -> dict:
+    path = directory / MANIFEST
+    if not path.exists():
+        return {"files": {}, "complete": True}
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not a readable manifest of a toy world ({error}). "
+            "Remove it or choose another directory"
+        ) from error
+
+
+def _refuse_strangers(directory, plan, known):
+    for path in plan:
+        if not os.path.lexists(directory / path):
+            continue
+        if path not in known["files"]:
+            raise UserError(
+                f"{directory / path}: is there already and was not written by the toy world, "
+                "which overwrites nothing. Choose another directory or move the file away"
+            )
+        digest = known["files"][path]
+        if digest is not None and _digest(directory / path) != digest:
+            raise UserError(
+                f"{directory / path}: was changed since the toy world wrote it, and would "
+                "be overwritten. Move it away or remove it"
+            )
+
+
+def _remove_leftovers(directory, plan, known):
+    """Remove unchanged files of an earlier world that this one does not have."""
+    for path in set(known["files"]) - set(plan):
+        target, digest = directory / path, known["files"][path]
+        if os.path.lexists(target) and digest in (None, _digest(target)):
+            os.unlink(target)
+
+
+def _digest(path: Path) -> str | None:
+    if path.is_symlink():
+        return "link:" + os.readlink(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _write_manifest(directory, manifest):
+    with atomic_write(directory / MANIFEST, "w") as file:
+        json.dump(manifest, file, indent=1)

@@ -1,0 +1,51 @@
+"""Step: draw the toy world."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from mdir.artifacts import produced
+from mdir.data.toy_layouts import Sizes
+from mdir.data.toy_world import MANIFEST, write_toy_world
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+from mdir.stages.step import step
+
+
+@step
+def toy_world(
+    _inputs,
+    *,
+    directory: str,
+    seed: int = 0,
+    image_size: int = Sizes.image_size,
+    train_places: int = Sizes.train_places,
+    val_places: int = Sizes.val_places,
+    test_places: int = Sizes.test_places,
+    day_views: int = Sizes.day_views,
+    night_views: int = Sizes.night_views,
+    pairs: int = Sizes.pairs,
+):
+    """Draw a small city by day and by night and write it in the layouts of the real datasets.
+
+    Args:
+        directory: folder that then holds ``data/train``, ``data/val``, ``data/test``, ...;
+            relative to CIRTORCH_ROOT.
+        seed: another seed is another city.
+        image_size: long side of the pictures, in pixels.
+        train_places, val_places, test_places: numbers of landmarks; test: of each test set.
+        day_views, night_views: pictures of a landmark.
+        pairs: aligned pictures of the two-domain sets for training (half as many more validate).
+    """
+    sizes = Sizes(image_size, train_places, val_places, test_places, day_views, night_views, pairs)
+    for field in fields(sizes):
+        low = 48 if field.name == "image_size" else 2
+        if getattr(sizes, field.name) < low:
+            raise UserError(
+                f"toy_world: {field.name} must be at least {low}, got {getattr(sizes, field.name)}"
+            )
+    folder = Path(resolve_path(directory) or ".")
+    manifest = write_toy_world(folder, seed, sizes)
+    produced(folder / MANIFEST)
+    for name in sorted({path.split("/jpg/")[0].split("/ims/")[0] for path in manifest["files"]}):
+        produced(folder / name)
+    return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}
