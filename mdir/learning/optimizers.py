@@ -117,42 +117,32 @@ def composed(
 
 
 def _check_composed(params):
-    composition = params["composition"] if "composition" in params else {}
+    composition = params.get("composition", {})
     for problem in check_parameters(_alternation, composition, what="the alternation"):
         yield ("composition", *problem.path), problem.message
     members = {name: section for name, section in params.items() if name != "composition"}
     active = [name for name, section in members.items() if section is not None]
     if not active:
         yield (), "no member of the composition has an optimizer section"
-    if isinstance(composition, dict):
+    elif isinstance(composition, dict):
         yield from _check_turns(composition, active)
 
 
 def _check_turns(composition, active):
     turns, order = composition.get("alternate_iteration"), composition.get("order")
+    where = ("composition", "alternate_iteration")
     if isinstance(turns, int) and turns < 0:
-        yield ("composition", "alternate_iteration"), f"expected 0 or more, got {turns}"
+        yield where, f"expected 0 or more, got {turns}"
     if len(active) == 1:
         if turns is not None and not is_unresolved(turns):
-            yield (
-                ("composition", "alternate_iteration"),
-                (f"expected null with a single optimizer, got {turns!r}"),
-            )
-    elif turns is None and "alternate_iteration" in composition:
-        yield (
-            ("composition", "alternate_iteration"),
-            (f"expected a whole number with {len(active)} optimizers, got null"),
-        )
-    if len(active) > 1 and isinstance(order, str) and not is_unresolved(order):
-        named = _split(order)
-        if sorted(named) != sorted(active):
-            yield (
-                ("composition", "order"),
-                (
-                    f"must name each optimizer section that is not null once ({', '.join(active)}), "
-                    f"got {order!r}"
-                ),
-            )
+            yield where, f"expected null with a single optimizer, got {turns!r}"
+        return
+    if turns is None and "alternate_iteration" in composition:
+        yield where, f"expected a whole number with {len(active)} optimizers, got null"
+    if isinstance(order, str) and not is_unresolved(order):
+        if sorted(_split(order)) != sorted(active):
+            expected = f"{', '.join(active)} in any order, each once"
+            yield ("composition", "order"), f"expected {expected}; got {order!r}"
 
 
 composed.check_section = _check_composed

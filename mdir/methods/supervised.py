@@ -50,7 +50,7 @@ class SupervisedEpoch(Method):
         return self._last
 
     def _pieces(self, images, targets):
-        """What is forwarded at once: the batch, or its items (a batch tensor gives batches of 1)."""
+        """What is forwarded at once: the batch or, of a fake one, its items."""
         if not self.fakebatch:
             return [(images, targets)]
         return zip(_items(images), _items(targets), strict=True)

@@ -1,0 +1,100 @@
+"""The rows of a run beside its checkpoint: ``events.jsonl``, ``metrics.csv`` and ``blobs/``."""
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from cirtorch.utils.files import atomic_write
+
+EXTENSIONS = {"image:rgb": ".png", "image:gray": ".png", "text": ".txt"}
+
+
+class EventFiles:
+    """Writes into a run's ``epochs`` folder.
+
+    ``events.jsonl`` has one line for each epoch and key: the row (see ``events``) with ``epoch``
+    in front (from 0; null for what belongs to the run); numbers that JSON lacks are null.
+    ``metrics.csv`` has one line for each epoch, from 1.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.events = self.folder / "events.jsonl"
+
+    def append(self, epoch: int | None, rows: dict[str, dict]) -> None:
+        """Add the rows of an epoch."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(_json({"epoch": epoch, **row})) + "\n" for row in rows.values()]
+        with open(self.events, "a", encoding="utf-8") as file:
+            file.write("".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep_epochs(self, count: int) -> set[int]:
+        """Drop lines of epochs from ``count`` on, and broken ones; returns the epochs kept.
+
+        Lines of the run as a whole stay unless nothing else does.
+        """
+        if not self.events.exists():
+            return set()
+        kept, epochs = [], set()
+        for line in self.events.read_text(encoding="utf-8").splitlines():
+            epoch = _epoch_of(line)
+            if epoch in range(count) or (epoch is None and count):
+                kept.append(line + "\n")
+                epochs.add(epoch)
+        with atomic_write(self.events, "w", encoding="utf-8") as file:
+            file.writelines(kept)
+        return epochs
+
+    def write_metrics(self, names: list[str], rows: list[list]) -> None:
+        """Write ``metrics.csv`` anew."""
+        with atomic_write(self.folder / "metrics.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *names])
+            writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
+
+    def write_blob(self, epoch, iteration, key: str, name: str, blob: dict) -> str:
+        """Write a picture (floats in 0..1, CHW or HW) or a text; returns its path in the folder."""
+        within = "null" if iteration is None else iteration
+        moment = "const" if epoch is None else f"{epoch}-{within}"
+        stem = f"{key}-{name}-{moment}".replace("/", "_").replace(":", "_")
+        path = f"blobs/{stem}{EXTENSIONS[blob['dtype']]}"
+        with atomic_write(self.folder / path) as file:
+            if blob["dtype"] == "text":
+                file.write(str(blob["data"]).encode())
+            else:
+                Image.fromarray(_pixels(blob["data"])).save(file, format="PNG")
+        return path
+
+
+def _pixels(image):
+    array = torch.as_tensor(image).detach().float().cpu().numpy()
+    if array.ndim == 3:
+        array = array.transpose(1, 2, 0) if array.shape[0] == 3 else array[0]
+    return np.clip(np.nan_to_num(array) * 255, 0, 255).astype(np.uint8)
+
+
+def _json(value):
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if isinstance(value, float):
+        # twelve digits tell all float32 apart, and the milliseconds of a time
+        return float(f"{value:.12g}") if math.isfinite(value) else None
+    return value
+
+
+def _epoch_of(line):
+    """The epoch of a line; -1 for what is no whole line."""
+    try:
+        return json.loads(line)["epoch"]
+    except (ValueError, KeyError, TypeError):
+        return -1

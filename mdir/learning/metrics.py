@@ -1,0 +1,93 @@
+"""One number for each epoch and metric, out of the rows of events, and which epoch is best.
+
+A metric is named ``KEY:NAME`` and, where a row holds values over iterations, ``_avg.4`` (their mean;
+losses and scores) or ``_sum.1`` (their sum; times) behind it, as in the published project.
+"""
+
+import numpy as np
+
+SUFFIXES = {"loss": "_avg.4", "score": "_avg.4", "time": "_sum.1"}
+
+
+class Metrics:
+    """Metrics of the epochs so far."""
+
+    def __init__(self):
+        self._values = {}  # full name -> {epoch: value}
+        self._kinds = {}  # full name -> loss, score or time
+        self._full = {}  # (key, name) -> full name, settled when it appears first
+        self.epochs = 0
+
+    def add_epoch(self, rows: dict[str, dict]) -> dict[str, float]:
+        """Take the rows of the next epoch (see ``events``); returns its metrics by full name."""
+        found = {}
+        for key, row in rows.items():
+            family, _, kind = row["dtype"].partition("/")
+            if family != "scalar":
+                continue
+            for name, values in row["data"].items():
+                full = self._full_name(key, name, kind, isinstance(values, list))
+                found[full] = summary(values, kind)
+                self._kinds[full] = kind
+                self._values.setdefault(full, {})[self.epochs] = found[full]
+        self.epochs += 1
+        return found
+
+    def _full_name(self, key, name, kind, over_iterations):
+        suffix = SUFFIXES.get(kind, "_avg.4") if over_iterations else ""
+        return self._full.setdefault((key, name), f"{key}:{name}{suffix}")
+
+    def metadata(self) -> dict[str, list[float]]:
+        """Losses and scores: full name -> values of the epochs in which they were measured."""
+        return {
+            name: list(values.values())
+            for name, values in self._values.items()
+            if self._kinds[name] in ("loss", "score")
+        }
+
+    def table(self) -> tuple[list[str], list[list]]:
+        """Names of all metrics, and one row of values for each epoch (None where not measured)."""
+        names = list(self._values)
+        rows = [[self._values[name].get(e) for name in names] for e in range(self.epochs)]
+        return names, rows
+
+    def is_last_best(self, criterion: str | None) -> bool:
+        """Whether the latest epoch is the best one so far (a tie counts) and was measured."""
+        if criterion == "epoch":
+            return True
+        values, best = self._best(criterion)
+        return self.epochs - 1 in values and values[self.epochs - 1] == best
+
+    def best_epoch(self, criterion: str | None) -> dict | None:
+        """``index`` (from 0), ``metric_avg.3`` and ``key`` of the first best epoch, if any."""
+        if criterion == "epoch" and self.epochs:
+            last = self.epochs - 1
+            return {"index": last, "metric_avg.3": float(last), "key": "epoch"}
+        values, best = self._best(criterion)
+        for epoch, value in values.items():
+            if value == best:
+                return {"index": epoch, "metric_avg.3": value, "key": self._name_of(criterion)}
+        return None
+
+    def _name_of(self, criterion):
+        key, _, name = (criterion or "").partition(":")
+        return self._full.get((key, name))
+
+    def _best(self, criterion):
+        full = self._name_of(criterion)
+        values = self._values.get(full, {})
+        measured = [value for value in values.values() if not np.isnan(value)]
+        if not measured:
+            return {}, None
+        return values, max(measured) if self._kinds[full] == "score" else min(measured)
+
+
+def summary(values, kind: str) -> float:
+    """The mean (the sum, for times) of values over iterations without NaNs; a number as it is."""
+    if not isinstance(values, list):
+        return float(values)
+    array = np.asarray(values, dtype=np.float64)
+    array = array[~np.isnan(array)]
+    if kind == "time":
+        return float(array.sum())
+    return float(array.mean()) if len(array) else float("nan")

@@ -1,0 +1,153 @@
+"""What watches the events of a run while it goes on: progress on the terminal.
+
+A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
+step) and has ``wants(row) -> bool`` (fetch values now, they are to be shown), ``rows(epoch, rows)``
+(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)`` and ``close()``.
+"""
+
+import sys
+import time
+from typing import Literal
+
+from tqdm import tqdm
+
+from mdir.registry import register
+
+
+class Processor:
+    """A processor that does nothing; children say what they need."""
+
+    def wants(self, row: dict) -> bool:
+        """Whether the values of this row are to be shown right now."""
+        return False
+
+    def rows(self, epoch: int, rows: list[dict]) -> None:
+        """Take rows of single iterations."""
+
+    def epoch_closed(self, epoch: int, rows: dict[str, dict], metrics: dict[str, float]) -> None:
+        """Take the joined rows of a finished epoch."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+@register("processor", "progress")
+class Progress(Processor):
+    """A bar with rate and time left on a terminal, a plain line every so often elsewhere.
+
+    Args:
+        print_each: a line for so many iterations; 0, null or false: silent.
+        print_each_val: the same for stages whose name begins with "val".
+        key_suffix: ``KEY:NAME``; rows whose key ends so are shown, with the value of that name.
+    """
+
+    REFRESH_S = 0.2
+
+    def __init__(
+        self,
+        folder,
+        *,
+        print_each: int | bool | None = 1,
+        print_each_val: int | bool | Literal["as print_each"] | None = "as print_each",
+        key_suffix: str = "learning/loss:total",
+    ):
+        self.print_each = int(print_each or 0)
+        same = print_each_val == "as print_each"
+        self.print_each_val = self.print_each if same else int(print_each_val or 0)
+        self.key, _, self.name = key_suffix.partition(":")
+        self.name = self.name or "total"
+        self.is_terminal = sys.stderr.isatty()
+        self._stage, self._bar, self._shown = None, None, 0.0
+        self._previous = {}  # (stage, iteration) -> its time in the previous epoch
+
+    def wants(self, row):
+        if not self._concerns(row):
+            return False
+        if self._is_due(row):
+            return True
+        return self.is_terminal and time.time() - self._shown > self.REFRESH_S
+
+    def rows(self, epoch, rows):
+        for row in filter(self._concerns, rows):
+            self._take(epoch, row)
+
+    def close(self):
+        self._end_stage()
+
+    def _concerns(self, row):
+        shown = row["key"].endswith(self.key) and self.name in row["data"]
+        return bool(shown and self._each(row))
+
+    def _each(self, row):
+        return self.print_each_val if row["key"].lower().startswith("val") else self.print_each
+
+    def _is_due(self, row):
+        if row["relative_iteration"] is None:
+            return True
+        done = row["relative_iteration"] + 1
+        return done % self._each(row) == 0 or done == row["epoch_size"]
+
+    def _take(self, epoch, row):
+        stage = row["key"].partition("/")[0]
+        if self._stage != (epoch, stage):
+            self._end_stage()
+            self._stage, self._sum, self._count = (epoch, stage), 0.0, 0
+            self._first = row["timestamp"]
+            if self.is_terminal and row["relative_iteration"] is not None:
+                label = f"{stage.capitalize()} [{epoch + 1:02d}]"
+                self._bar = tqdm(total=row["epoch_size"], desc=label, leave=True, unit="b")
+        self._sum += row["data"][self.name]
+        self._count += 1
+        self._show(epoch, stage, row)
+
+    def _show(self, epoch, stage, row):
+        if self._bar is not None:
+            self._shown = time.time()
+            mean = self._sum / self._count
+            self._bar.set_postfix_str(f"{row['data'][self.name]:.2f} ({mean:.2f})", refresh=False)
+            self._bar.update(1)
+        elif self._is_due(row):
+            print(self._line(epoch, stage, row), file=sys.stderr, flush=True)
+
+    def _line(self, epoch, stage, row):
+        value, mean = row["data"][self.name], self._sum / self._count
+        head = f"{stage.capitalize()} [{epoch + 1:02d}]"
+        if row["relative_iteration"] is None:
+            return f"{head}: {value:.2f}"
+        now, done, size = row["timestamp"], row["relative_iteration"] + 1, row["epoch_size"]
+        pace = (now - self._first) / max(self._count - 1, 1)
+        times = [f"{pace:.2f} s/b"]
+        before = self._previous.get((stage, done))
+        if before is not None:
+            times.append(f"{round((now - before) / 60)} m/e")
+        if done < size:
+            times.append(f"{_duration(pace * (size - done))} left")
+        self._previous[stage, done] = now
+        return f"{head}[{done:03d}/{size:03d}]: {value:.2f} ({mean:.2f}), ({', '.join(times)})"
+
+    def _end_stage(self):
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._stage = None, None
+
+
+@register("processor", "htmlreport")
+class HtmlReport(Processor):
+    """``htmlreport/index.html``, rewritten after each epoch from the rows on disk."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def epoch_closed(self, epoch, rows, metrics):
+        # imported late: drawing needs matplotlib, which training does not
+        from mdir.report.training_page import write_training_page
+
+        if self.folder is not None:
+            title = f"Epoch {epoch + 1} of {self.folder.resolve().parent.name}"
+            write_training_page(self.folder, title)
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,71 @@
+"""Events for TensorBoard, in ``epochs/tensorboard``."""
+
+import numpy as np
+from PIL import Image
+
+from mdir.learning.metrics import SUFFIXES, summary
+from mdir.learning.processors import Processor
+from mdir.registry import register
+
+
+@register("processor", "tensorboard")
+class TensorBoard(Processor):
+    """Scalars of each iteration (``KEY/NAME``) and epoch (``KEY/NAME_avg``), weights, pictures."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._writer = None
+
+    def rows(self, epoch, rows):
+        for row in rows:
+            iteration = row["relative_iteration"]
+            if row["dtype"].startswith("scalar/") and iteration is not None:
+                for name, value in row["data"].items():
+                    step = epoch * row["epoch_size"] + iteration
+                    self.writer.add_scalar(f"{row['key']}/{name}", value, step)
+
+    def epoch_closed(self, epoch, rows, metrics):
+        for key, row in rows.items():
+            family, _, kind = row["dtype"].partition("/")
+            for name, values in row["data"].items():
+                tag = f"{key}/{name}"
+                last = values[-1] if isinstance(values, list) else values
+                if family == "scalar":
+                    suffix = SUFFIXES[kind].partition(".")[0] if isinstance(values, list) else ""
+                    self.writer.add_scalar(tag + suffix, summary(values, kind), epoch)
+                elif family == "weight":
+                    self._add_histogram(tag, last, epoch)
+                elif last["dtype"].startswith("image:"):
+                    picture = np.asarray(Image.open(self.folder / last["path"]))
+                    axes = "HW" if picture.ndim == 2 else "HWC"
+                    self.writer.add_image(tag, picture, epoch, dataformats=axes)
+        self.writer.flush()
+
+    def close(self):
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def writer(self):
+        """Opened when the first row comes: importing TensorBoard takes a second."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.folder / "tensorboard"))
+        return self._writer
+
+    def _add_histogram(self, tag, hist, epoch):
+        counts = np.asarray(hist["counts"])
+        edges = np.linspace(hist["low"], hist["high"], len(counts) + 1)
+        centres = (edges[1:] + edges[:-1]) / 2
+        self.writer.add_histogram_raw(
+            tag,
+            min=hist["low"],
+            max=hist["high"],
+            num=int(counts.sum()),
+            sum=float((centres * counts).sum()),
+            sum_squares=float((centres**2 * counts).sum()),
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
+            global_step=epoch,
+        )

@@ -1,0 +1,161 @@
+"""Rows, metrics, files beside the checkpoint, progress lines."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mdir.learning.event_files import EventFiles
+from mdir.learning.events import Events, histogram
+from mdir.learning.processors import Processor, Progress
+from mdir.learning.tensorboard import TensorBoard
+
+LOSS, SCORE = "train/learning/loss", "val/learning/score_avg"
+
+
+def one_epoch(events, epoch, losses, score=None):
+    for i, value in enumerate(losses):
+        row = {"total": torch.tensor(value), "part": value / 2}
+        events.register(epoch, i, len(losses), LOSS, row, "scalar/loss")
+    if score is not None:
+        events.register(epoch, None, None, SCORE, {"map": score}, "scalar/score")
+    return events.close_epoch()
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+def test_rows_land_beside_the_checkpoint(tmp_path):
+    events = Events(files=EventFiles(tmp_path))
+    events.start()
+    events.register(None, None, None, "net/graph", {"net": {"dtype": "text", "data": "x"}}, "blob")
+    one_epoch(events, 0, [1.0, 3.0], 0.5)
+    one_epoch(events, 1, [float("nan"), 1.0])
+    graph, first, score, second = lines(tmp_path)
+    assert graph["epoch"] is None
+    assert (tmp_path / graph["data"]["net"]["path"]).read_text() == "x"
+    assert first["epoch"] == 0
+    assert first["data"] == {"total": [1.0, 3.0], "part": [0.5, 1.5]}
+    assert first["relative_iteration"] == [0, 1]
+    assert score["data"] == {"map": 0.5}
+    assert score["relative_iteration"] is None
+    assert second["data"]["total"] == [None, 1.0]
+    with open(tmp_path / "metrics.csv") as file:
+        table = list(csv.DictReader(file))
+    assert table[0]["epoch"] == "1"
+    assert float(table[0]["train/learning/loss:total_avg.4"]) == 2.0
+    assert table[1]["val/learning/score_avg:map"] == ""
+
+
+def test_a_restart_drops_what_a_killed_run_left(tmp_path):
+    events = Events(files=EventFiles(tmp_path))
+    events.start()
+    one_epoch(events, 0, [1.0, 3.0], 0.5)
+    state = events.state_dict({}, str(tmp_path))
+    one_epoch(events, 1, [9.0], 0.1)
+    with open(tmp_path / "events.jsonl", "a") as file:
+        file.write('{"epoch": 2, "da')
+    again = Events(files=EventFiles(tmp_path))
+    again.load_state_dict(state)
+    assert [row["epoch"] for row in lines(tmp_path)] == [0, 0]
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 2
+    one_epoch(again, 1, [0.5], 0.6)
+    assert again.metrics.metadata()["train/learning/loss:total_avg.4"] == [2.0, 0.5]
+    assert again.metrics.best_epoch("train/learning/loss:total")["index"] == 1
+    again.start()
+    assert lines(tmp_path) == []
+
+
+def test_the_state_is_small_and_gives_the_same_metrics():
+    events = Events()
+    one_epoch(events, 0, [1.0] * 50 + [4.0], 0.5)
+    state = events.state_dict({"progress": {}}, "folder")
+    assert state["data"][0][LOSS]["data"]["total"] == [pytest.approx(54 / 51)]
+    again = Events()
+    again.load_state_dict(state)
+    assert again.metrics.metadata() == events.metrics.metadata()
+    assert again.state_dict({"progress": {}}, "folder") == state
+
+
+def test_device_values_are_fetched_together():
+    class Interval(Processor):
+        def __init__(self):
+            self.calls = []
+
+        def wants(self, row):
+            return (row["relative_iteration"] + 1) % 3 == 0
+
+        def rows(self, epoch, rows):
+            self.calls.append([row["data"]["total"] for row in rows])
+
+    interval = Interval()
+    one_epoch(Events([interval]), 0, [1.0, 2.0, 3.0, 4.0])
+    assert interval.calls == [[1.0, 2.0, 3.0], [4.0]]
+
+
+def test_logging_mistakes_of_a_method_are_caught():
+    events = Events()
+    one_epoch(events, 0, [1.0])
+    with pytest.raises(ValueError, match="epoch 0 is logged while epoch 1 is open"):
+        events.register(0, 0, 1, LOSS, {"total": 1.0}, "scalar/loss")
+    with pytest.raises(ValueError, match="names logged have changed"):
+        events.register(1, 0, 1, LOSS, {"other": 1.0}, "scalar/loss")
+
+
+def test_histograms_equal_numpys():
+    values = torch.linspace(-1, 2, 1000) ** 3
+    found = histogram(values)
+    counts, edges = np.histogram(values.numpy(), 200)
+    assert (found["low"], found["high"]) == pytest.approx((edges[0], edges[-1]))
+    assert np.abs(np.array(found["counts"]) - counts).sum() <= 4
+    assert histogram(torch.zeros(7))["counts"] == [7]
+
+
+def test_pictures_and_weights(tmp_path):
+    events = Events([TensorBoard(tmp_path)], EventFiles(tmp_path))
+    picture = {"image0.rgb": {"dtype": "image:rgb", "data": torch.full((3, 4, 5), 0.5)}}
+    events.register(0, 0, 1, "train/data/input", picture, "blob")
+    events.register(0, 0, 1, "train/net/params", {"w": torch.arange(9.0)}, "weight/param")
+    one_epoch(events, 0, [1.0])
+    events.close()
+    blob, weight, _ = lines(tmp_path)
+    image = Image.open(tmp_path / blob["data"]["image0.rgb"][0]["path"])
+    assert image.size == (5, 4)
+    assert image.getpixel((0, 0)) == (127, 127, 127)
+    assert sum(weight["data"]["w"][0]["counts"]) == 9
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert "train/net/params" not in events.state_dict({}, "")["data"][0]
+
+
+def test_progress_prints_plain_lines_off_a_terminal(capsys):
+    events = Events([Progress(None, print_each=2, print_each_val=0)])
+    events.register(0, 0, 1, "val/learning/loss", {"total": 7.0}, "scalar/loss")
+    one_epoch(events, 0, [1.0, 2.0, 6.0])
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("Train [01][002/003]: 2.00 (1.50), (0.00 s/b")
+    assert "left" in first
+    assert last.startswith("Train [01][003/003]: 6.00 (3.00), (0.00 s/b)")
+    one_epoch(events, 1, [1.0, 2.0])
+    assert "0 m/e" in capsys.readouterr().err
+    silent = Events([Progress(None, print_each=None)])
+    one_epoch(silent, 0, [1.0])
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_shows_a_row_without_iterations(capsys):
+    events = Events([Progress(None, key_suffix="score_avg:map")])
+    one_epoch(events, 0, [1.0], 0.25)
+    assert capsys.readouterr().err == "Val [01]: 0.25\n"
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    one_epoch(Events([Progress(None, print_each=100)]), 0, [1.0, 2.0, 6.0])
+    shown = capsys.readouterr().err
+    assert "Train [01]" in shown
+    assert "3/3" in shown
+    assert "6.00 (3.00)" in shown
