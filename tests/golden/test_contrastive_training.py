@@ -1,13 +1,17 @@
 """Golden parity of the contrastive training steps, float64."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mdir.methods.image_pool import ImagePool
+from mdir.methods.style_gans import StyleGANs, linear_decay
 from mdir.registry import build, lookup
-from tests.golden.golden import files, fill, load_npz
+from tests.golden.golden import array_cases, files, fill, load_npz
 
 TOPIC = "contrastive"
 METHODS = ("daco", "simclr", "moco", "npid", "simsiam", "ossco", "proxyanchor", "softtriple")
@@ -154,3 +158,70 @@ def test_trajectory(name, method, monkeypatch):
     trajectory = Trajectory(arrays, method)
     trajectory.run(monkeypatch)
     trajectory.compare()
+
+
+@pytest.mark.parametrize("name", files(TOPIC, "gan_trajectory*.npz"))
+def test_style_gans(name):
+    arrays = load_npz(TOPIC, name)
+    styles, blocks, gan_iter, iterations, _, pool_size = arrays["cfg"].tolist()
+    gans = StyleGANs(styles, gan_iter, blocks=blocks, pool_size=pool_size)
+    for index, gan in enumerate(gans.gans):
+        for part, network in gan.named_children():
+            fill(network, prefix=f"{part}{index}.")
+    gans.gans.double()
+    gans.start_optimizers()
+    contents, images = float64(arrays["content"]), float64(arrays["style"])
+    keys = {"adversarial": "adv", "cycle": "cycle", "fg": "fg", "df": "df", "dg": "dg"}
+    with torch.no_grad():
+        first = {
+            "first_fake_style": gans.gans[0].F(contents[0]),
+            "first_fake_content": gans.gans[0].G(images[0, 0]),
+        }
+    for step in range(iterations):
+        assert np.allclose(gans.learning_rate(), arrays["lr"][step], rtol=1e-12)
+        losses = gans.step(contents[step], list(images[step]))
+        for index, values in enumerate(losses):
+            for ours, theirs in keys.items():
+                expected = arrays[theirs][step, index]
+                assert np.isclose(values[ours].item(), expected, rtol=1e-8, atol=0), (step, ours)
+    assert np.allclose(gans.learning_rate(), np.maximum(arrays["final_lr"], 0), rtol=1e-12)
+    with torch.no_grad():
+        for index, gan in enumerate(gans.gans):
+            first[f"final_F{index}"] = gan.F(contents[0])
+            first[f"final_G{index}"] = gan.G(images[0, 0])
+            first[f"final_DF{index}"] = gan.DF(contents[0])
+            first[f"final_DG{index}"] = gan.DG(images[0, 0])
+    for key, output in first.items():
+        assert np.abs(output.numpy() - arrays[key]).max() <= 1e-6, key
+
+
+@pytest.mark.parametrize("name", files(TOPIC, "lr_lambda*.npz"))
+def test_learning_rate_factor(name):
+    arrays = load_npz(TOPIC, name)
+    for key in arrays:
+        if key.endswith("_step"):
+            total = int(key[1 : -len("_step")])
+            factors = [linear_decay(int(step), total) for step in arrays[key]]
+            expected = np.maximum(arrays[f"g{total}_factor"], 0)
+            assert np.abs(np.array(factors) - expected).max() <= 1e-12
+
+
+@pytest.mark.parametrize("name, case", array_cases(TOPIC, "replay_buffer*.npz", "cfg"))
+def test_replay_buffer(name, case):
+    arrays = load_npz(TOPIC, name)
+    size, pushed, per_push, seed = arrays[f"{case}_cfg"].tolist()
+    generator = random.Random(seed)
+    pool = ImagePool(size, generator)
+    returned = []
+    for start in range(0, pushed, per_push):
+        batch = torch.arange(start, min(start + per_push, pushed)).float()[:, None]
+        returned += pool.query(batch).flatten().tolist()
+    assert returned == arrays[f"{case}_out"].tolist()
+    assert [float(image) for image in pool.images] == arrays[f"{case}_left"].tolist()
+    draws, expected = [], arrays[f"{case}_draws"].tolist()
+    generator = random.Random(seed)
+    while len(draws) < len(expected):
+        draws.append(generator.uniform(0, 1))
+        if draws[-1] > 0.5:
+            draws.append(float(generator.randint(0, size - 1)))
+    assert draws == expected
