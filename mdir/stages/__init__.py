@@ -8,6 +8,7 @@ STEPS = {
         "mdir.stages.multistep:infer_and_learn_whitening"
     ),
     "print_scores": "mdir.stages.print_scores:print_scores",
+    "mdir.stages.settings.settings": "mdir.stages.settings:settings",
     "mdir.stages.toy_world.toy_world": "mdir.stages.toy_world:toy_world",
     "mdir.stages.photos.photos": "mdir.stages.photos:photos",
     "mdir.stages.report.report": "mdir.stages.report:report",
@@ -22,3 +23,10 @@ STEPS = {
         "mdir.stages.download:roxf5k_rpar6k_247tokyo1k"
     ),
 }
+
+# Steps that take the lines of standard input as their data. A step of another package says so by
+# an attribute ``reads_stdin`` of its function, and likewise ``always_runs``.
+READS_STDIN = {"mdir.stages.infer.infer"}
+
+# Steps that only show something: cheap, and of no use when skipped.
+ALWAYS_RUN = {"print_scores"}
