@@ -106,9 +106,7 @@ def cholesky(S):
             return np.linalg.cholesky(S + alpha * np.eye(*S.shape))
         except np.linalg.LinAlgError:
             alpha = alpha * 10 if alpha else 1e-10
-            print(
-                f">>>> cholesky: Matrix is not positive definite, adding {alpha:.0e} on the diagonal"
-            )
+            print(f">>>> Matrix is not positive definite, adding {alpha:.0e} on the diagonal")
     raise DataError("whitening: the matrix is not positive definite, however large its diagonal")
 
 
