@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from mdir.data.tables import table
 from mdir.data.toy_places import Place, front, generator
 from mdir.data.toy_render import render
 from mdir.data.toy_view import View, draw_view, landmark_box
@@ -204,7 +205,9 @@ def _city(plan, take, sizes):
     others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
     shots = [take("city-other", place, 0) for place in range(len(others))]
     _add_pictures(plan, f"{folder}/jpg", others, shots)
-    plan.files[f"{folder}/db.tsv"] = table(["identifier"], [[name] for name in database + others])
+    plan.files[f"{folder}/db.tsv"] = partial(
+        table, ["identifier"], [[name] for name in database + others]
+    )
     for condition, rows in queries.items():
         cells = [[name, None, ok, []] for name, ok in rows]
         plan.files[f"{folder}/{condition}_to_day.tsv"] = table(
@@ -235,19 +238,3 @@ def _add_pictures(plan, folder, names, shots):
     plan.shots.update(
         {f"{folder}/{name}.jpg": shot for name, shot in zip(names, shots, strict=True)}
     )
-
-
-def table(columns, rows):
-    """A function that returns a tab-separated table; lists are JSON, None is an empty cell."""
-
-    def cell(value):
-        if isinstance(value, list):
-            return (
-                "["
-                + ", ".join(f'"{item}"' if isinstance(item, str) else str(item) for item in value)
-                + "]"
-            )
-        return "" if value is None else str(value)
-
-    lines = ["\t".join(columns), *("\t".join(map(cell, row)) for row in rows)]
-    return ("\n".join(lines) + "\n").encode

@@ -1,0 +1,99 @@
+"""Lists, ground truth and training pairs made from one's own photographs."""
+
+import itertools
+import pickle
+from pathlib import Path
+
+from cirtorch.utils.files import atomic_write, replace_link
+from mdir.data.photos import Photo
+from mdir.data.tables import table
+from mdir.errors import UserError
+
+EXAMPLES = 4
+
+
+def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
+    """Write what the pipeline needs about photographs below ``folder`` into ``directory``.
+
+    * ``day.txt``, ``night.txt``: absolute paths, one a line (for RandomDomainsPair);
+    * ``db.tsv``, ``night_to_day.tsv``: all day photographs as database, the night photographs of
+      known landmarks with a day photograph as queries (for the score cirdatasetap);
+    * ``training.pkl``: day photographs of known landmarks as database of tuples (for CirTuples;
+      only a ``train`` part), ``whiten.pkl``: the same, flat (for the whitening step);
+    * ``examples/``: links to a few day photographs (for the score visual).
+
+    The photographs themselves are neither copied nor changed.
+
+    Returns:
+        ``{name: absolute path}`` of these, ``image_dir`` and the counts.
+    """
+    day, night = ([p for p in photos if p.condition == name] for name in ("day", "night"))
+    for name, chosen in (("day", day), ("night", night)):
+        if not chosen:
+            raise UserError(f"{folder}: no {name} photographs; translation needs both conditions")
+        _write(directory / f"{name}.txt", "".join(f"{folder / p.name}\n" for p in chosen).encode())
+    queries = _queries(day, night)
+    _write(directory / "db.tsv", table(["identifier"], [[p.name] for p in day]))
+    _write(directory / "night_to_day.tsv", table(["query", "bbx", "ok", "junk"], queries))
+    database = _pairs(folder, day)
+    _write(directory / "training.pkl", pickle.dumps({"train": database}))
+    flat = {key: database[key] for key in ("cids", "qidxs", "pidxs")}
+    _write(directory / "whiten.pkl", pickle.dumps(flat))
+    _link_examples(folder, day, directory / "examples")
+    files = {
+        "day": "day.txt",
+        "night": "night.txt",
+        "database": "db.tsv",
+        "queries": "night_to_day.tsv",
+        "training": "training.pkl",
+        "whitening": "whiten.pkl",
+        "examples": "examples",
+    }
+    return {key: str(directory / name) for key, name in files.items()} | {
+        "image_dir": str(folder),
+        "day_photos": len(day),
+        "night_photos": len(night),
+        "night_queries": len(queries),
+        "training_pairs": len(database["qidxs"]),
+    }
+
+
+def _queries(day, night):
+    rows = []
+    for photo in night:
+        ok = [p.name for p in day if photo.landmark is not None and p.landmark == photo.landmark]
+        if ok:
+            rows.append([photo.name, None, ok, []])
+    if not rows:
+        raise UserError(
+            "no night photograph shows a landmark that is photographed by day as well; "
+            "night-to-day retrieval has no query"
+        )
+    return rows
+
+
+def _pairs(folder, day):
+    """Every ordered pair of day photographs of a landmark; the cids are absolute paths."""
+    known = sorted((p for p in day if p.landmark is not None), key=lambda p: p.landmark)
+    landmarks = sorted({p.landmark for p in known})
+    pairs = [
+        (q, p)
+        for q, p in itertools.permutations(range(len(known)), 2)
+        if known[q].landmark == known[p].landmark
+    ]
+    return {
+        "cids": [str(folder / p.name) for p in known],
+        "cluster": [landmarks.index(p.landmark) for p in known],
+        "qidxs": [q for q, _ in pairs],
+        "pidxs": [p for _, p in pairs],
+    }
+
+
+def _link_examples(folder, day, examples):
+    for number, photo in enumerate(day[:: max(len(day) // EXAMPLES, 1)][:EXAMPLES], 1):
+        replace_link(str(folder / photo.name), examples / f"{number}{Path(photo.name).suffix}")
+
+
+def _write(path, content):
+    with atomic_write(path) as file:
+        file.write(content)

@@ -1,0 +1,41 @@
+"""Step: make one's own photographs usable by the pipeline."""
+
+from pathlib import Path
+
+from mdir.artifacts import produced, used
+from mdir.data.photo_lists import write_lists
+from mdir.data.photos import read_photos
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+from mdir.stages.step import step
+
+
+@step
+def photos(_inputs, *, photos: str | None, directory: str, index: str | None = None):
+    """List photographs by day and by night and make ground truth and training pairs of them.
+
+    Args:
+        photos: folder with an ``index.csv`` (columns path, landmark, condition) or with one
+            sub-folder a place; relative to CIRTORCH_ROOT. The pictures are only read.
+        directory: folder for the lists; relative to CIRTORCH_ROOT.
+        index: another index than ``index.csv``.
+
+    Returns:
+        Metadata: the paths of everything written, ``image_dir`` and counts.
+    """
+    if not photos:
+        raise UserError(
+            "photos: give the folder of the photographs, on the command line as "
+            "all.1_photos.photos=FOLDER"
+        )
+    folder, target = Path(resolve_path(photos)).resolve(), Path(resolve_path(directory)).resolve()
+    if target == folder or folder in target.parents:
+        raise UserError(f"photos: directory {target} lies among the photographs; choose another")
+    source = Path(resolve_path(index)) if index else None
+    found = read_photos(folder, source)
+    used(source or (folder / "index.csv" if (folder / "index.csv").exists() else folder))
+    for photo in found:
+        used(folder / photo.name)
+    metadata = write_lists(found, folder, target)
+    produced(target)
+    return metadata

@@ -1,0 +1,106 @@
+"""Own photographs: what is listed, and what is said about bad input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cirtorch.utils.safe_pickle import load_pickle
+from mdir.data.photo_lists import write_lists
+from mdir.data.photos import read_photos
+from mdir.errors import UserError
+
+
+def picture(path, level=120):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((24, 32, 3), level, np.uint8)).save(path)
+
+
+def album(folder, rows, header="path,landmark,condition"):
+    for row in rows:
+        picture(folder / row.split(",")[0])
+    (folder / "index.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+GOOD = [
+    "a/1.jpg,tower,day",
+    "a/2.jpg,tower,day",
+    "a/3.jpg,tower,night",
+    "b.jpg,,day",
+    "c.jpg,,night",
+]
+
+
+def complaint(folder):
+    with pytest.raises(UserError) as caught:
+        read_photos(folder)
+    return str(caught.value)
+
+
+def test_an_index_becomes_lists_ground_truth_and_pairs(tmp_path):
+    folder = album(tmp_path / "photos", GOOD)
+    found = write_lists(read_photos(folder), folder, tmp_path / "out")
+    assert (found["day_photos"], found["night_photos"], found["night_queries"]) == (3, 2, 1)
+    assert Path(found["night"]).read_text() == f"{folder}/a/3.jpg\n{folder}/c.jpg\n"
+    header, *rows = (line.split("\t") for line in Path(found["queries"]).read_text().splitlines())
+    assert header == ["query", "bbx", "ok", "junk"]
+    assert rows == [["a/3.jpg", "", '["a/1.jpg", "a/2.jpg"]', "[]"]]
+    training = load_pickle(found["training"])["train"]
+    assert training["cids"] == [f"{folder}/a/1.jpg", f"{folder}/a/2.jpg"]
+    assert (training["qidxs"], training["pidxs"]) == ([0, 1], [1, 0])
+
+
+def test_folders_of_places_need_no_index(tmp_path):
+    for name in ("tower/1.jpg", "tower/night/2.png", "gate/day/3.jpg", "gate/4.JPG"):
+        picture(tmp_path / name)
+    (tmp_path / "tower/notes.txt").write_text("not a picture")
+    found = {(p.name, p.landmark, p.condition) for p in read_photos(tmp_path)}
+    assert found == {
+        ("tower/1.jpg", "tower", "day"),
+        ("tower/night/2.png", "tower", "night"),
+        ("gate/day/3.jpg", "gate", "day"),
+        ("gate/4.JPG", "gate", "day"),
+    }
+
+
+def test_all_problems_come_in_one_message(tmp_path):
+    folder = album(tmp_path, [*GOOD, "d.jpg,alone,day", "e.jpg,,dusk", "b.jpg,,day", "f.jpg,,day"])
+    (folder / "f.jpg").write_bytes(b"no picture")
+    (folder / "c.jpg").unlink()
+    lines = complaint(folder).splitlines()
+    index = folder / "index.csv"
+    assert lines[0] == f"{index}:9: b.jpg is listed twice, first at {index}:5"
+    assert lines[1].startswith(f"{index}:7: landmark 'alone' has a single photograph")
+    assert lines[2] == f"{index}:6: no such photograph: {folder}/c.jpg"
+    assert lines[3] == f"{index}:8: unknown condition 'dusk' of e.jpg. Allowed: day, night"
+    assert lines[4].startswith(f"{index}:10: {folder}/f.jpg is not a readable picture")
+    assert len(lines) == 5
+
+
+def test_an_index_without_photographs_or_columns(tmp_path):
+    assert "lists no photographs" in complaint(album(tmp_path, []))
+    assert "missing column condition" in complaint(album(tmp_path, [], "path,landmark"))
+    (tmp_path / "index.csv").write_bytes(b"\xff\xfe\x00")
+    assert "not a readable CSV file" in complaint(tmp_path)
+    (tmp_path / "index.csv").unlink()
+    assert "neither an index.csv nor a sub-folder" in complaint(tmp_path)
+    assert "no such folder" in complaint(tmp_path / "nowhere")
+
+
+def test_queries_and_both_conditions_are_needed(tmp_path):
+    only_day = album(tmp_path / "day", ["1.jpg,a,day", "2.jpg,a,day"])
+    with pytest.raises(UserError, match="no night photographs"):
+        write_lists(read_photos(only_day), only_day, tmp_path / "out")
+    rows = ["1.jpg,a,day", "2.jpg,a,day", "3.jpg,b,night", "4.jpg,b,night"]
+    apart = album(tmp_path / "apart", rows)
+    with pytest.raises(UserError, match="has no query"):
+        write_lists(read_photos(apart), apart, tmp_path / "out")
+
+
+def test_real_photographs(photos, tmp_path):
+    found = write_lists(read_photos(photos), photos, tmp_path)
+    assert found["night_photos"] == found["night_queries"] == 13
+    assert found["day_photos"] == 75
+    assert len(list((tmp_path / "examples").iterdir())) == 4
