@@ -40,3 +40,16 @@ def path_join(folder: str, name: str) -> str:
         elif dot and suffix:
             extension = ""
     return os.path.join(folder, name + extension)
+
+
+def local_file(path: str | os.PathLike) -> str:
+    """The place on disk of a scenario's path; a URL is fetched once into ``<root>/weights``.
+
+    A name that ends in ``-HEX.ext`` is checked against the file's SHA-256.
+    """
+    path = os.fspath(path)
+    if re.match(r"https?://", path):
+        from cirtorch.utils.fetch import cached_weights  # needed for the net alone
+
+        return cached_weights(path)
+    return resolve_path(path)

@@ -385,6 +385,14 @@ def _arms(annotation) -> list:
     return [annotation]
 
 
+def _unchecked_arms(annotation) -> list:
+    return [
+        inner
+        for arm in _arms(annotation)
+        for inner in (_arms(arm.annotation) if isinstance(arm, _Checked) else [arm])
+    ]
+
+
 def _describe_one(arm) -> str:
     if isinstance(arm, Section):
         return f"a {arm.kind} section"
@@ -422,7 +430,7 @@ def _values(component, section) -> dict:
 
 
 def _value(annotation, value):
-    arms = _arms(annotation)
+    arms = _unchecked_arms(annotation)
     if isinstance(value, dict):
         for arm in arms:
             if isinstance(arm, Section) and arm.build:

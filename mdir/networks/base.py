@@ -1,0 +1,204 @@
+"""What every network of the toolkit can do, whatever it is made of."""
+
+import torch
+
+from mdir.data.labelled import LabelledImage
+from mdir.errors import UserError
+from mdir.networks.wrapping import WrapperStack
+
+
+class Network:
+    """A model, or several by name, with runtime wrappers and preprocessing: one saved unit.
+
+    Attributes:
+        type: name of the class in scenarios and checkpoints.
+        network_params: what the checkpoint keeps besides weights; ``runtime`` is a part of it.
+        meta: ``in_channels`` and ``out_channels`` of what it maps from and to.
+        members: networks inside by name, ``{}`` for a single one; ``net[name]`` searches all
+            levels.
+        stage: "train" or "eval"; it selects the wrappers. A frozen network stays in "eval", gives
+            no parameters to optimizers and lets gradients through to its input.
+        device: where inputs are moved to.
+
+    A subclass declares ``forward_batch``, ``own_state`` and ``from_state``, and names itself with
+    ``class X(Network, types=("X",))`` so that checkpoints find it.
+    """
+
+    types: dict[str, type["Network"]] = {}
+
+    def __init_subclass__(cls, types=(), **kwargs):
+        super().__init_subclass__(**kwargs)
+        Network.types.update(dict.fromkeys(types, cls))
+        if types:
+            cls.type = types[0]
+
+    def __init__(self, network_params, *, members=None, meta=None, frozen=False, device="cpu"):
+        self.network_params = network_params
+        self.members = dict(members or {})
+        self.meta = dict(meta or {})
+        self.frozen = bool(frozen)
+        self.device = torch.device(device)
+        self.stage = "eval" if self.frozen else "train"
+        self.wrappers = {"train": WrapperStack(), "eval": WrapperStack()}
+
+    @property
+    def runtime(self) -> dict:
+        return self.network_params["runtime"]
+
+    def forward(self, images, **params):
+        """The network's answer to images, through the wrappers of its stage.
+
+        Args:
+            images: ``[B, C, H, W]`` tensor, labelled image, None, or a list of those (any nesting
+                that the wrappers flatten).
+            params: handed to the model.
+        """
+        wrappers = self.wrappers[self.stage]
+        images, states = wrappers.preprocess(to_device(images, self.device))
+        return wrappers.postprocess(self.forward_batch(images, **params), states)
+
+    __call__ = forward
+
+    def forward_batch(self, images, **params):
+        """The same without wrappers: a list is mapped item by item, None stays None."""
+        raise UserError(f"a {self.type} has no output of its own; take one of {list(self.members)}")
+
+    def __getitem__(self, name: str) -> "Network":
+        if name in self.members:
+            return self.members[name]
+        for member in self.members.values():
+            if name in member:
+                return member[name]
+        raise UserError(f"no network {name!r}; there are {', '.join(self.names()) or 'none'}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.members or any(name in member for member in self.members.values())
+
+    def names(self) -> list[str]:
+        """Names of the networks inside, all levels, outer ones first."""
+        return [n for name, member in self.members.items() for n in (name, *member.names())]
+
+    def train(self) -> "Network":
+        return self._set_stage("train")
+
+    def eval(self) -> "Network":
+        return self._set_stage("eval")
+
+    def _set_stage(self, stage):
+        for member in self.members.values():
+            member._set_stage(stage)
+        self.stage = "eval" if self.frozen else stage
+        return self
+
+    def to(self, device) -> "Network":
+        self.device = torch.device(device)
+        for member in self.members.values():
+            member.to(device)
+        return self
+
+    def freeze(self, name: str | None = None) -> "Network":
+        """Freeze the member of that name, or everything."""
+        if name is not None:
+            self[name].freeze()
+            return self
+        for member in self.members.values():
+            member.freeze()
+        self.frozen = True
+        return self.eval()
+
+    def parameters(self, optimizer_opts: dict | None = None, name: str | None = None) -> list:
+        """What an optimizer is to train: a list of parameters or of parameter groups.
+
+        Args:
+            optimizer_opts: options of the optimizer (``lr``, ``weight_decay``, ...), from which a
+                model may derive options of its groups.
+            name: take that member only.
+        """
+        if name is not None:
+            return self[name].parameters(optimizer_opts)
+        groups = []
+        for member in self.members.values():
+            found = member.parameters(optimizer_opts)
+            grouped = not found or isinstance(found[0], dict)
+            groups += found if grouped else [{"params": found}]
+        return groups
+
+    def named_parameters(self):
+        """``(member.parameter, tensor)`` of all levels, frozen networks included."""
+        for name, member in self.members.items():
+            for key, parameter in member.named_parameters():
+                yield f"{name}.{key}", parameter
+
+    def own_state(self) -> dict:
+        """The dict of this network's own file, without its members."""
+        raise TypeError(f"{type(self).__name__} does not say what its file holds")
+
+    def state_dict(self) -> dict:
+        """``{"net": own state, member: its state, ...}``, members of all levels by their names."""
+        return {"net": self.own_state(), **{name: self[name].own_state() for name in self.names()}}
+
+    def hierarchy(self) -> dict:
+        return {name: member.names() for name, member in self.members.items()}
+
+    def overlay_params(self, overlay: dict | None) -> "Network":
+        """The same weights under another runtime, frozen; null or empty: the network itself."""
+        if not overlay:
+            return self
+        raise UserError(f"a {self.type} takes no overlay, got {overlay!r}")
+
+    @classmethod
+    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu") -> "Network":
+        """Build from loaded files; see :func:`mdir.networks.checkpoint.network_from_state`."""
+        raise UserError(f"a {cls.type} cannot be loaded from a file")
+
+
+def network_from_state(
+    states: dict, runtime=None, section=None, device="cpu", name: str = "net"
+) -> Network:
+    """Build a network from the dicts of its files.
+
+    Args:
+        states: ``{"net": dict, member: dict, ...}`` as ``state_dict`` gives it.
+        runtime: updates the stored runtime key by key; null changes nothing.
+        section: the scenario's ``network`` section, which must describe the same network.
+        name: which of the states to build.
+
+    Raises:
+        UserError: a state is not one of a network, or differs from ``section``.
+    """
+    if name not in states:
+        raise UserError(f"network {name!r} is missing among {', '.join(states)}")
+    state = states[name]
+    kind = state.get("type") if isinstance(state, dict) else None
+    if kind not in Network.types:
+        known = ", ".join(sorted(Network.types))
+        raise UserError(f"network {name!r}: unknown type {kind!r}. Allowed: {known}")
+    given = (section or {}).get("type", kind)
+    if Network.types.get(given) is not Network.types[kind]:
+        raise UserError(f"network {name!r}: the scenario says {given}, the checkpoint {kind}")
+    return Network.types[kind].from_state(
+        states, name, runtime=runtime, section=section, device=device
+    )
+
+
+def take_keys(state: dict, keys, name: str) -> list:
+    """Values of exactly these keys of a network's file."""
+    keys = ("type", "frozen", *keys)
+    missing, extra = set(keys) - set(state), set(state) - set(keys)
+    if missing or extra:
+        raise UserError(
+            f"network {name!r}: a checkpoint of {state['type']} holds {', '.join(keys)}; "
+            f"missing: {sorted(missing)}, unknown: {sorted(extra)}"
+        )
+    return [state[key] for key in keys[1:]]
+
+
+def to_device(images, device):
+    """Move every tensor and labelled image of nested lists, tuples and dicts."""
+    if isinstance(images, (torch.Tensor, LabelledImage)):
+        return images.to(device, non_blocking=True)
+    if isinstance(images, dict):
+        return {key: to_device(item, device) for key, item in images.items()}
+    if isinstance(images, (list, tuple)):
+        return [to_device(item, device) for item in images]
+    return images

@@ -1,0 +1,257 @@
+"""Networks made of networks: sets and sequences."""
+
+from copy import deepcopy
+from typing import Annotated
+
+import torch
+
+from mdir import registry
+from mdir.errors import UserError
+from mdir.networks.base import Network, network_from_state, take_keys
+from mdir.networks.comparing import require_equal
+from mdir.networks.wrapping import WrapperStack, splitp
+from mdir.registry import Section, register
+
+Member = Annotated[dict, Section("network")]
+
+
+class Container(Network):
+    """What sets and sequences share: members with names that are unique over all levels."""
+
+    def __init__(self, members, network_params, **given):
+        super().__init__(network_params, members=members, **given)
+        names = self.names()
+        for name in names:
+            if name == "net" or "/" in name or names.count(name) > 1:
+                raise UserError(f"network name {name!r}: names are unique, not 'net', without '/'")
+
+    def _overlaid(self, overlay, settings=()):
+        """Members under their overlays; every member needs an entry, null keeps it."""
+        expected, given = set(self.members), set(overlay) - set(settings)
+        if expected != given:
+            raise UserError(
+                f"a network overlay needs one entry for each of {sorted(expected)} (null keeps "
+                f"it as it is), got {sorted(given)}"
+            )
+        return {name: item.overlay_params(overlay[name]) for name, item in self.members.items()}
+
+
+class NetworkSet(Container, types=("NetworkSet",)):
+    """Networks side by side, sorted by name; methods take them by name, there is no output."""
+
+    def __init__(self, members, *, frozen=False, device="cpu"):
+        members = dict(sorted(members.items()))
+        super().__init__(members, {"runtime": {}}, frozen=frozen, device=device)
+
+    def own_state(self):
+        return {
+            "type": self.type,
+            "frozen": self.frozen,
+            "network_order": list(self.members),
+            "network_hierarchy": self.hierarchy(),
+        }
+
+    def overlay_params(self, overlay):
+        if not overlay:
+            return self
+        return NetworkSet(self._overlaid(overlay), frozen=True, device=self.device)
+
+    @classmethod
+    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
+        if runtime:
+            raise UserError(f"network {name!r}: a NetworkSet takes no runtime, got {runtime!r}")
+        frozen, order, _ = take_keys(states[name], ("network_order", "network_hierarchy"), name)
+        members = _load_members(states, order, {}, section, device, name)
+        return cls(members, frozen=frozen, device=device)
+
+
+class SequentialNetwork(Container, types=("SequentialNetwork",)):
+    """Two networks, the second fed by the first.
+
+    Datasets take their preprocessing from the first. The wrappers of the last are lifted around
+    the whole (``rearrange_wrappers``), so that those of an embedding see the images first and the
+    descriptors last. A list of images is mapped image by image.
+
+    Args:
+        members: first and last by name, in order.
+        rearrange_wrappers: false leaves the last network's wrappers to itself.
+    """
+
+    def __init__(self, members, *, rearrange_wrappers=True, frozen=False, device="cpu"):
+        first, last = members.values()
+        runtime = {"wrappers": "", "data": deepcopy(first.runtime.get("data", {}))}
+        if rearrange_wrappers:
+            runtime["wrappers"] = deepcopy(last.runtime.get("wrappers", ""))
+        meta = {
+            "in_channels": first.meta.get("in_channels"),
+            "out_channels": last.meta.get("out_channels"),
+        }
+        super().__init__(members, {"runtime": runtime}, meta=meta, frozen=frozen, device=device)
+        _require_fitting(members)
+        self.own_wrappers = self.wrappers
+        if rearrange_wrappers:
+            self.own_wrappers = self.wrappers = last.own_wrappers
+            last.wrappers = dict.fromkeys(("train", "eval"), WrapperStack())
+        self.rearrange_wrappers = rearrange_wrappers
+
+    def __getattr__(self, name):
+        if name.startswith("__") or "members" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(list(self.members.values())[-1], name)
+
+    @property
+    def model(self):
+        """The module of the last network."""
+        return list(self.members.values())[-1].model
+
+    def forward_batch(self, images, **params):
+        if images is None:
+            return None
+        if isinstance(images, (list, tuple)):
+            return [self.forward_batch(image, **params) for image in images]
+        return self._chain(images, **params)
+
+    def _chain(self, images, **params):
+        first, last = self.members.values()
+        between = first(images)
+        return _rejoined(images, last(between, **params))
+
+    def own_state(self):
+        return {
+            "type": self.type,
+            "frozen": self.frozen,
+            "sequence": list(self.members),
+            "network_hierarchy": self.hierarchy(),
+        }
+
+    def overlay_params(self, overlay):
+        if not overlay:
+            return self
+        members = self._overlaid(overlay, ("sequence", "rearrange_wrappers"))
+        if "sequence" in overlay:
+            members = {name: members[name] for name in _sequence_names(overlay["sequence"])}
+        rearrange = overlay.get("rearrange_wrappers", self.rearrange_wrappers)
+        return type(self)(members, rearrange_wrappers=rearrange, frozen=True, device=self.device)
+
+    @classmethod
+    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
+        frozen, order, _ = take_keys(states[name], ("sequence", "network_hierarchy"), name)
+        section = section and dict(section)
+        rearrange = section.pop("rearrange_wrappers", True) if section else True
+        if section:
+            given = {"sequence": _sequence_names(section.pop("sequence"))}
+            require_equal(given, {"sequence": list(order)}, f"network {name!r}")
+        runtimes = _runtime_of_members(runtime, order, name)
+        members = _load_members(states, order, runtimes, section, device, name)
+        return cls(members, rearrange_wrappers=rearrange, frozen=frozen, device=device)
+
+
+class CirSequentialNetwork(SequentialNetwork, types=("CirSequentialNetwork",)):
+    """As SequentialNetwork, handing a list of images to the first network as a whole."""
+
+    def forward_batch(self, images, **params):
+        return None if images is None else self._chain(images, **params)
+
+
+def _rejoined(images, output):
+    """Descriptors of a batch as one matrix, where its images went on one by one.
+
+    That happens when the first network changes the size of some images of a batch only.
+    """
+    if not isinstance(output, list):
+        return output
+    if isinstance(images, (list, tuple)):
+        return [_rejoined(*pair) for pair in zip(images, output, strict=True)]
+    return torch.cat(output, dim=1) if all(item.dim() == 2 for item in output) else output
+
+
+def _require_fitting(members):
+    (first, source), (last, target) = members.items()
+    given, expected = source.meta.get("out_channels"), target.meta.get("in_channels")
+    if None not in (given, expected) and given != expected:
+        raise UserError(
+            f"networks do not fit: {first} gives {given} channels, {last} takes {expected}"
+        )
+
+
+def _runtime_of_members(runtime, order, name):
+    """A sequence's runtime by member: wrappers are the last's, data the first's."""
+    runtime = runtime if isinstance(runtime, dict) else {}
+    unknown = set(runtime) - {"wrappers", "data"}
+    if unknown:
+        raise UserError(f"network {name!r}: a sequence takes wrappers and data, got {unknown}")
+    owners = {"data": order[0], "wrappers": order[-1]}
+    return {
+        member: {key: value for key, value in runtime.items() if owners[key] == member}
+        for member in order
+    }
+
+
+def _load_members(states, order, runtimes, section, device, name):
+    sections = {key: value for key, value in (section or {}).items() if key != "type"}
+    if section is not None and set(sections) != set(order):
+        raise UserError(
+            f"network {name!r} has members {', '.join(sorted(order))} in the checkpoint and "
+            f"{', '.join(sorted(sections))} in the scenario"
+        )
+    return {
+        member: network_from_state(
+            states, runtimes.get(member), sections.get(member), device, name=member
+        )
+        for member in order
+    }
+
+
+def _sequence_names(sequence) -> list[str]:
+    return [part.strip() for part in splitp(sequence)]
+
+
+def _build_members(members, device):
+    return {name: registry.build("network", item, device) for name, item in members.items()}
+
+
+@register("network", "NetworkSet")
+def network_set(device, **members: Member) -> NetworkSet:
+    """Networks by name, built in sorted order."""
+    return NetworkSet(_build_members(dict(sorted(members.items())), device), device=device)
+
+
+def _build_sequence(cls, device, sequence, rearrange_wrappers, members):
+    members = {name: members[name] for name in _sequence_names(sequence)}
+    members = _build_members(members, device)
+    return cls(members, rearrange_wrappers=rearrange_wrappers, device=device)
+
+
+@register("network", "SequentialNetwork")
+def sequential_network(
+    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
+) -> SequentialNetwork:
+    """Two networks one after the other, ``sequence: "first,last"``."""
+    return _build_sequence(SequentialNetwork, device, sequence, rearrange_wrappers, members)
+
+
+@register("network", "CirSequentialNetwork")
+def cir_sequential_network(
+    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
+) -> CirSequentialNetwork:
+    """The same for image retrieval: lists of images stay together until the last network."""
+    return _build_sequence(CirSequentialNetwork, device, sequence, rearrange_wrappers, members)
+
+
+def _check_sequence(params):
+    sequence = params.get("sequence")
+    if not isinstance(sequence, str) or registry.is_unresolved(sequence):
+        return
+    names = _sequence_names(sequence)
+    members = [key for key in params if key not in ("sequence", "rearrange_wrappers")]
+    if len(names) != 2 or len(set(names)) != 2:
+        yield ("sequence",), f"expected the names of exactly two networks, got {sequence!r}"
+    elif set(names) != set(members):
+        yield (
+            ("sequence",),
+            f"names {', '.join(names)}, but the networks are {', '.join(members)}",
+        )
+
+
+sequential_network.check_section = _check_sequence
+cir_sequential_network.check_section = _check_sequence

@@ -1,0 +1,127 @@
+"""Files of networks: reading every published form without running code, and writing our own.
+
+Three forms hold a network of several members: a folder of ``NAME_best.pth`` beside
+``net_best.pth``, one such file beside the others, and the older single file with all inside.
+"""
+
+import os
+import pickle
+from pathlib import Path
+
+import torch
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import used
+from mdir.paths import local_file
+
+_NAMES, _INCLUDED = "_network_names", "_networks_included"
+
+
+def read_weights(path: str, device="cpu"):
+    """The content of a torch file: tensors, plain containers, numbers and text only.
+
+    Raises:
+        DataError: the file is absent, broken, or holds anything else (it is not run).
+    """
+    path = local_file(path)
+    used(path)
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, a file is expected") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{path}: refuses to load; a checkpoint may hold tensors and plain values only "
+            f"({reason})"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a readable torch file ({error})") from error
+
+
+def read_network_files(path: str) -> dict:
+    """All dicts of a stored network: ``{"net": its own, member: its own, ...}``.
+
+    Args:
+        path: a network file or the folder of a finished run, as a scenario names it (URLs too).
+
+    Raises:
+        DataError: files are missing, or are none of networks.
+    """
+    place = local_file(path)
+    if os.path.isdir(place):
+        place = os.path.join(place, "net_best.pth")
+    return read_network_set(place)
+
+
+def read_network_set(path: str | os.PathLike) -> dict:
+    """As :func:`read_network_files`, from the file of the outermost network.
+
+    Members stand beside it: those of ``net_epoch_03.pth`` are ``NAME_epoch_03.pth``.
+    """
+    path = Path(path)
+    state = read_weights(str(path))
+    if isinstance(state, dict) and {"meta", "state_dict"} <= set(state):
+        return {"net": from_cirtorch(state, str(path))}
+    if not isinstance(state, dict) or "type" not in state:
+        raise DataError(
+            f"{path}: not a network; it needs the key 'type' (or 'meta' and 'state_dict')"
+        )
+    included = state.pop(_INCLUDED, {})
+    members = state.pop(_NAMES, ())
+    _, underscore, suffix = path.name.partition("_")
+    if members and not underscore:
+        raise DataError(f"{path}: its members {', '.join(members)} cannot be found beside it")
+    others = {name: read_weights(str(path.with_name(f"{name}_{suffix}"))) for name in members}
+    return {"net": state, **included, **others}
+
+
+def network_files(states: dict) -> dict:
+    """The content of each file ``NAME_*.pth`` for the states that ``state_dict()`` gives."""
+    names = [name for name in states if name != "net"]
+    helper = {_NAMES: names} if names else {}
+    return {**states, "net": {**states["net"], **helper}}
+
+
+def save_network(states: dict, path: str | os.PathLike) -> None:
+    """Write a network with all its members as one file that the published code reads."""
+    included = {name: state for name, state in states.items() if name != "net"}
+    helper = {_INCLUDED: included} if included else {}
+    with atomic_write(path) as file:
+        torch.save({**states["net"], **helper}, file)
+
+
+def from_cirtorch(state: dict, path: str) -> dict:
+    """The dict of one network for a file of cnnimageretrieval-pytorch (``meta``, ``state_dict``).
+
+    Raises:
+        DataError: its ``meta`` holds keys that mean nothing here.
+    """
+    meta = dict(state["meta"])
+    for ignored in ("outputdim", "Lw"):
+        meta.pop(ignored, None)
+    try:
+        model = {
+            "architecture": "cirnet",
+            "cir_architecture": meta.pop("architecture"),
+            "local_whitening": meta.pop("local_whitening", False),
+            "pooling": meta.pop("pooling"),
+            "regional": meta.pop("regional", False),
+            "whitening": meta.pop("whitening", False),
+            "pretrained": True,
+        }
+        mean_std = [list(meta.pop("mean")), list(meta.pop("std"))]
+    except KeyError as error:
+        raise DataError(f"{path}: its meta lacks {error}") from None
+    if meta:
+        raise DataError(f"{path}: its meta holds unknown keys {sorted(meta)}")
+    data = {"mean_std": mean_std, "transforms": "pil2np | totensor | normalize"}
+    return {
+        "type": "SingleNetwork",
+        "frozen": False,
+        "network_params": {"model": model, "runtime": {"wrappers": "", "data": data}},
+        "model_state": state["state_dict"],
+    }

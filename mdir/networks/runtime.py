@@ -1,0 +1,61 @@
+"""The ``runtime`` of a network: wrappers, preprocessing, frozen or not."""
+
+from mdir import registry
+from mdir.networks.wrapping import check_wrappers
+
+FROM_CHECKPOINT = "load_from_checkpoint"
+
+_KEYS = ("wrappers", "data", "frozen", "model")
+_DATA_KEYS = {"mean_std": list | tuple | None, "transforms": str | None}
+
+
+def check_runtime(runtime: dict):
+    """Every problem of a ``runtime`` mapping, as ``(path, message)``."""
+    for key, value in runtime.items():
+        if registry.is_unresolved(key) or registry.is_unresolved(value) or value == FROM_CHECKPOINT:
+            continue
+        if key not in _KEYS:
+            yield (key,), registry.unknown("runtime parameter", key, _KEYS)
+        elif key == "wrappers":
+            for path, message in check_wrappers(value):
+                yield (key, *path), message
+        elif key == "data":
+            for path, message in _check_data(value):
+                yield (key, *path), message
+        elif key == "frozen" and not isinstance(value, bool):
+            yield (key,), f"expected true or false, got {value!r}"
+
+
+def _check_data(data):
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        yield (), f"expected a mapping, got {data!r}"
+        return
+    for key, value in data.items():
+        if key not in _DATA_KEYS:
+            yield (key,), registry.unknown("parameter", key, _DATA_KEYS) + " (of runtime.data)"
+            continue
+        for problem in registry.check(_DATA_KEYS[key], value, (key,)):
+            yield problem.path, problem.message
+    yield from _check_transforms(data)
+
+
+def _check_transforms(data):
+    text = data.get("transforms")
+    if not isinstance(text, str) or registry.is_unresolved(text):
+        return
+    from mdir.data.transforms.parse import check_transforms  # heavy, needed for a check alone
+
+    try:
+        check_transforms(text)
+    except ValueError as error:
+        yield ("transforms",), str(error)
+
+
+def updated_runtime(stored: dict, update) -> dict:
+    """A stored runtime with the top-level keys of an update in place of its own."""
+    if not update or update == FROM_CHECKPOINT:
+        return dict(stored)
+    given = {key: value for key, value in update.items() if value != FROM_CHECKPOINT}
+    return {**stored, **given}

@@ -1,0 +1,236 @@
+"""A network that is one model."""
+
+import time
+from copy import deepcopy
+from typing import Annotated, Literal
+
+import torch
+
+from mdir import registry
+from mdir.data.labelled import plain
+from mdir.errors import UserError
+from mdir.networks.base import Network, take_keys
+from mdir.networks.comparing import require_equal
+from mdir.networks.files import read_network_files, read_weights
+from mdir.networks.runtime import FROM_CHECKPOINT, check_runtime, updated_runtime
+from mdir.networks.wrapping import build_wrappers
+from mdir.registry import Section, register
+
+
+class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
+    """One model with its wrappers and preprocessing (CirNetwork: its old name in files).
+
+    Args:
+        model: the module; its ``meta`` says ``in_channels`` and ``out_channels``.
+        network_params: ``{"model": as the scenario has it, "runtime": likewise}``.
+        frozen: besides ``runtime.frozen``.
+    """
+
+    def __init__(self, model, network_params, *, frozen=False, device="cpu"):
+        runtime = network_params["runtime"]
+        frozen = frozen or bool(runtime.get("frozen", False))
+        meta = getattr(model, "meta", {})
+        super().__init__(network_params, meta=meta, frozen=frozen, device=device)
+        self.model = model.to(self.device)
+        if "model" in runtime:
+            self.model.runtime = runtime["model"]
+        self.own_wrappers = build_wrappers(runtime.get("wrappers"), model)
+        self.wrappers = self.own_wrappers
+        self._apply_frozen()
+        self._set_stage(self.stage)
+
+    def _apply_frozen(self):
+        if self.frozen:
+            self.model.requires_grad_(False)
+
+    def forward_batch(self, images, **params):
+        if images is None:
+            return None
+        if isinstance(images, (list, tuple)):
+            return [self.forward_batch(image, **params) for image in images]
+        return self.model(plain(images), **params)
+
+    def _set_stage(self, stage):
+        super()._set_stage(stage)
+        self.model.train(self.stage == "train")
+        return self
+
+    def to(self, device):
+        self.model.to(device)
+        return super().to(device)
+
+    def freeze(self, name=None):
+        super().freeze(name)
+        self._apply_frozen()
+        return self
+
+    def parameters(self, optimizer_opts=None, name=None):
+        if name is not None or self.frozen:
+            return [] if name is None else self[name].parameters(optimizer_opts)
+        if optimizer_opts is not None and hasattr(self.model, "parameter_groups"):
+            return list(self.model.parameter_groups(optimizer_opts))
+        return list(self.model.parameters())
+
+    def named_parameters(self):
+        return self.model.named_parameters()
+
+    def own_state(self):
+        return {
+            "type": self.type,
+            "frozen": self.frozen,
+            "network_params": deepcopy(self.network_params),
+            "model_state": self.model.state_dict(),
+        }
+
+    def overlay_params(self, overlay):
+        if not overlay:
+            return self
+        if set(overlay) != {"runtime"}:
+            raise UserError(f"a network overlay holds just 'runtime', got {sorted(overlay)}")
+        model, runtime = self.model, overlay["runtime"] or {}
+        if "model" in runtime:
+            model = model.copy_with_runtime(runtime["model"])
+        return SingleNetworkLink(model, runtime, device=self.device)
+
+    @classmethod
+    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
+        keys = ("network_params", "model_state")
+        frozen, params, weights = take_keys(states[name], keys, name)
+        params = {"model": params["model"], "runtime": params["runtime"]}
+        if section is not None and "path" not in section:
+            given = {key: section.get(key) for key in ("model", "runtime")}
+            require_equal(given, params, f"network {name!r}")
+        params["runtime"] = updated_runtime(params["runtime"], runtime)
+        model = model_with_weights(params["model"], weights, name)
+        return cls(model, deepcopy(params), frozen=frozen, device=device)
+
+
+class SingleNetworkLink(SingleNetwork, types=("SingleNetworkLink",)):
+    """Another runtime around the model of a network; always frozen, its file has no weights."""
+
+    def __init__(self, model, runtime, *, device="cpu"):
+        super().__init__(model, {"runtime": deepcopy(runtime)}, frozen=True, device=device)
+
+    def _apply_frozen(self):
+        """The model belongs to a network that may be in training: leave it as it is."""
+
+    def own_state(self):
+        return {"type": self.type, "frozen": True, "network_params": deepcopy(self.network_params)}
+
+    @classmethod
+    def from_state(cls, states, name, **given):
+        raise UserError(f"network {name!r}: a link has no weights; load the network it belongs to")
+
+
+def model_with_weights(params: dict, weights: dict, name: str):
+    """The model of an architecture section, holding the given weights.
+
+    Nothing is fetched: pretrained weights and whitening files named in the section would be
+    overwritten anyway.
+    """
+    model = registry.build("architecture", without_fetching(params))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"network {name!r}: weights do not fit the architecture: {error}") from None
+    return model
+
+
+def without_fetching(params: dict) -> dict:
+    """An architecture section that builds the same layers without reading any weights."""
+    params = dict(params)
+    if params.get("pretrained"):
+        fields, _ = registry.schema(registry.lookup("architecture", params["architecture"]))
+        field = fields.get("pretrained")
+        admits_false = field is None or not list(registry.check(field.annotation, False))
+        params["pretrained"] = False if admits_false else None
+    if isinstance(params.get("whitening"), str):
+        params["whitening"] = True
+    return params
+
+
+@register("network", "SingleNetwork", "CirNetwork")
+def single_network(
+    device,
+    *,
+    runtime: dict | Literal["load_from_checkpoint"],
+    path: str | None = None,
+    model: Annotated[dict, Section("architecture")] | None = None,
+    initialize: Literal[False] | str | dict | None = None,
+) -> SingleNetwork:
+    """One model, from a checkpoint (``path``) or fresh (``model`` and ``initialize``).
+
+    Args:
+        runtime: ``wrappers``, ``data`` (``transforms``, ``mean_std``), ``frozen``, ``model``; from
+            a path also ``load_from_checkpoint``, for all of it or for single keys.
+        initialize: false: weights as constructed; text: file with a state_dict; mapping:
+            ``weights`` (the initializer), ``seed`` (null: the clock) and the initializer's own.
+    """
+    if path:
+        return _from_path(path, runtime, model, device)
+    network = registry.build("architecture", model)
+    if isinstance(initialize, str):
+        network.load_state_dict(read_weights(initialize))
+    elif initialize:
+        _initialize(network, initialize)
+    return SingleNetwork(network, deepcopy({"model": model, "runtime": runtime}), device=device)
+
+
+def _from_path(path, runtime, model, device):
+    states = read_network_files(path)
+    state = states["net"]
+    if Network.types.get(state.get("type")) is not SingleNetwork:
+        raise UserError(f"{path}: holds a {state.get('type')}, where a SingleNetwork is expected")
+    stored = state["network_params"]
+    if model is not None:
+        require_equal({"model": model}, {"model": stored["model"]}, path)
+    if runtime == FROM_CHECKPOINT:
+        runtime = stored["runtime"]
+    runtime = {
+        key: stored["runtime"].get(key) if value == FROM_CHECKPOINT else value
+        for key, value in runtime.items()
+        if value != FROM_CHECKPOINT or key in stored["runtime"]
+    }
+    network = model_with_weights(stored["model"], state["model_state"], path)
+    params = deepcopy({"model": stored["model"], "runtime": runtime})
+    return SingleNetwork(network, params, device=device)
+
+
+def _initialize(network, section):
+    section = dict(section)
+    seed = section.pop("seed", None)
+    if section["weights"] == "default":
+        return
+    torch.manual_seed(int(time.time()) if seed is None else seed)
+    registry.build("initializer", section, network)
+
+
+def _check_single(params):
+    runtime = params.get("runtime")
+    if isinstance(runtime, dict):
+        for path, message in check_runtime(runtime):
+            yield ("runtime", *path), message
+    if params.get("path"):
+        return
+    for key in ("model", "initialize"):
+        if key not in params or (key == "model" and params[key] is None):
+            yield (), f"missing parameter {key!r} (needed where no 'path' is given)"
+    if runtime == FROM_CHECKPOINT:
+        yield ("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'"
+    if isinstance(params.get("initialize"), dict):
+        yield from _check_initialize(params["initialize"])
+
+
+def _check_initialize(section):
+    rest = {key: value for key, value in section.items() if key != "seed"}
+    for problem in registry.check(int | None, section.get("seed"), ("initialize", "seed")):
+        yield problem.path, problem.message
+    if rest.get("weights") == "default":
+        for key in rest.keys() - {"weights"}:
+            yield ("initialize", key), f"weights 'default' take no parameter {key!r}"
+        return
+    for problem in registry.check(Section("initializer"), rest, ("initialize",)):
+        yield problem.path, problem.message
+
+
+single_network.check_section = _check_single

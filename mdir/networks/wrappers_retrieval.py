@@ -1,0 +1,177 @@
+"""Wrappers of retrieval networks, whose output for B images is a matrix ``[D, B]``."""
+
+import os
+from typing import Annotated
+
+import torch
+from torch.nn.functional import interpolate
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.safe_pickle import load_pickle
+from mdir.artifacts import used
+from mdir.errors import UserError
+from mdir.paths import local_file
+from mdir.registry import Check, register
+
+_ROOT = 2**0.5
+_SCALES = {
+    "ss": [1],
+    "ms": [1, 1 / _ROOT, 1 / 2],
+    "sms": [1, 1 / _ROOT, _ROOT],
+    "sms5": [1, 1 / _ROOT, _ROOT, 1 / 2, 2],
+}
+_SCALES |= {"True": _SCALES["ms"], "False": _SCALES["ss"]}
+
+
+def named_scales(scales) -> list[float]:
+    """Scale factors from their name (``"ms"``, ``"ss"``, ..., True, False) or a list of them."""
+    if isinstance(scales, (bool, str)):
+        if str(scales) not in _SCALES:
+            raise ValueError(f"unknown scales {scales!r}. Allowed: {', '.join(_SCALES)}, a list")
+        return _SCALES[str(scales)]
+    if not scales or not all(isinstance(s, (int, float)) and s > 0 for s in scales):
+        raise ValueError(f"expected numbers above 0, got {scales!r}")
+    return list(scales)
+
+
+@register("wrapper", "cirmultiscale")
+class CirMultiscale:
+    """Describes images at several scales and averages the descriptors.
+
+    ``v = (mean over scales of v_s^msp)^(1/msp)``, divided by its norm. ``msp`` is GeM's exponent
+    for plain GeM networks and 1 otherwise. One image gives ``[D]``, a batch ``[D, B]``.
+
+    Source: Radenović, Tolias, Chum: Fine-tuning CNN image retrieval with no human annotation.
+    """
+
+    def __init__(self, outputmodel, *, scales: Annotated[bool | str | list, Check(named_scales)]):
+        self.scales = named_scales(scales)
+        self.outputmodel = outputmodel
+
+    @property
+    def msp(self):
+        meta = self.outputmodel.meta
+        plain_gem = meta.get("pooling") == "gem" and not meta.get("regional")
+        if len(self.scales) > 1 and plain_gem and not meta.get("whitening"):
+            return self.outputmodel.pool.p.item()
+        return 1
+
+    def preprocess(self, images):
+        if isinstance(images, (list, tuple)):
+            return [scaled for image in images for scaled in self._pyramid(image)], True
+        return self._pyramid(images), False
+
+    def _pyramid(self, image):
+        return [image if scale == 1 else _resize(image, scale) for scale in self.scales]
+
+    def postprocess(self, output, is_list):
+        count, msp = len(self.scales), self.msp
+        groups = [output[start : start + count] for start in range(0, len(output), count)]
+        vectors = [self._average(group, msp) for group in groups]
+        return vectors if is_list else vectors[0]
+
+    @staticmethod
+    def _average(group, msp):
+        vector = torch.stack([_drop_single(v) for v in group]).pow(msp).mean(dim=0).pow(1 / msp)
+        return vector / vector.norm(dim=0, keepdim=True)
+
+
+def _resize(image, scale):
+    return interpolate(
+        image,
+        scale_factor=scale,
+        mode="bilinear",
+        align_corners=False,
+        recompute_scale_factor=False,
+    )
+
+
+def _drop_single(vectors):
+    """``[D, 1]`` -> ``[D]``; several columns stay."""
+    return vectors[:, 0] if vectors.dim() == 2 and vectors.shape[1] == 1 else vectors
+
+
+@register("wrapper", "cirwhiten")
+class CirWhiten:
+    """Whitens descriptors by a learned projection: ``P[:d] (v - m)``, L2-normalized.
+
+    Args:
+        whitening: pickle with ``m`` ``[D, 1]`` and ``P`` ``[D', D]``: a path or a URL, whose hash
+            suffix is checked.
+        dimensions: rows of P to use; null: all.
+    """
+
+    def __init__(self, outputmodel, *, whitening: str, dimensions: int | None = None):
+        m, projection = read_whitening(whitening)
+        rows = projection.shape[0]
+        if dimensions is not None and not 0 < dimensions <= rows:
+            raise UserError(f"cirwhiten: {dimensions} dimensions of {rows} in {whitening}")
+        self.m, self.projection = m, projection[:dimensions]
+
+    def preprocess(self, images):
+        return images, None
+
+    def postprocess(self, output, state):
+        if output is None:
+            return None
+        if isinstance(output, (list, tuple)):
+            return [self.postprocess(vector, state) for vector in output]
+        columns = output if output.dim() == 2 else output[:, None]
+        columns = self.projection.to(columns) @ (columns - self.m.to(columns))
+        columns = columns / (columns.norm(dim=0, keepdim=True) + 1e-6)
+        return _drop_single(columns)
+
+
+def read_whitening(path: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """``m [D, 1]`` and ``P [D', D]``, float32, of a whitening pickle (a path or a URL).
+
+    Raises:
+        DataError: the file holds something else.
+    """
+    place = local_file(path)
+    used(place)
+    if not os.path.exists(place):
+        raise DataError(f"{place}: there is no such whitening file")
+    content = load_pickle(place)
+    if not isinstance(content, dict) or not {"m", "P"} <= set(content):
+        raise DataError(f"{place}: a whitening file holds 'm' and 'P'")
+    m, projection = (torch.as_tensor(content[key]).float() for key in ("m", "P"))
+    if projection.dim() != 2 or m.numel() != projection.shape[1]:
+        shapes = f"m {tuple(m.shape)}, P {tuple(projection.shape)}"
+        raise DataError(f"{place}: shapes do not go together: {shapes}")
+    return m.reshape(-1, 1), projection
+
+
+class _Columns:
+    """Turns a list of outputs into the matrix that tuple losses take."""
+
+    def __init__(self, outputmodel):
+        self.dimensions = outputmodel.meta["out_channels"]
+
+    def postprocess(self, output, state):
+        if not isinstance(output, list):
+            return output
+        return torch.cat([item.reshape(self.dimensions, -1) for item in output], dim=1)
+
+
+@register("wrapper", "fakebatch")
+class FakeBatch(_Columns):
+    """A list of images of any sizes gives one matrix ``[D, n]``."""
+
+    def preprocess(self, images):
+        return images, None
+
+
+@register("wrapper", "cirfaketuplebatch")
+class CirFakeTupleBatch(_Columns):
+    """A list of tuples of images gives one matrix ``[D, n]``, tuple after tuple."""
+
+    def preprocess(self, images):
+        nested = isinstance(images, (list, tuple)) and images
+        if not nested or not isinstance(images[0], (list, tuple)):
+            return images, None
+        if len({len(item) for item in images}) > 1:
+            raise UserError(
+                f"cirfaketuplebatch: tuples of different lengths {[len(i) for i in images]}"
+            )
+        return [image for item in images for image in item], None
