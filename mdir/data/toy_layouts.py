@@ -205,14 +205,12 @@ def _city(plan, take, sizes):
     others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
     shots = [take("city-other", place, 0) for place in range(len(others))]
     _add_pictures(plan, f"{folder}/jpg", others, shots)
-    plan.files[f"{folder}/db.tsv"] = partial(
-        table, ["identifier"], [[name] for name in database + others]
-    )
+    listed = [[name] for name in database + others]
+    plan.files[f"{folder}/db.tsv"] = partial(table, ["identifier"], listed)
     for condition, rows in queries.items():
         cells = [[name, None, ok, []] for name, ok in rows]
-        plan.files[f"{folder}/{condition}_to_day.tsv"] = table(
-            ["query", "bbx", "ok", "junk"], cells
-        )
+        path = f"{folder}/{condition}_to_day.tsv"
+        plan.files[path] = partial(table, ["query", "bbx", "ok", "junk"], cells)
 
 
 def _two_domains(plan, take, sizes):
