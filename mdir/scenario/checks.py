@@ -1,0 +1,77 @@
+"""All that is checked before a step runs, in one report."""
+
+from mdir.scenario.decisions import RUN, Decision, was_checked
+from mdir.scenario.plan import (
+    Plan,
+    Scenario,
+    check_parameters,
+    check_variables,
+    load_scenario,
+    sketch,
+)
+from mdir.scenario.tree import Problem, ScenarioError
+from mdir.scenario.variables import Pending, Resolver
+
+
+def check_everything(args: list[str]) -> list[str]:
+    """Check every target of a scenario, components included; nothing runs.
+
+    Returns:
+        warnings.
+
+    Raises:
+        ScenarioError: with every problem of every target.
+    """
+    scenario = load_scenario(args, collect=True)
+    problems, warnings = list(scenario.problems), list(scenario.warnings)
+    for target in scenario.targets:
+        plan, found = sketch(scenario, target)
+        problems += found
+        warnings += plan.warnings
+        problems += _check_plan(plan, problems)
+    if problems:
+        raise ScenarioError(problems)
+    return warnings
+
+
+def check_scenario_level(scenario: Scenario, target: str) -> Plan:
+    """The plan of a target, everything checked that needs no step to be imported.
+
+    Raises:
+        ScenarioError: with every problem of the sources, the structure and the variables.
+    """
+    plan, problems = sketch(scenario, target)
+    problems = scenario.problems + problems
+    if not scenario.problems or all(problem.path for problem in scenario.problems):
+        problems += check_variables(plan)
+    if problems:
+        raise ScenarioError(problems)
+    return plan
+
+
+def check_before_running(plan: Plan, decisions: list[Decision]) -> None:
+    """Check the parameters of every step that this version has not accepted before.
+
+    Raises:
+        ScenarioError: with every problem of every step that may run.
+    """
+    problems = []
+    for decision in decisions:
+        if decision.action == RUN and not was_checked(decision):
+            problems += check_parameters(plan, decision.step, decision.parameters)
+    if problems:
+        raise ScenarioError(problems)
+
+
+def _check_plan(plan, known: list[Problem]):
+    """Variables and parameters of the steps in which nothing else is wrong yet."""
+    broken = {problem.path[:2] for problem in known}
+    problems = [each for each in check_variables(plan) if each.path[:2] not in broken]
+    context = plan.context()
+    for step in plan.steps:
+        context.add(step.name, step.function, step.parameters)
+        parameters = Resolver(context).resolve(step.parameters)
+        context.finish(step.name, parameters, Pending(step.name))
+        if (plan.target, step.name) not in broken and () not in broken:
+            problems += check_parameters(plan, step, parameters)
+    return problems

@@ -1,0 +1,221 @@
+"""The command: arguments, what is printed, exit codes.
+
+0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted, 143 terminated.
+"""
+
+import argparse
+import difflib
+import os
+import shlex
+import signal
+import sys
+import time
+import traceback
+from importlib import import_module
+
+import yaml
+
+from mdir.errors import USER_ERRORS
+from mdir.scenario import functions
+from mdir.scenario.checks import (
+    check_before_running,
+    check_everything,
+    check_scenario_level,
+)
+from mdir.scenario.decisions import LEAVE, RUN, Choice, Decider
+from mdir.scenario.journal import Journal, versions
+from mdir.scenario.plan import FUNCTION, load_scenario, plan_target
+from mdir.scenario.runner import StepFailed, Terminated, closing_lines, perform
+from mdir.scenario.tree import Problem, ScenarioError
+
+PROGRAM = "perform_scenario.py"
+DESCRIPTION = f"""\
+Perform the steps of one target of a scenario.
+
+    {PROGRAM} list SCENARIO                  show the targets of a scenario
+    {PROGRAM} validate SCENARIO [OVERLAY]    check every target, run nothing
+    {PROGRAM} TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
+    {PROGRAM} doctor                         show which datasets and weights are there
+"""
+EPILOG = f"""\
+An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
+a JSON value or plain text. key* replaces a list or mapping instead of merging, key+ appends.
+
+examples:
+    {PROGRAM} all quickstart.yml
+    {PROGRAM} train iccv23/train/cut.yml train.1_train_augment.learning.training.seed=1
+    {PROGRAM} all quickstart.yml --dry-run
+    ls *.jpg | {PROGRAM} output iccv23/train/hedngan.yml
+
+Files are looked for as given, then under scenarios/. Results lie under $CIRTORCH_ROOT, by default
+this checkout; the journal of every step under $CIRTORCH_ROOT/journal.
+exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted, 143 terminated
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the command line says; the result is the exit code."""
+    if arguments[:1] == ["doctor"]:
+        return import_module("mdir.utils.doctor").main(arguments[1:])
+    options = _parse(arguments)
+    try:
+        return _run(options, arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except ScenarioError as error:
+        return _fail(error, options, 2, _report(error.problems))
+    except StepFailed as error:
+        return _fail(error, options, 1, str(error))
+    except USER_ERRORS as error:
+        return _fail(error, options, 1, str(error))
+    except KeyboardInterrupt:
+        print("interrupted; what is done is kept, the same command goes on", file=sys.stderr)
+        return 130
+    except Terminated:
+        print("terminated; what is done is kept, the same command goes on", file=sys.stderr)
+        return 143
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        usage="%(prog)s [OPTIONS] TARGET SCENARIO [OVERLAY ...]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("words", nargs="*", metavar="TARGET SCENARIO [OVERLAY ...]", help=argparse.SUPPRESS)
+    add("--print-steps", action="store_true", help="print the steps and their parameters, as YAML")
+    add("--dry-run", action="store_true", help="print what would run or be skipped, and why")
+    add("--force", action="store_true", help="run every step, also those that are up to date")
+    add("--from", dest="start", metavar="STEP", help="run this step and all that follow, only them")
+    add("--only", metavar="STEP", help="run this step alone")
+    add("--traceback", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _parse(arguments):
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if len(options.words) < 2:
+        parser.error("TARGET and SCENARIO are needed; --help shows examples")
+    options.target, *options.layers = options.words
+    return options
+
+
+def _run(options, arguments):
+    words = options.layers
+    if options.target == "validate":
+        _print_warnings(check_everything(words))
+        return 0
+    if options.target == "list":
+        print(_target_list(load_scenario(words)))
+        return 0
+    if options.print_steps:
+        plan = plan_target(load_scenario(words), options.target)
+        steps = {step.name: step.parameters for step in plan.steps}
+        print(yaml.safe_dump(steps), end="")
+        return 0
+    plan = check_scenario_level(load_scenario(words, collect=True), options.target)
+    _print_warnings(plan.scenario.warnings + plan.warnings)
+    _require_steps(plan, options)
+    return _perform(plan, options, arguments)
+
+
+def _perform(plan, options, arguments):
+    signal.signal(signal.SIGTERM, _terminate)
+    journal = Journal(plan.scenario.name, plan.target)
+    choice = Choice(options.force, options.start, options.only, _stdin_lines(plan))
+    decisions = Decider(plan, journal, choice).foresee()
+    _print_warnings(journal.warnings)
+    check_before_running(plan, decisions)
+    if options.dry_run:
+        print(_dry_run(decisions))
+        return 0
+    start, command = time.monotonic(), [PROGRAM, *arguments]
+    for line in _opening_lines(plan, decisions, journal, command):
+        print(line, flush=True)
+    summary = perform(plan, journal=journal, choice=choice, command=command, say=_say)
+    for line in closing_lines(summary, journal, time.monotonic() - start):
+        print(line)
+    return 0
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def _target_list(scenario):
+    lines = [""]
+    for name, node in scenario.targets.items():
+        children = node.value if isinstance(node.value, dict) else {}
+        doc = children.get("__doc__")
+        lines.append(f"- {name} - {doc.value}" if doc else f"- {name}")
+    return "\n".join([*lines, ""])
+
+
+def _require_steps(plan, options):
+    names = [step.name for step in plan.steps]
+    for option, name in (("--from", options.start), ("--only", options.only)):
+        if name is not None and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            message = f"{option}: unknown step {name!r}.{hint} Steps: {', '.join(names)}"
+            raise ScenarioError([Problem(None, (plan.target,), message)])
+
+
+def _stdin_lines(plan):
+    """The lines that are piped in, where some step wants them; None on a terminal."""
+    wanted = any(functions.reads_stdin(step.function) for step in plan.steps)
+    if not wanted or sys.stdin is None or sys.stdin.isatty():
+        return None
+    return [line.strip() for line in sys.stdin]
+
+
+def _opening_lines(plan, decisions, journal, command):
+    resolved = {d.step.name: {FUNCTION: d.step.function, **d.parameters} for d in decisions}
+    yield shlex.join(command)
+    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+    if any(decision.action == RUN for decision in decisions):
+        journal.write_text("scenario.yml", yaml.safe_dump({plan.target: resolved}))
+    yield f"scenario {plan.scenario.name}, target {plan.target}, resolved in {journal.folder}"
+
+
+def _dry_run(decisions):
+    words = {RUN: "would run", LEAVE: "left out"}
+    blocks = []
+    for decision in decisions:
+        lead = words.get(decision.action, "would be skipped")
+        parameters = yaml.safe_dump(decision.parameters).rstrip()
+        blocks.append(f"-- {decision.step.name} --\n{lead}: {decision.why}\n{parameters}")
+    return "\n".join(blocks)
+
+
+def _print_warnings(warnings):
+    for warning in dict.fromkeys(warnings):
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _report(problems):
+    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    return "\n".join([f"the scenario cannot be performed, {count}:", *map(str, problems)])
+
+
+def _fail(error, options, code, text):
+    if options.traceback:
+        traceback.print_exception(error)
+    print(f"error: {text}" if code == 1 else text, file=sys.stderr)
+    return code
+
+
+def _terminate(number, frame):
+    """SIGTERM ends the main process in order; a worker that inherited this just ends."""
+    if os.getpid() != _MAIN_PROCESS:
+        os._exit(143)
+    raise Terminated
+
+
+_MAIN_PROCESS = os.getpid()

@@ -1,0 +1,52 @@
+"""Names of step functions -> functions: the table of our own and the entry points of others.
+
+Nothing is imported before a function is needed.
+"""
+
+import difflib
+import functools
+import importlib
+from importlib.metadata import entry_points
+
+from mdir.stages import ALWAYS_RUN, READS_STDIN, STEPS
+
+
+def is_known(name) -> bool:
+    """Whether a step function of that name exists; asks other packages last."""
+    return isinstance(name, str) and (name in STEPS or name in _external())
+
+
+def unknown(name) -> str:
+    """The message for an unknown step function."""
+    known = sorted([*STEPS, *_external()])
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
+    return f"unknown step function {name!r}.{hint}"
+
+
+def load(name: str):
+    """Import the function behind a name.
+
+    Returns:
+        a function ``(params, data) -> (metadata, *outputs)``; those made by
+        :func:`mdir.stages.step.step` have their typed ``function`` beside.
+    """
+    if name in STEPS:
+        module, _, attribute = STEPS[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    return _external()[name].load()
+
+
+def reads_stdin(name: str) -> bool:
+    """Whether a step takes the lines of standard input as its data."""
+    return name in READS_STDIN if name in STEPS else getattr(load(name), "reads_stdin", False)
+
+
+def always_runs(name: str) -> bool:
+    """Whether a step only shows something, so that it is never skipped."""
+    return name in ALWAYS_RUN if name in STEPS else getattr(load(name), "always_runs", False)
+
+
+@functools.cache
+def _external():
+    return {entry.name: entry for entry in entry_points(group="mdir.steps")}

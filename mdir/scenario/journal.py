@@ -1,0 +1,218 @@
+"""What ran, with which parameters and versions, and what it produced.
+
+One JSON file a step: ``<CIRTORCH_ROOT>/journal/<SCENARIO_NAME>/<TARGET>/<STEP>.json``.
+"""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+
+import mdir
+from cirtorch.utils.files import atomic_write
+from cirtorch.utils.general import get_root
+from mdir.scenario.fingerprints import content, difference, fingerprint
+
+FORMAT = 1
+PAIRS = "__pairs__"
+
+
+class Journal:
+    """The records of one target's steps; ``warnings`` tells of records that cannot be read."""
+
+    def __init__(self, scenario: str, target: str):
+        self.folder = os.path.join(get_root(), "journal", _safe(scenario), _safe(target))
+        self.warnings: list[str] = []
+
+    def path(self, step: str) -> str:
+        """The file of a step's record."""
+        return os.path.join(self.folder, _safe(step) + ".json")
+
+    def read(self, step: str) -> dict | None:
+        """A step's last record; None where there is none or it is damaged."""
+        path = self.path(step)
+        try:
+            with open(path, encoding="utf-8") as file:
+                record = json.load(file)
+            if record["format"] == FORMAT and record["status"] and record["parameters"] is not None:
+                return record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        message = f"the journal {path} is damaged; the step counts as one that never ran"
+        if message not in self.warnings:
+            self.warnings.append(message)
+        return None
+
+    def write(self, step: str, record: dict) -> None:
+        """Replace a step's record, whole or not at all."""
+        with atomic_write(self.path(step), "w", encoding="utf-8") as file:
+            json.dump({"format": FORMAT, **record}, file, indent=1)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Put a text file beside the records."""
+        with atomic_write(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def start_record(plan, step, parameters, stdin, refers_to, command) -> dict:
+    """The record of a step that is about to run."""
+    return {
+        "status": "running",
+        "scenario": plan.scenario.name,
+        "layers": plan.scenario.layers,
+        "target": plan.target,
+        "step": step.name,
+        "function": step.function,
+        "parameters": encode(parameters),
+        "stdin": digest(stdin) if stdin is not None else None,
+        "refers_to": refers_to,
+        "seeds": seeds(parameters),
+        "command": command,
+        "versions": versions(),
+        "started": now(),
+    }
+
+
+def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
+    """The record of a step that ended well, with fingerprints of what it read and wrote."""
+    inputs = [path for path in artifacts.inputs if not _within(path, artifacts.outputs)]
+    record = {
+        **record,
+        "status": "done",
+        "ended": now(),
+        "seconds": round(seconds, 3),
+        "inputs": {path: fingerprint(path) for path in inputs},
+        "outputs": {path: fingerprint(path) for path in artifacts.outputs},
+        "metadata": encode(metadata),
+    }
+    read = [(path, content(item)) for path, item in record["inputs"].items()]
+    keys = ("function", "parameters", "stdin", "refers_to")
+    record["identity"] = digest([read, *(record[key] for key in keys)])
+    return record
+
+
+def why_again(record: dict | None, function, parameters, stdin, refers_to) -> str | None:
+    """Why a step must run although it has a record; None when everything is as it was."""
+    if record is None:
+        return "it has not run yet"
+    if record["status"] != "done":
+        return f"it did not finish last time ({record['status']})"
+    if record["function"] != function:
+        return f"its function was {record['function']}"
+    change = first_change(record["parameters"], encode(parameters))
+    if change:
+        return f"parameter {change}"
+    if record["stdin"] != (digest(stdin) if stdin is not None else None):
+        return "the lines of standard input changed"
+    for step, identity in refers_to.items():
+        if record["refers_to"].get(step) != identity:
+            return f"step {step}, to which it refers, gave another result"
+    for path, recorded in record["inputs"].items():
+        change = difference(path, recorded)
+        if change:
+            return f"input {change}"
+    for path, recorded in record["outputs"].items():
+        change = difference(path, recorded, may_grow=True)
+        if change:
+            return f"output {change}"
+    return None
+
+
+def first_change(old, new, path: tuple = ()) -> str | None:
+    """The first difference of two encoded trees in words: ``'a.b changed: 1 -> 2'``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            name = ".".join(map(str, (*path, key)))
+            if key not in new:
+                return f"{name} is gone"
+            if key not in old:
+                return f"{name} is new"
+            change = first_change(old[key], new[key], (*path, key))
+            if change:
+                return change
+        return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            change = first_change(one, other, (*path, index))
+            if change:
+                return change
+        return None
+    if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):
+        return None
+    name = ".".join(map(str, path)) or "(all)"
+    return f"{name} changed: {_short(old)} -> {_short(new)}"
+
+
+def encode(value):
+    """Plain values as JSON can hold them; arrays as lists, other objects as text."""
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value) and PAIRS not in value:
+            return {key: encode(item) for key, item in value.items()}
+        return {PAIRS: [[encode(key), encode(item)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple, set)):
+        return [encode(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return encode(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def decode(value):
+    """The plain values that :func:`encode` wrote."""
+    if isinstance(value, dict):
+        if set(value) == {PAIRS}:
+            return {decode(key): decode(item) for key, item in value[PAIRS]}
+        return {key: decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    return value
+
+
+def digest(value) -> str:
+    """SHA-256 of a plain value."""
+    text = json.dumps(encode(value), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seeds(parameters, path: tuple = ()) -> dict[str, int]:
+    """Every ``seed`` among a step's parameters, by its dotted key."""
+    found = {}
+    for key, value in parameters.items() if isinstance(parameters, dict) else ():
+        if key == "seed" and isinstance(value, int):
+            found[".".join(map(str, (*path, key)))] = value
+        found.update(seeds(value, (*path, key)))
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of ours and of the packages that results depend on; imports none."""
+    found = {"mdir": mdir.__version__, "python": platform.python_version()}
+    for package in ("torch", "torchvision", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """Local time with its zone, to the second."""
+    return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _within(path, outputs):
+    return any(path == output or path.startswith(output + os.sep) for output in outputs)
+
+
+def _safe(name):
+    name = re.sub(r"[^\w.+ -]", lambda match: f"%{ord(match[0]):02x}", str(name))
+    return re.sub(r"^\.", "%2e", name)
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,217 @@
+"""Scenario -> target -> ordered steps, and everything that can be checked before one runs."""
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, field
+
+from mdir import registry
+from mdir.scenario import functions
+from mdir.scenario.overlay import Loader
+from mdir.scenario.sources import find_file
+from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
+from mdir.scenario.variables import Context, Pending, Resolver
+
+FUNCTION = "__function__"
+SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scenarios")
+
+
+@dataclass
+class Scenario:
+    """A finished tree: ``{target: {step: parameters}}`` with places, and what to warn about."""
+
+    name: str
+    tree: Node
+    layers: list[str]
+    warnings: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def targets(self) -> dict[str, Node]:
+        """Targets in file order; a key with an underscore in front is none."""
+        return {
+            name: node
+            for name, node in self.tree.value.items()
+            if not (isinstance(name, str) and name.startswith("_"))
+        }
+
+
+@dataclass
+class Step:
+    """One step of a plan; ``parameters`` are plain values, variables still in them."""
+
+    name: str
+    function: str
+    parameters: dict
+    node: Node
+
+
+@dataclass
+class Plan:
+    """The steps of a target in the order in which they run."""
+
+    scenario: Scenario
+    target: str
+    steps: list[Step]
+    warnings: list[str] = field(default_factory=list)
+
+    def problem(self, step: Step, path: tuple, message: str) -> Problem:
+        """A problem at a path of a step's parameters, with the nearest place that is known."""
+        return Problem(find(step.node, path).where, (self.target, step.name, *path), message)
+
+    def context(self) -> Context:
+        """A fresh context for the variables of this plan."""
+        return Context(self.scenario.name, [step.name for step in self.steps])
+
+
+def load_scenario(args: list[str], collect: bool = False) -> Scenario:
+    """Read and cover the layers of a scenario.
+
+    Args:
+        args: the scenario (a ``.yml`` path or dotted name), then ``.yml`` files and ``key=value``.
+        collect: leave problems in the result instead of raising them.
+
+    Raises:
+        ScenarioError: with every problem of all layers.
+    """
+    layers, problems = [_scenario_file(args[0])], []
+    for text in args[1:]:
+        is_file = text.endswith(".yml") and ("=" not in text or os.path.isfile(text))
+        path = find_file(text, SCENARIOS) if is_file else text
+        if path is None:
+            message = f"file not found, neither here nor under {os.path.normpath(SCENARIOS)}"
+            problems.append(Problem(Place(text), (), message))
+        else:
+            layers.append((path, is_file))
+    loader = Loader()
+    tree = loader.load(layers)
+    files = [path for path, is_file in layers if is_file]
+    scenario = Scenario(
+        os.path.splitext(os.path.basename(files[-1]))[0],
+        tree,
+        [path for path, _ in layers],
+        loader.warnings,
+        problems + loader.problems,
+    )
+    if scenario.problems and not collect:
+        raise ScenarioError(scenario.problems)
+    return scenario
+
+
+def plan_target(scenario: Scenario, target: str) -> Plan:
+    """The ordered steps of a target, their structure checked.
+
+    Raises:
+        ScenarioError: an unknown target, a step that is no mapping or whose function is unknown.
+    """
+    plan, problems = sketch(scenario, target)
+    if problems:
+        raise ScenarioError(problems)
+    return plan
+
+
+def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
+    """As :func:`plan_target`, but with the steps that are sound and the problems of the others."""
+    node = scenario.targets.get(target)
+    if node is None:
+        return Plan(scenario, target, []), [_unknown_target(scenario, target)]
+    if not isinstance(node.value, dict):
+        problem = Problem(node.where, (target,), f"a target must be a mapping, not {node.value!r}")
+        return Plan(scenario, target, []), [problem]
+    steps, problems = [], []
+    for name, child in node.value.items():
+        if isinstance(name, str) and name.startswith("_"):
+            continue
+        message = _structure(name, child)
+        if message:
+            problems.append(Problem(_function_place(child), (target, name), message))
+        else:
+            parameters = plain(child)
+            steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
+    steps.sort(key=lambda step: step.name)
+    plan = Plan(scenario, target, steps)
+    plan.warnings = list(_order_warnings(plan))
+    return plan, problems
+
+
+def check_variables(plan: Plan) -> list[Problem]:
+    """Problems of all variables, results of steps being left out as not known yet."""
+    problems, context = [], plan.context()
+    for step in plan.steps:
+        context.add(step.name, step.function, step.parameters)
+        resolver = Resolver(context)
+        parameters = resolver.resolve(step.parameters)
+        problems += [plan.problem(step, path, message) for path, message in resolver.problems]
+        context.finish(step.name, parameters, Pending(step.name))
+    return problems
+
+
+def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
+    """Problems of a step's resolved parameters against its typed signature, components included.
+
+    Imports the step. Values that still hold variables are left out.
+    """
+    try:
+        function = getattr(functions.load(step.function), "function", None)
+    except ImportError as error:
+        message = f"the step function {step.function!r} cannot be imported: {error}"
+        return [plan.problem(step, (FUNCTION,), message)]
+    if function is None:
+        return []
+    found = registry.check_parameters(function, parameters, what=f"step {step.function}")
+    return [plan.problem(step, problem.path, problem.message) for problem in found]
+
+
+def _scenario_file(text):
+    if text.endswith(".yml"):
+        name = text
+    elif "=" in text or not text:
+        message = "the scenario (a .yml file or a dotted name) comes before key=value"
+        raise ScenarioError([Problem(Place(text, is_file=False), (), message)])
+    else:
+        name = text.replace(".", "/") + ".yml"
+    path = find_file(name, SCENARIOS)
+    if path is None:
+        message = f"file not found, neither here nor under {os.path.normpath(SCENARIOS)}"
+        raise ScenarioError([Problem(Place(name), (), message)])
+    return path, True
+
+
+def _unknown_target(scenario, target):
+    names = [str(name) for name in scenario.targets]
+    near = difflib.get_close_matches(target, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = f" Targets: {', '.join(names)}" if names else " The scenario has no targets"
+    place = Place(scenario.layers[0])
+    return Problem(place, (), f"unknown target {target!r}.{hint}{known}")
+
+
+def _structure(name, node):
+    if not isinstance(name, str):
+        return f"the name of a step must be text, not {name!r}"
+    if not isinstance(node.value, dict):
+        return f"a step must be a mapping with {FUNCTION}, not {node.value!r}"
+    if FUNCTION not in node.value:
+        return f"missing {FUNCTION}, the name of the function that performs the step"
+    function = node.value[FUNCTION].value
+    if not isinstance(function, str):
+        return f"{FUNCTION} must be text, not {function!r}"
+    if not functions.is_known(function):
+        return functions.unknown(function)
+    return None
+
+
+def _function_place(node):
+    has_function = isinstance(node.value, dict) and FUNCTION in node.value
+    return node.value[FUNCTION].where if has_function else node.where
+
+
+def _order_warnings(plan):
+    numbered = [(step, re.match(r"\d+", step.name)) for step in plan.steps]
+    numbered = [(step, int(match[0])) for step, match in numbered if match]
+    for (step, number), (later, next_number) in zip(numbered, numbered[1:], strict=False):
+        lead = f"{step.node.where}: target {plan.target}: step {step.name}"
+        if number > next_number:
+            yield f"{lead} runs before {later.name}: steps run in the order of their names"
+        elif number == next_number:
+            yield f"{lead} and {later.name} share a number; they run in the order of their names"

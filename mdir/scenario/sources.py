@@ -1,0 +1,234 @@
+"""YAML files and ``key=value`` arguments -> trees in which every value knows its place."""
+
+import json
+import os
+
+import yaml
+
+from mdir.scenario.tree import Node, Place, Problem
+
+MAX_NODES = 200_000
+MAX_DEPTH = 100
+MERGE = "tag:yaml.org,2002:merge"
+COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Unreadable(Exception):
+    """A source is of no use at all; carries the :class:`Problem`."""
+
+    def __init__(self, place, message):
+        self.problem = Problem(place, (), message)
+        super().__init__(message)
+
+
+class Reader:
+    """Reads the sources of one scenario; ``problems`` collects what is wrong but readable.
+
+    Files are parsed once and unshared at every use: an alias is an independent copy. The number
+    of values over all uses is bounded, so that aliases or templates of aliases cannot explode.
+    """
+
+    def __init__(self):
+        self.problems: list[Problem] = []
+        self._parsed = {}
+        self._left = MAX_NODES
+
+    def file(self, path: str, at: tuple = ()) -> Node:
+        """The tree of a YAML file, always a mapping (an empty file is an empty one).
+
+        Args:
+            path: the file.
+            at: the keys under which it is put, for messages.
+
+        Raises:
+            Unreadable: the file is absent, no text, no YAML or no mapping.
+        """
+        if path not in self._parsed:
+            self._parsed[path] = _compose(_read_text(path), path)
+        root = self._parsed[path]
+        if root is None:
+            return Node({}, Place(path, 1, 1))
+        if not isinstance(root, yaml.MappingNode):
+            raise Unreadable(_place(path, root), "the top of a scenario file must be a mapping")
+        return _Unsharing(self, path).convert(root, at)
+
+    def argument(self, text: str) -> Node:
+        """The tree of ``a.b.c=VALUE``: VALUE is JSON, or else a YAML scalar.
+
+        Raises:
+            Unreadable: the text is no such assignment.
+        """
+        place = Place(text, is_file=False)
+        key, equals, value = text.partition("=")
+        parts = key.split(".")
+        if not equals:
+            raise Unreadable(place, "neither a .yml file nor key=value")
+        if not all(parts):
+            raise Unreadable(place, f"the key {key!r} has an empty part")
+        node = _from_plain(_argument_value(value, place), place)
+        for part in reversed(parts):
+            node = Node({part: node}, place, node.key_place)
+            node.value[part].key_place = place
+        return node
+
+    def spend(self, place):
+        """Count one more value; too many are refused."""
+        self._left -= 1
+        if self._left < 0:
+            message = f"more than {MAX_NODES} values once aliases and templates are written out"
+            raise Unreadable(place, message)
+
+
+class _Unsharing:
+    """From PyYAML's graph, in which an alias is a shared node, to a tree of our own."""
+
+    def __init__(self, reader, path):
+        self.reader, self.path = reader, path
+        self.scalars = yaml.constructor.SafeConstructor()
+        self.open = []
+
+    def convert(self, node, at: tuple = ()) -> Node:
+        place = _place(self.path, node)
+        self.reader.spend(place)
+        if any(node is outer for outer in self.open):
+            raise Unreadable(place, "an alias stands inside the very value that it repeats")
+        if len(self.open) >= MAX_DEPTH:
+            raise Unreadable(place, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.ScalarNode):
+            return Node(self._scalar(node, place), place)
+        if node.tag not in COLLECTIONS:
+            raise Unreadable(place, f"the tag {node.tag!r} is not admitted")
+        self.open.append(node)
+        if isinstance(node, yaml.SequenceNode):
+            value = [self.convert(item, (*at, index)) for index, item in enumerate(node.value)]
+        else:
+            value = self._mapping(node, at)
+        self.open.pop()
+        return Node(value, place)
+
+    def _mapping(self, node, at):
+        merged, own = {}, {}
+        for key_node, value_node in node.value:
+            place = _place(self.path, key_node)
+            if key_node.tag == MERGE:
+                merged = {**merged, **self._merge(value_node, at)}
+                continue
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise Unreadable(place, "a key must be a plain value, not a mapping or list")
+            key = self._scalar(key_node, place)
+            child = self.convert(value_node, (*at, key))
+            child.key_place = place
+            if key == "":
+                self.reader.problems.append(Problem(place, at, "the key is empty text"))
+            elif key in own:
+                first = own[key].key_place
+                message = f"duplicate key {key!r} (first in line {first.line})"
+                self.reader.problems.append(Problem(place, (*at, key), message))
+            else:
+                own[key] = child
+        return {**merged, **own}
+
+    def _merge(self, node, at):
+        """What ``<<: *alias`` or ``<<: [*first, *second]`` brings; earlier ones win."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        result = {}
+        for source in reversed(sources):
+            if not isinstance(source, yaml.MappingNode):
+                raise Unreadable(_place(self.path, source), "<< needs a mapping or a list of them")
+            result = {**result, **self.convert(source, at).value}
+        return result
+
+    def _scalar(self, node, place):
+        if node.tag == "tag:yaml.org,2002:value":
+            return node.value
+        try:
+            return self.scalars.construct_object(node)
+        except yaml.constructor.ConstructorError as error:
+            raise Unreadable(place, error.problem) from None
+        except (ValueError, OverflowError) as error:
+            raise Unreadable(place, f"cannot read {node.value!r}: {error}") from None
+
+
+def find_file(name: str, scenarios: str) -> str | None:
+    """A scenario file as given, or under the folder of scenarios; None where there is none."""
+    for path in (name, os.path.join(scenarios, name)):
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def _read_text(path):
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        raise Unreadable(Place(path), error.strerror) from None
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise Unreadable(Place(path, line, column), "this is not UTF-8 text") from None
+
+
+def _compose(text, path):
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        line, column = _line_column(text, error.position)
+        message = f"the character {error.character!r} is not allowed in YAML"
+        raise Unreadable(Place(path, line, column), message) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
+        words = ", ".join(filter(None, (error.problem, error.context)))
+        raise Unreadable(place, f"not YAML: {words}") from None
+    except RecursionError:
+        raise Unreadable(Place(path), f"nested deeper than {MAX_DEPTH} levels") from None
+    finally:
+        loader.dispose()
+
+
+def _line_column(text, position):
+    before = text[:position]
+    return before.count("\n") + 1, position - before.rfind("\n")
+
+
+def _place(path, node):
+    return Place(path, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _argument_value(text, place):
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _pairs(pairs, place))
+    except (json.JSONDecodeError, RecursionError):
+        pass
+    try:
+        node = _compose(text, "value")
+        if node is None and not text.strip():
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return _Unsharing(Reader(), "value").convert(node).value
+    except Unreadable:
+        pass
+    message = f"the value {text!r} is neither JSON nor plain text; quote text as JSON does"
+    raise Unreadable(place, message) from None
+
+
+def _pairs(pairs, place):
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise Unreadable(place, "duplicate key in the value")
+    return result
+
+
+def _from_plain(value, place) -> Node:
+    if isinstance(value, dict):
+        value = {key: _from_plain(item, place) for key, item in value.items()}
+        for child in value.values():
+            child.key_place = place
+    elif isinstance(value, list):
+        value = [_from_plain(item, place) for item in value]
+    return Node(value, place)

@@ -1,0 +1,84 @@
+"""The tree of a scenario: plain values that remember where they were written, and problems."""
+
+from dataclasses import dataclass, field
+
+from mdir.errors import UserError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was written: a file with line and column (from 1), or an argument."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+    is_file: bool = True
+
+    def __str__(self):
+        if not self.is_file:
+            return f"argument {self.source!r}"
+        return self.source if self.line is None else f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass
+class Node:
+    """A value with its place: ``{key: Node}``, ``[Node]`` or a scalar.
+
+    ``queue`` holds what is to cover a mapping whose ``__template__`` is not read yet.
+    """
+
+    value: object
+    place: Place
+    key_place: Place | None = None
+    queue: list["Node"] = field(default_factory=list)
+
+    @property
+    def where(self) -> Place:
+        """The place a person looks for: that of the key, or of the value in a list."""
+        return self.key_place or self.place
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: its place, the keys that lead to it (target, step, key ...), what is wrong."""
+
+    place: Place | None
+    path: tuple
+    message: str
+
+    def __str__(self):
+        words = [
+            f"{word} {part}" for word, part in zip(("target", "step"), self.path, strict=False)
+        ]
+        if len(self.path) > 2:
+            words.append("key " + ".".join(map(str, self.path[2:])))
+        lead = f"{self.place}: " if self.place else ""
+        return lead + (", ".join(words) + ": " if words else "") + self.message
+
+
+class ScenarioError(UserError, ValueError):
+    """A scenario cannot be performed; ``problems`` lists everything that is wrong with it."""
+
+    def __init__(self, problems):
+        problems = {(each.place, each.message): each for each in reversed(list(problems))}
+        self.problems = list(reversed(problems.values()))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def plain(node: Node):
+    """The values of a tree without their places; nothing is shared with it."""
+    if isinstance(node.value, dict):
+        return {key: plain(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value]
+    return node.value
+
+
+def find(node: Node, path) -> Node:
+    """The node at a path of keys and indices, or the last one on the way that exists."""
+    for part in path:
+        try:
+            node = node.value[part]
+        except (KeyError, IndexError, TypeError):
+            break
+    return node

@@ -1,0 +1,178 @@
+"""``${a.b}`` (also written ``$<a.b>``): parameters and results of this and earlier steps.
+
+``${STEP.parameters.section.key}``, in short ``${STEP.section.key}``, is a parameter,
+``${STEP._output_metadata.key}`` a result, ``${STEP.function}`` the name of the function and
+``${SCENARIO_NAME}`` the name of the scenario.
+"""
+
+import copy
+import difflib
+import re
+
+VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
+RESULTS = "_output_metadata"
+PUBLISHED = ("function", "parameters", RESULTS)
+MAX_LOOKUPS = 100_000
+
+
+class Pending:
+    """Stands for the results of a step that has not run yet."""
+
+    def __init__(self, step):
+        self.step = step
+
+
+class Unknown(Exception):
+    """A variable has no value; the message says why."""
+
+
+class NotYet(Exception):
+    """A variable has no value before ``step`` has run."""
+
+    def __init__(self, step):
+        self.step = step
+        super().__init__(step)
+
+
+class Context:
+    """What variables may name while a target's steps are resolved in order."""
+
+    def __init__(self, scenario_name: str, steps: list[str]):
+        self.names = {"SCENARIO_NAME": scenario_name}
+        self.steps = steps
+
+    def add(self, step: str, function: str, parameters: dict):
+        """Enter a step with its raw parameters; its results are still missing."""
+        self.names[step] = {"function": function, "parameters": parameters}
+
+    def finish(self, step: str, parameters: dict, results):
+        """Replace a step's parameters by the resolved ones and give its results (or Pending)."""
+        self.names[step]["parameters"] = copy.deepcopy(parameters)
+        self.names[step][RESULTS] = results
+
+
+class Resolver:
+    """Resolves the parameters of one step.
+
+    Attributes:
+        problems: ``(path, message)`` of every variable without a value; its text stays.
+        waiting: steps whose results are needed but missing; those variables stay as text.
+        steps: steps that some variable named.
+    """
+
+    def __init__(self, context: Context):
+        self.context = context
+        self.problems: list[tuple] = []
+        self.waiting: set[str] = set()
+        self.steps: set[str] = set()
+        self._left = MAX_LOOKUPS
+
+    def resolve(self, value, path: tuple = (), active: tuple = ()):
+        """A copy of ``value`` in which variables of texts, list items and keys are replaced.
+
+        A text that is exactly one variable becomes its value with its type; elsewhere the value
+        is put in as Python's ``str`` gives it.
+        """
+        if isinstance(value, dict):
+            return self._mapping(value, path, active)
+        if isinstance(value, (list, tuple)):
+            return [self.resolve(item, (*path, i), active) for i, item in enumerate(value)]
+        if isinstance(value, str) and "$" in value:
+            return self._text(value, path, active)
+        return value
+
+    def _mapping(self, value, path, active):
+        result = {}
+        for key, item in value.items():
+            item = self.resolve(item, (*path, key), active)
+            new = self.resolve(key, (*path, key), active)
+            if isinstance(new, (dict, list)):
+                self.problems.append(((*path, key), f"{key} is no text but {new!r}"))
+            elif new in result:
+                self.problems.append(((*path, key), f"{key} gives {new!r}, which is there already"))
+            else:
+                result[new] = item
+        return result
+
+    def _text(self, text, path, active):
+        whole = VARIABLE.fullmatch(text)
+        if whole:
+            return self._value(whole, path, active)
+        return VARIABLE.sub(lambda match: str(self._value(match, path, active)), text)
+
+    def _value(self, match, path, active):
+        name = match[1] or match[2]
+        try:
+            return self._look_up(name, active, path)
+        except NotYet as error:
+            self.waiting.add(error.step)
+        except Unknown as error:
+            self.problems.append((path, f"variable {match[0]}: {error}"))
+        return match[0]
+
+    def _look_up(self, name, active, path):
+        self._left -= 1
+        if self._left < 0:
+            raise Unknown(f"more than {MAX_LOOKUPS} values are put in")
+        parts = self._canonical(name.split("."))
+        if parts in active:
+            names = [".".join(item) for item in (*active[active.index(parts) :], parts)]
+            raise Unknown(f"circular: {' -> '.join(names)}")
+        value, active = self.context.names, (*active, parts)
+        for index, part in enumerate(parts):
+            value = self._enter(value, part, parts[:index])
+            if isinstance(value, Pending):
+                raise NotYet(value.step)
+            if index + 1 < len(parts) and isinstance(value, str) and VARIABLE.fullmatch(value):
+                value = self._inner(value, active)
+        return self._inner(value, active)
+
+    def _inner(self, value, active):
+        """A value that was found, itself resolved; its first problem is the variable's."""
+        resolver = Resolver(self.context)
+        resolver._left = self._left
+        result = resolver.resolve(value, (), active)
+        self._left = resolver._left
+        self.steps |= resolver.steps
+        if resolver.problems:
+            message = resolver.problems[0][1]
+            raise Unknown(message.partition(": ")[2] if "circular: " in message else message)
+        if resolver.waiting:
+            raise NotYet(min(resolver.waiting))
+        return result
+
+    def _canonical(self, parts):
+        """The short form ``STEP.section`` as ``STEP.parameters.section``."""
+        step = parts[0]
+        if step in self.context.steps:
+            self.steps.add(step)
+            if len(parts) > 1 and parts[1] not in PUBLISHED:
+                return (step, "parameters", *parts[1:])
+        return tuple(parts)
+
+    def _enter(self, value, part, before):
+        where = ".".join(before)
+        if isinstance(value, dict):
+            if part in value:
+                return value[part]
+            raise Unknown(self._missing(value, part, before, where))
+        if isinstance(value, (list, tuple)):
+            if not re.fullmatch(r"-?\d+", part):
+                raise Unknown(f"{where} is a list, so {part!r} must be an index")
+            if not -len(value) <= int(part) < len(value):
+                raise Unknown(f"index {part} is outside {where} ({len(value)} items)")
+            return value[int(part)]
+        raise Unknown(f"{where} is {value!r}, so there is no {part!r} in it")
+
+    def _missing(self, value, part, before, where):
+        if not before and part in self.context.steps:
+            return f"step {part} runs later"
+        if len(before) == 1 and part == RESULTS:
+            return f"step {before[0]} has no results before it has run"
+        known = [str(key) for key in value]
+        near = difflib.get_close_matches(part, known, n=1)
+        hint = f". Did you mean {near[0]!r}?" if near else "."
+        if before:
+            allowed = f" Known there: {', '.join(known)}" if known else " It is empty"
+            return f"there is no {part!r} in {where}{hint}{allowed}"
+        return f"there is no step {part!r}{hint} Known here: {', '.join(known)}"

@@ -1,0 +1,9 @@
+#!/usr/bin/env python3
+"""Perform a target of a scenario; ``--help`` tells how."""
+
+import sys
+
+from mdir.scenario.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
