@@ -1,0 +1,47 @@
+"""A static HTML page: one file, its pictures beside it, nothing from elsewhere."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+
+from cirtorch.utils.files import atomic_write
+from mdir.report.tables import Table
+
+
+@dataclass
+class Picture:
+    """A picture with words under it; ``right`` frames it green (True) or red (False)."""
+
+    path: str
+    caption: str = ""
+    right: bool | None = None
+
+
+@dataclass
+class Strip:
+    """Pictures in a row under a heading: an input and its translation, a query and its answers."""
+
+    title: str
+    pictures: list[Picture]
+
+
+@dataclass
+class Section:
+    """A part of a page. What is empty is left out; ``plots`` are paths of wide pictures."""
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+    plots: list[Picture] = field(default_factory=list)
+    strips: list[Strip] = field(default_factory=list)
+
+
+def write_page(path: Path, title: str, sections: list[Section], subtitle: str = "") -> None:
+    """Write the page; paths of pictures are relative to it."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
+    template = environment.get_template("page.html.j2")
+    html = template.render(title=title, subtitle=subtitle, sections=sections)
+    with atomic_write(path, "w", encoding="utf-8") as file:
+        file.write(html)

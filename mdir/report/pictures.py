@@ -1,0 +1,52 @@
+"""Pictures of a report: small copies beside the page."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from cirtorch.utils.files import atomic_write
+from mdir.errors import UserError
+
+SIDE = 224  # longest side of a small copy, in pixels
+
+
+class PictureFolder:
+    """Keeps small JPEG copies of pictures in ``files/`` beside a page.
+
+    The same picture is kept once; names depend on the picture's path only.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def add(self, path: str | os.PathLike, box=None) -> str:
+        """Copy a picture, cropped to ``box`` (x1, y1, x2, y2 in pixels) if given.
+
+        Returns:
+            The path of the copy, relative to the page.
+        """
+        digest = hashlib.sha256(f"{os.path.abspath(path)} {box}".encode()).hexdigest()[:16]
+        name = f"files/{digest}.jpg"
+        try:
+            with Image.open(path) as image:
+                image = image.convert("RGB")
+                if box is not None:
+                    image = image.crop(tuple(round(value) for value in box))
+                small = ImageOps.contain(image, (SIDE, SIDE))
+        except OSError as error:
+            raise UserError(f"report: {path} is not a readable picture ({error})") from error
+        buffer = io.BytesIO()
+        small.save(buffer, format="JPEG", quality=88)
+        with atomic_write(self.folder / name) as file:
+            file.write(buffer.getvalue())
+        return name
+
+
+def spread(count, wanted):
+    """``wanted`` positions out of ``count``, the first and the last among them."""
+    if wanted >= count:
+        return list(range(count))
+    return sorted({round(k * (count - 1) / max(wanted - 1, 1)) for k in range(wanted)})

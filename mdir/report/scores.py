@@ -1,0 +1,70 @@
+"""A table of evaluations, with the differences between them."""
+
+import math
+
+from mdir.errors import UserError
+from mdir.registry import unknown
+from mdir.report.tables import Table
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
+    """Average scores of evaluations: ``{row: {column: value in 0..1}}``.
+
+    Args:
+        evaluations: row name -> metadata of a validate step
+            (``{"eval": {"NAME/validation/score_avg:MEASURE": value}}``). The column is
+            ``NAME MEASURE`` with the underscores of both read as spaces.
+    """
+    values = {}
+    for row, metadata in evaluations.items():
+        measured = metadata.get("eval") if isinstance(metadata, dict) else None
+        if not isinstance(measured, dict):
+            raise UserError(
+                f"report: scores of {row!r} must be the metadata of a validate step "
+                f"(a mapping with 'eval'), got {metadata!r}"
+            )
+        values[row] = {
+            _column(key): value for key, value in measured.items() if "/score_avg:" in key
+        }
+    return values
+
+
+def _column(key):
+    head, _, measure = key.partition("/score_avg:")
+    name = head.removesuffix("/validation").removesuffix("/learning")
+    return f"{name} {measure.split('_avg')[0]}".replace("_", " ")
+
+
+def score_table(values: dict[str, dict[str, float]], differences=()) -> Table:
+    """Scores in percent, one evaluation a row, then one row for each difference.
+
+    Args:
+        differences: pairs (from, to) of row names; the row says how many points ``to`` is above
+            ``from``.
+    """
+    columns = list(dict.fromkeys(column for row in values.values() for column in row))
+    rows = [
+        [name, *(_percent(row.get(column)) for column in columns)] for name, row in values.items()
+    ]
+    strong = set()
+    for before, after in differences:
+        for name in (before, after):
+            if name not in values:
+                raise UserError(f"report: differences: {unknown('row', name, values)}")
+        strong.add(len(rows))
+        points = [_points(values[before].get(c), values[after].get(c)) for c in columns]
+        rows.append([f"{after} {MINUS} {before}", *points])
+    return Table(["", *columns], rows, strong=strong)
+
+
+def _percent(value):
+    return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _points(before, after):
+    if before is None or after is None or math.isnan(before) or math.isnan(after):
+        return ""
+    points = 100 * (after - before)
+    return f"{'+' if points >= 0 else MINUS}{abs(points):.1f}"

@@ -1,0 +1,46 @@
+"""Tables as text, Markdown and CSV."""
+
+import csv
+import io
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Table:
+    """Rows of texts under column names; the first column names the row.
+
+    ``notes`` are sentences that belong below; ``strong`` holds the indices of rows to stress.
+    """
+
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+    strong: set[int] = field(default_factory=set)
+
+    def as_text(self) -> str:
+        """Aligned columns for a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        rule = "-" * (sum(widths) + 3 * (len(widths) - 1))
+
+        def line(cells):
+            padded = [cells[0].ljust(widths[0])]
+            padded += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+            return "   ".join(padded).rstrip()
+
+        return "\n".join([line(self.columns), rule, *map(line, self.rows), *self.notes])
+
+    def as_markdown(self) -> str:
+        """A Markdown table, the numbers to the right."""
+
+        def line(cells):
+            return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+        alignment = "|" + "---|" + "---:|" * (len(self.columns) - 1)
+        parts = [line(self.columns), alignment, *map(line, self.rows)]
+        return "\n".join([*parts, *(f"\n{note}" for note in self.notes)])
+
+    def as_csv(self) -> str:
+        """Comma separated, with a header line."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
+        return text.getvalue()

@@ -1,0 +1,100 @@
+"""Step: a table of scores and a static HTML page of a whole scenario."""
+
+from pathlib import Path
+
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import produced, used
+from mdir.paths import resolve_path
+from mdir.report.curves import draw_series, read_events, read_series
+from mdir.report.galleries import gallery, read_rankings
+from mdir.report.page import Picture, Section, write_page
+from mdir.report.pictures import PictureFolder
+from mdir.report.scores import score_table, score_values
+from mdir.report.translations import translation_strips
+from mdir.stages.step import step
+
+
+@step
+def report(
+    _inputs,
+    *,
+    title: str,
+    directory: str,
+    subtitle: str = "",
+    scores: dict[str, dict] | None = None,
+    differences: list[tuple[str, str]] | None = None,
+    notes: list[str] | None = None,
+    losses: dict[str, str] | None = None,
+    translations: dict[str, dict[str, str]] | None = None,
+    galleries: dict[str, str] | None = None,
+    pictures: int = 8,
+    found: int = 8,
+):
+    """Print a table of scores and write it, losses, translations and galleries as a web page.
+
+    Args:
+        title, subtitle: heading of the page.
+        directory: folder of the page (``index.html``, ``files/``) and of the table
+            (``scores.txt``, ``.md``, ``.csv``); relative to CIRTORCH_ROOT.
+        scores: row name -> metadata of a validate step.
+        differences: pairs of row names; each gives a row of points gained from one to the other.
+        notes: sentences under the table, such as the protocol.
+        losses: name -> folder of a training run.
+        translations: name -> ``{input: folder, output: folder}``.
+        galleries: name -> rankings file of a validate step.
+        pictures: how many translations and queries of each are shown.
+        found: how many answers of a query are shown.
+
+    Returns:
+        Metadata: ``page``, ``scores`` {row: {column: value}} and ``table`` (as text).
+    """
+    folder = Path(resolve_path(directory))
+    copies = PictureFolder(folder)
+    values = score_values(scores or {})
+    table = score_table(values, differences or [])
+    table.notes += notes or []
+    sections = []
+    if scores:
+        sections.append(Section("Scores", "Mean average precision in percent.", table))
+        _write_table(folder, table)
+        print(f"\n{table.as_text()}\n", flush=True)
+    for name, run in (losses or {}).items():
+        sections.append(_losses(name, Path(resolve_path(run)), folder))
+    for name, place in (translations or {}).items():
+        before, after = resolve_path(place["input"]), Path(resolve_path(place["output"]))
+        used(after)
+        strips = translation_strips(before, after, copies, pictures)
+        sections.append(Section(name, strips=strips))
+    for name, path in (galleries or {}).items():
+        path = Path(resolve_path(path))
+        used(path)
+        rankings = read_rankings(path)
+        sections.append(Section(name, strips=gallery(rankings, copies, pictures, found)))
+    page = folder / "index.html"
+    write_page(page, title, sections, subtitle)
+    produced(page)
+    print(f"Report: {page}", flush=True)
+    return {"page": str(page), "scores": values, "table": table.as_text() if scores else ""}
+
+
+def _write_table(folder, table):
+    for suffix, text in (
+        ("txt", table.as_text()),
+        ("md", table.as_markdown()),
+        ("csv", table.as_csv()),
+    ):
+        with atomic_write(folder / f"scores.{suffix}", "w", encoding="utf-8") as file:
+            file.write(text if text.endswith("\n") else text + "\n")
+
+
+def _losses(name, run, folder):
+    events = run / "epochs" / "events.jsonl"
+    used(events)
+    section = Section(name)
+    series = read_series(read_events(events))
+    for number, (key, names) in enumerate(series.items()):
+        stem = "".join(c if c.isalnum() else "_" for c in name)
+        path = f"files/losses_{stem}_{number}.svg"
+        draw_series(names, folder / path)
+        section.plots.append(Picture(path, key))
+    return section

@@ -1,0 +1,181 @@
+"""Tables, plots, galleries and pages, from made-up results."""
+
+import html.parser
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdir.errors import UserError
+from mdir.report.curves import read_events, read_series
+from mdir.report.pictures import spread
+from mdir.report.scores import score_table, score_values
+from mdir.report.training_page import write_training_page
+from mdir.stages.report import report
+
+EVALUATIONS = {
+    "untuned": {
+        "eval": {"night_to_day/validation/score_avg:map": 0.1234, "x/validation/loss:total": 1}
+    },
+    "tuned": {
+        "eval": {
+            "night_to_day/validation/score_avg:map": 0.5,
+            "rox/validation/score_avg:map_hard": float("nan"),
+        }
+    },
+}
+
+
+class Links(html.parser.HTMLParser):
+    """Collects what a page refers to, and its figures' classes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.links, self.frames = [], []
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.links += [attrs[name] for name in ("src", "href") if name in attrs]
+        if tag == "figure":
+            self.frames.append(attrs.get("class"))
+
+
+def picture(path, level=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((40, 60, 3), level, np.uint8)).save(path)
+    return str(path)
+
+
+def events(folder, epochs=2):
+    lines = [
+        {"epoch": None, "key": "net/network_graph", "dtype": "blob", "data": {}, "epoch_size": 0}
+    ]
+    for epoch in range(epochs):
+        common = {"epoch": epoch, "epoch_size": 3, "relative_iteration": [0, 1, 2]}
+        loss = {"total": [3.0, 2.0, None], "cycle": [1.0, 1.0, 1.0]}
+        lines.append({**common, "key": "train/learning/loss", "dtype": "scalar/loss", "data": loss})
+        times = {"process_batch": [0.1, 0.1, 0.1]}
+        lines.append(
+            {**common, "key": "train/learning/iteration", "dtype": "scalar/time", "data": times}
+        )
+        weights = {"conv.weight": [{"low": -1, "high": 1, "counts": [1, 5, 1]}]}
+        lines.append(
+            {**common, "key": "train/net/params", "dtype": "weight/param", "data": weights}
+        )
+    picture(folder / "blobs/a b.png")
+    blob = {"fake <Y>": {"dtype": "image:rgb", "path": "blobs/a b.png"}}
+    lines.append(
+        {"epoch": 1, "key": "train/data/fake", "dtype": "blob", "data": blob, "epoch_size": 1}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "events.jsonl").write_text(
+        "".join(json.dumps(x) + "\n" for x in lines) + '{"epoch": 2, "da'
+    )
+    return folder
+
+
+def rankings(folder):
+    queries = []
+    for number, precision in enumerate((0.2, 0.9, None, 0.5)):
+        found = [
+            {"name": f"d{rank}", "path": picture(folder / f"d{rank}.jpg"), "right": right}
+            for rank, right in enumerate((True, False, None))
+        ]
+        path = picture(folder / f"q{number}.jpg")
+        queries.append(
+            {
+                "name": f"q{number}",
+                "path": path,
+                "box": [0, 0, 30, 20],
+                "ap": precision,
+                "found": found,
+            }
+        )
+    path = folder / "rankings_night.json"
+    path.write_text(json.dumps({"protocol": {}, "queries": queries}))
+    return path
+
+
+def test_scores_are_percent_and_differences_are_points():
+    table = score_table(score_values(EVALUATIONS), [("untuned", "tuned")])
+    assert table.columns == ["", "night to day map", "rox map hard"]
+    assert table.rows == [
+        ["untuned", "12.3", ""],
+        ["tuned", "50.0", ""],
+        ["tuned − untuned", "+37.7", ""],
+    ]
+    assert table.as_csv().splitlines()[0] == ",night to day map,rox map hard"
+    assert table.as_markdown().splitlines()[1] == "|---|---:|---:|"
+    lines = table.as_text().splitlines()
+    assert lines[0].index("map") + 3 == lines[2].index("12.3") + 4
+
+
+def test_scores_say_what_is_wrong():
+    with pytest.raises(UserError, match="scores of 'a' must be the metadata of a validate step"):
+        score_values({"a": {"metrics": {}}})
+    with pytest.raises(UserError, match="unknown row 'tuend'. Did you mean 'tuned'"):
+        score_table(score_values(EVALUATIONS), [("untuned", "tuend")])
+
+
+def test_series_keep_iterations_and_epoch_means(tmp_path):
+    series = read_series(read_events(events(tmp_path) / "events.jsonl"))["train/learning/loss"]
+    assert series["total"].epochs == [(1, 2.5), (2, 2.5)]
+    assert series["cycle"].iterations[:3] == [(1 / 3, 1.0), (2 / 3, 1.0), (1.0, 1.0)]
+
+
+def test_spread_takes_the_ends():
+    assert spread(10, 3) == [0, 4, 9] and spread(2, 5) == [0, 1] and spread(5, 1) == [0]
+
+
+def test_training_page_refers_only_to_what_is_there(tmp_path):
+    page = write_training_page(events(tmp_path / "epochs"), "Epoch 2 of <run>")
+    links = Links(page)
+    pictures = [link for link in links.links if not link.startswith("#")]
+    assert len(pictures) == 3
+    assert all((page.parent / unquote(link)).exists() for link in pictures)
+    text = page.read_text()
+    assert "&lt;run&gt;" in text and "fake &lt;Y&gt;" in text and "<run>" not in text
+
+
+def test_the_step_writes_table_and_page(root, capsys):
+    picture(root / "in/a/1.png")
+    picture(root / "out/a/1.png")
+    events(root / "run/epochs")
+    params = {
+        "title": "T",
+        "directory": "page",
+        "scores": EVALUATIONS,
+        "differences": [["untuned", "tuned"]],
+        "notes": ["Single scale."],
+        "losses": {"Translation": "run"},
+        "translations": {"Translations": {"input": "in/*", "output": "out"}},
+        "galleries": {"Night": str(rankings(root / "rank"))},
+    }
+    metadata, *_ = report(params)
+    assert "+37.7" in capsys.readouterr().out and "+37.7" in metadata["table"]
+    page = Path(metadata["page"])
+    links = Links(page)
+    local = [link for link in links.links if not link.startswith("#")]
+    assert local and all((page.parent / link).exists() for link in local)
+    assert not any("://" in link or link.startswith("/") for link in links.links)
+    assert links.frames.count("right") == 3 and links.frames.count("wrong") == 3
+    assert {"scores.txt", "scores.md", "scores.csv", "index.html", "files"} == {
+        path.name for path in page.parent.iterdir()
+    }
+    stamps = {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
+    report(params)
+    assert stamps == {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
+
+
+def test_translations_without_inputs_are_an_error(root):
+    picture(root / "out/1.png")
+    section = {"T": {"input": "in/*", "output": "out"}}
+    with pytest.raises(UserError, match="1.png has no input in"):
+        report({"title": "T", "directory": "page", "translations": section})
+    section["T"]["output"] = "nothing"
+    with pytest.raises(UserError, match="no pictures in"):
+        report({"title": "T", "directory": "page", "translations": section})
