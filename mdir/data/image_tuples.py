@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir.data.image_files import open_image
 from mdir.data.images import label_images
+from mdir.data.readers import initialize_file_reader
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 
@@ -115,10 +116,5 @@ class PregeneratedImageTuple(_ImageTuples):
 
 
 def _read_column(path, key):
-    from mdir.data.readers import initialize_file_reader
-
     with initialize_file_reader(path, keys=[key]) as reader:
-        columns = reader.get()
-    if key not in columns:
-        raise DataError(f"{path}: has no column {key!r}, but {', '.join(map(str, columns))}")
-    return columns[key]
+        return reader.get()[key]

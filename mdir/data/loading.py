@@ -147,7 +147,12 @@ def select_columns(inputs, columns: str | None) -> tuple:
 
 
 def make_loader(
-    dataset, section: dict, stage_defaults: dict | None = None, seed: int | None = 0, epoch: int = 0
+    dataset,
+    section: dict,
+    stage_defaults: dict | None = None,
+    seed: int | None = 0,
+    epoch: int = 0,
+    collate_fn=None,
 ) -> DataLoader:
     """A loader for one pass over ``dataset``; make a new one for each epoch.
 
@@ -156,6 +161,7 @@ def make_loader(
 
     Args:
         seed: with ``epoch`` and the index it decides a sample's random numbers; None: by chance.
+        collate_fn: makes a batch of a list of items; the dataset's own, or torch's by default.
 
     Raises:
         UserError: no batch size is given, or the dataset is empty.
@@ -177,7 +183,7 @@ def make_loader(
     return DataLoader(
         SeededDataset(dataset, seed, epoch),
         sampler=EpochSampler(len(dataset), shuffle, seed, epoch),
-        collate_fn=getattr(dataset, "collate_fn", None) or default_collate,
+        collate_fn=collate_fn or getattr(dataset, "collate_fn", None) or default_collate,
         generator=torch.Generator().manual_seed(sample_seed(seed, epoch, _WORKERS)),
         worker_init_fn=_start_worker,
         multiprocessing_context="fork" if options["num_workers"] else None,

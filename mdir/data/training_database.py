@@ -1,0 +1,109 @@
+"""The database of matching image pairs that embedding networks are fine-tuned on."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.general import get_data_root
+from cirtorch.utils.safe_pickle import load_pickle
+from mdir.artifacts import used
+from mdir.paths import local_file, resolve_path
+
+_KEYS = ("cids", "cluster", "qidxs", "pidxs")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TrainingDatabase:
+    """Images and pairs of one split (published: retrieval-SfM).
+
+    ``paths`` of the N images, ``cluster`` the 3-D model (or place) of each, ``qidxs``, ``pidxs``
+    the image numbers of the pairs that show the same part of a model.
+    """
+
+    paths: list[str]
+    cluster: list[int]
+    qidxs: list[int]
+    pidxs: list[int]
+
+
+def default_places(dataset: str) -> tuple[str, str]:
+    """Pickle and image folder of a data set that has its place under the root.
+
+    Raises:
+        DataError: the name is not that of a retrieval-SfM data set.
+    """
+    if not dataset.startswith("retrieval-SfM"):
+        raise DataError(
+            f"dataset {dataset!r}: only retrieval-SfM-... has a place of its own; "
+            "give dataset_pkl and image_dir for another one"
+        )
+    folder = os.path.join(get_data_root(), "train", dataset)
+    return os.path.join(folder, f"{dataset}.pkl"), os.path.join(folder, "ims")
+
+
+def load_training_database(
+    dataset: str, split: str, dataset_pkl: str | None = None, image_dir: str | None = None
+) -> TrainingDatabase:
+    """Read a split and check that it is whole and that its images are there.
+
+    Args:
+        dataset: name, ``retrieval-SfM-...`` unless both places are given.
+        split: ``train`` or ``val``.
+        dataset_pkl: pickle ``{split: {cids, cluster, qidxs, pidxs}}``, a path or URL.
+        image_dir: folder of images laid out by cid, see :func:`cid_path`.
+
+    Raises:
+        DataError: a file is missing, or what is wrong with the database, naming the file.
+    """
+    if dataset_pkl is None or image_dir is None:
+        places = default_places(dataset)
+        dataset_pkl, image_dir = dataset_pkl or places[0], image_dir or places[1]
+    path = local_file(resolve_path(dataset_pkl))
+    if not os.path.exists(path):
+        raise DataError(f"{path}: there is no such training database")
+    used(path)
+    content = load_pickle(path)
+    if not isinstance(content, dict) or split not in content:
+        there = ", ".join(map(str, content)) if isinstance(content, dict) else "no mapping"
+        raise DataError(f"{path}: has no split {split!r}; it holds {there}")
+    columns = _checked(content[split], f"{path}: split {split!r}")
+    folder = resolve_path(image_dir)
+    paths = [cid_path(cid, folder) for cid in columns["cids"]]
+    missing = [image for image in paths if not os.path.exists(image)]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} of {len(paths)} images of split {split!r} are missing: "
+            + ", ".join(missing[:_SHOWN])
+        )
+    return TrainingDatabase(paths, columns["cluster"], columns["qidxs"], columns["pidxs"])
+
+
+def cid_path(cid: str, folder: str) -> str:
+    """``folder/ef/cd/ab/...abcdef``: three folders from the end of an image's hash.
+
+    A ``*`` in the folder is replaced by that; absolute cids are paths already.
+    """
+    if cid.startswith("/"):
+        return cid
+    relative = os.path.join(cid[-2:], cid[-4:-2], cid[-6:-4], cid)
+    return folder.replace("*", relative) if "*" in folder else os.path.join(folder, relative)
+
+
+def _checked(split, where):
+    missing = [key for key in _KEYS if key not in split]
+    if missing:
+        raise DataError(f"{where} has no {', '.join(missing)} (needed: {', '.join(_KEYS)})")
+    columns = {key: np.asarray(split[key]).tolist() for key in _KEYS}
+    images, pairs = len(columns["cids"]), len(columns["qidxs"])
+    if not images or not pairs:
+        raise DataError(f"{where} is empty: {images} images, {pairs} pairs")
+    if len(columns["cluster"]) != images or len(columns["pidxs"]) != pairs:
+        raise DataError(f"{where} has columns of different lengths")
+    for key in ("qidxs", "pidxs"):
+        outside = [index for index in columns[key] if not 0 <= index < images]
+        if outside:
+            raise DataError(f"{where}: {key} names image {outside[0]} of {images}")
+    return columns

@@ -1,0 +1,114 @@
+"""Descriptors of many images through a network and its wrappers.
+
+The one place where mining, whitening and evaluation get their descriptors from.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import default_collate
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.progress import progress
+from mdir.data.labelled import plain
+from mdir.data.loading import make_loader
+
+_BUCKET_ON_GPU = 8
+
+
+@torch.no_grad()
+def extract_descriptors(network, dataset, loader: dict | None = None, what: str = "descriptors"):
+    """Describe every image of a dataset.
+
+    Args:
+        network: a :class:`~mdir.networks.base.Network`; it is put into eval mode and stays there.
+        dataset: items are images ``[C, H, W]`` (tensors or labelled images), or ``{}`` for one
+            that could not be read.
+        loader: options of the data loader; ``batch_size`` is the number of images of equal size
+            that go through the network together (default: 1 on a CPU, 8 on a GPU).
+        what: shown beside the progress.
+
+    Returns:
+        ``[D, N]`` float32 on the CPU; the column of an unreadable image is NaN. D is the length of
+        what the wrappers give, which whitening may have reduced.
+
+    Raises:
+        DataError: no image could be read.
+    """
+    vectors = {}
+    for indices, columns in describe(network, dataset, loader, what):
+        vectors.update(zip(indices, columns.float().cpu().t(), strict=True))
+    if not vectors:
+        raise DataError(f"{what}: none of {len(dataset)} images could be read")
+    size = len(next(iter(vectors.values())))
+    result = torch.full((size, len(dataset)), float("nan"))
+    for index, vector in vectors.items():
+        result[:, index] = vector
+    return result
+
+
+@torch.no_grad()
+def describe(
+    network, dataset, loader: dict | None = None, what: str = "descriptors"
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """As :func:`extract_descriptors`, bucket by bucket: ``(indices, columns [D, n])``.
+
+    Indices come in the order in which buckets fill; unreadable images are left out.
+    """
+    network.eval()
+    options = dict(loader or {})
+    size = options.pop("batch_size", None) or _default_bucket(network)
+    if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
+        size = 1
+    images = make_loader(
+        dataset,
+        {"loader": {**options, "batch_size": 1, "shuffle": False, "drop_last": False}},
+        collate_fn=_only,
+    )
+    buckets = defaultdict(list)
+    for index, image in enumerate(progress(images, len(dataset), what)):
+        if isinstance(image, dict):
+            continue
+        bucket = buckets[tuple(image.shape)]
+        bucket.append((index, image))
+        if len(bucket) == size:
+            yield _describe_bucket(network, buckets.pop(tuple(image.shape)))
+    for bucket in buckets.values():
+        yield _describe_bucket(network, bucket)
+
+
+def wrappers_of(network) -> list:
+    """All wrappers that images meet on their way through a network in eval mode."""
+    own = list(network.wrappers["eval"])
+    return own + [wrapper for member in network.members.values() for wrapper in wrappers_of(member)]
+
+
+def _default_bucket(network):
+    return _BUCKET_ON_GPU if network.device.type == "cuda" else 1
+
+
+def _only(batch):
+    (item,) = batch
+    return item[0] if isinstance(item, tuple) and len(item) == 1 else item
+
+
+def _describe_bucket(network, bucket):
+    indices, images = zip(*bucket, strict=True)
+    output = network(default_collate(list(images)))
+    parts = output if isinstance(output, (list, tuple)) else [output]
+    columns = torch.cat([_as_columns(part) for part in parts], dim=1)
+    if columns.shape[1] != len(indices):
+        raise DataError(
+            f"{len(indices)} images gave an output of shape {tuple(columns.shape)}; descriptors "
+            "are columns, one an image"
+        )
+    return list(indices), columns
+
+
+def _as_columns(output):
+    """``[D]``, ``[D, n]`` or anything with further axes of length one -> ``[D, n]``."""
+    output = plain(output)
+    if output.dim() > 2:
+        output = output.squeeze()
+    return output[:, None] if output.dim() == 1 else output

@@ -1,0 +1,98 @@
+"""Descriptors of many images: buckets, unreadable images, wrappers."""
+
+import random
+
+import pytest
+import torch
+
+from cirtorch.utils.errors import DataError
+from mdir.data.labelled import LabelledImage
+from mdir.networks.extract import describe, extract_descriptors
+from mdir.networks.single import SingleNetwork
+
+
+class Colours(torch.nn.Module):
+    """Descriptor ``[D, B]``: a convolution's mean."""
+
+    meta = {"in_channels": 3, "out_channels": 5, "pooling": "spoc"}
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 5, 3)
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        return self.conv(x).relu().mean(dim=(2, 3)).t()
+
+
+class Images(torch.utils.data.Dataset):
+    """Seven images of two sizes; number 0 and 3 cannot be read."""
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        if index in (0, 3):
+            return {}
+        generator = torch.Generator().manual_seed(index)
+        image = torch.rand(3, 32 + 8 * (index % 2), 40, generator=generator)
+        return LabelledImage(image, f"/{index}.jpg", str(index), "anc")
+
+
+def network(wrappers):
+    return SingleNetwork(Colours(), {"model": {}, "runtime": {"wrappers": wrappers}})
+
+
+def extract(net, batch_size=None, workers=0):
+    loader = {"num_workers": workers, "batch_size": batch_size}
+    return extract_descriptors(net, Images(), loader)
+
+
+@pytest.mark.parametrize(
+    "wrappers",
+    [
+        None,
+        "cirfaketuplebatch",
+        "cirmultiscale:sms5",
+        "cir_ratio_pass_through:1:anc",
+        "rgb2bgr_pre",
+    ],
+)
+def test_buckets_give_what_single_images_give(wrappers):
+    single, buckets = network(wrappers), network(wrappers)
+    expected, result = extract(single), extract(buckets, batch_size=2)
+    torch.testing.assert_close(result, expected, equal_nan=True, rtol=0, atol=1e-6)
+    assert max(buckets.model.batches) == 2 and max(single.model.batches) == 1
+    assert result.isnan().any(dim=0).nonzero().flatten().tolist() == [0, 3]
+
+
+def test_workers_change_nothing():
+    assert torch.equal(
+        torch.nan_to_num(extract(network(None))),
+        torch.nan_to_num(extract(network(None), workers=2)),
+    )
+
+
+def test_random_wrappers_see_images_one_by_one_in_order():
+    net = network("random_pass_through:1.0")
+    random.seed(0)
+    extract(net, batch_size=4)
+    assert set(net.model.batches) == {1}
+
+
+def test_the_network_is_in_eval_mode_without_gradients():
+    net = network(None)
+    net.train()
+    indices, columns = next(describe(net, Images()))
+    assert net.stage == "eval" and not columns.requires_grad and indices == [1]
+
+
+def test_nothing_readable():
+    class Broken(Images):
+        def __getitem__(self, index):
+            return {}
+
+    with pytest.raises(DataError, match="none of 7 images"):
+        extract_descriptors(network(None), Broken())
