@@ -31,6 +31,7 @@ class WeightedLosses(nn.Module):
         if not isinstance(weights, dict):
             weights = dict.fromkeys(losses, weights)
         weights = {name: float(weights[name]) for name in losses}
+        self.normalized = normalize_weights
         total = sum(weights.values()) if normalize_weights else 1
         self.weights = {name: weight / total for name, weight in weights.items()}
 

@@ -125,6 +125,18 @@ class ResnetGenerator(nn.Module):
             result.append(channels)
         return result
 
+    def taps_are_pure(self, layers) -> bool:
+        """Whether taps during a full pass over a batch show what each image gives by itself.
+
+        Not so where layers mix images or draw at random, nor where the layer behind the last tap
+        rectifies it in place, which a pass that ends there does not.
+        """
+        impure = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
+        if any(isinstance(m, impure) and m.training for m in self.modules()):
+            return False
+        behind = (m for m in self.model[layers[-1] + 1 :] if not isinstance(m, nn.Identity))
+        return not isinstance(next(behind, None), nn.ReLU)
+
 
 def _down(channels, wider, norm, bias):
     convolution = nn.Conv2d(channels, wider, 3, stride=2, padding=1, bias=bias)

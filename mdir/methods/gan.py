@@ -1,0 +1,117 @@
+"""What the adversarial methods share: frozen opponents, the discriminator's step, names."""
+
+from contextlib import contextmanager
+
+import torch
+
+from mdir.errors import UserError
+from mdir.losses.discriminator import DiscriminatorLoss
+from mdir.losses.multihead import MultiheadLoss
+from mdir.losses.value import LossValue
+from mdir.methods.base import Method
+
+
+@contextmanager
+def frozen(*networks):
+    """No gradients for these networks' parameters inside the block; their inputs still get them."""
+    parameters = [p for network in networks for p in network.model.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def total_of(loss) -> torch.Tensor:
+    """The number to minimise of a LossValue or a tensor."""
+    return loss.total if isinstance(loss, LossValue) else loss
+
+
+def half_of(on_real, on_fake) -> torch.Tensor:
+    """The discriminator's loss: the mean of its losses on real images and on translations."""
+    return (total_of(on_real) + total_of(on_fake)) / 2
+
+
+def parts_of(prefix: str, loss) -> dict[str, torch.Tensor]:
+    """``{prefix_part: value}``; empty for a loss without parts."""
+    if not isinstance(loss, LossValue):
+        return {}
+    return {f"{prefix}_{name}": value for name, value in loss.parts.items()}
+
+
+def detached(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What a step returns: the numbers without their graphs, still on the device."""
+    return {name: value.detach() for name, value in losses.items()}
+
+
+class GanMethod(Method):
+    """Base: a batch is ``(real_X, real_Y)``, two tensors (B,3,H,W); images are remembered."""
+
+    def __init__(self, network, optimizer, criterion):
+        super().__init__(network, optimizer, criterion)
+        self._images = {}
+
+    def to_device(self, batch):
+        """The two images of a batch on the networks' device."""
+        real_X, real_Y = batch
+        return (real.to(self.device, non_blocking=True) for real in (real_X, real_Y))
+
+    def remember(self, **images: torch.Tensor) -> None:
+        """Keep the last image of the batch for :meth:`samples`."""
+        self._images = {name: image[-1:].detach() for name, image in images.items()}
+
+    def samples(self):
+        return {name: image[0] for name, image in self._images.items()}
+
+
+class OneSidedGan(GanMethod):
+    """Base of the methods with one generator, X -> Y, and one discriminator that judges Y.
+
+    The criterion is a ``multihead_loss`` of which the heads named
+    in ``heads`` are called one by one with their weights; ``adversarial`` is a
+    ``discriminator_loss``.
+    """
+
+    heads: tuple[str, ...] = ("adversarial",)
+
+    def __init__(self, network, optimizer, criterion):
+        super().__init__(network, optimizer, criterion)
+        name = type(self).__name__
+        given = list(criterion.losses) if isinstance(criterion, MultiheadLoss) else None
+        if given is None or not set(self.heads) <= set(given):
+            raise UserError(
+                f"{name} needs a multihead_loss with the heads {', '.join(self.heads)}, got "
+                f"{'the heads ' + ', '.join(given) if given else type(criterion).__name__}"
+            )
+        if not isinstance(criterion.losses["adversarial"], DiscriminatorLoss):
+            raise UserError(f"{name} needs a discriminator_loss as its head 'adversarial'")
+        self.generator = network["generator_X"]
+        self.discriminator = network["discriminator_Y"]
+
+    def judge(self, prediction, is_real: bool):
+        """Weighted adversarial loss of a discriminator's output."""
+        return self.weighted("adversarial", prediction, is_real)
+
+    def weighted(self, head: str, output, target):
+        """A head's loss times its weight."""
+        return self.criterion.weights[head] * self.criterion.losses[head](output, target)
+
+    def discriminator_step(self, real_Y, fake_Y, *, fake_first=False, scaled=True):
+        """Step D; returns its losses on real images and on translations, not halved.
+
+        Args:
+            real_Y, fake_Y: (B,3,H,W); no gradient reaches the generator.
+            fake_first: which pass comes first, of which only batch statistics take note.
+            scaled: the adversarial weight counts.
+        """
+        judge = self.judge if scaled else self.criterion.losses["adversarial"]
+        optimizer = self.optimizer["discriminator_Y"]
+        optimizer.zero_grad()
+        images = {True: real_Y, False: fake_Y.detach()}
+        order = (False, True) if fake_first else (True, False)
+        losses = {kind: judge(self.discriminator(images[kind]), kind) for kind in order}
+        half_of(losses[True], losses[False]).backward()
+        optimizer.step()
+        return losses[True], losses[False]

@@ -1,0 +1,51 @@
+"""HED-GAN: translation that keeps the edges (RCF-GAN with the other detector).
+
+Mohwald, Jenicek, Chum: Dark Side Augmentation: Generating Diverse Night Examples for Metric
+Learning, ICCV 2023.
+"""
+
+import torch
+
+from mdir.methods.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
+from mdir.registry import register
+
+
+@register("method", "SupervisedHEDGANEpoch", "hedgan")
+class HEDGAN(OneSidedGan):
+    """An adversarial loss, and one between the edges of an image and of its translation.
+
+    The detector is a frozen network that gives edge probabilities. Heads: adversarial, edge.
+    """
+
+    networks = ("generator_X", "discriminator_Y", "detector")
+    heads = ("adversarial", "edge")
+
+    def step(self, batch):
+        real_X, real_Y = self.to_device(batch)
+        fake_Y = self.generator(real_X)
+        on_real, on_fake = self.discriminator_step(real_Y, fake_Y)
+
+        detector = self.network["detector"]
+        with torch.no_grad():
+            real_E = detector(real_X)
+        with frozen(self.discriminator, detector):
+            fake_E = detector(fake_Y)
+            gan = self.judge(self.discriminator(fake_Y), True)
+            edge = self.weighted("edge", fake_E, real_E)
+            self.optimizer["generator_X"].zero_grad()
+            (total_of(gan) + total_of(edge)).backward()
+            self.optimizer["generator_X"].step()
+
+        self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
+        return detached(
+            {
+                "total": total_of(gan) + total_of(edge) + half_of(on_real, on_fake),
+                "D_real": total_of(on_real),
+                "D_fake": total_of(on_fake),
+                "G_gan": total_of(gan),
+                "G_hed": total_of(edge),
+                **parts_of("D_real", on_real),
+                **parts_of("D_fake", on_fake),
+                **parts_of("G_gan", gan),
+            }
+        )
