@@ -1,6 +1,7 @@
 """All that is checked before a step runs, in one report."""
 
-from mdir.scenario.decisions import RUN, Decision, was_checked
+from mdir.scenario import functions
+from mdir.scenario.decisions import RUN, Choice, Decision, was_checked
 from mdir.scenario.plan import (
     Plan,
     Scenario,
@@ -42,23 +43,30 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
     """
     plan, problems = sketch(scenario, target)
     problems = scenario.problems + problems
-    if not scenario.problems or all(problem.path for problem in scenario.problems):
+    if all(problem.path for problem in scenario.problems):
         problems += check_variables(plan)
     if problems:
         raise ScenarioError(problems)
     return plan
 
 
-def check_before_running(plan: Plan, decisions: list[Decision]) -> None:
-    """Check the parameters of every step that this version has not accepted before.
+def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) -> None:
+    """Check every step that may run: parameters that this version has not accepted before, and
+    that standard input is there for a step that reads it.
 
     Raises:
-        ScenarioError: with every problem of every step that may run.
+        ScenarioError: with every problem of every step.
     """
     problems = []
     for decision in decisions:
-        if decision.action == RUN and not was_checked(decision):
-            problems += check_parameters(plan, decision.step, decision.parameters)
+        step = decision.step
+        if decision.action != RUN:
+            continue
+        if choice.lines is None and functions.reads_stdin(step.function):
+            message = "reads names from standard input, one a line, but that is a terminal"
+            problems.append(plan.problem(step, (), f"{message}; pipe them in"))
+        if not was_checked(decision):
+            problems += check_parameters(plan, step, decision.parameters)
     if problems:
         raise ScenarioError(problems)
 

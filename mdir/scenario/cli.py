@@ -23,9 +23,11 @@ from mdir.scenario.checks import (
     check_scenario_level,
 )
 from mdir.scenario.decisions import LEAVE, RUN, Choice, Decider
-from mdir.scenario.journal import Journal, versions
+from mdir.scenario.failures import StepFailed, Terminated, message_of
+from mdir.scenario.journal import Journal, seeds, versions
 from mdir.scenario.plan import FUNCTION, load_scenario, plan_target
-from mdir.scenario.runner import StepFailed, Terminated, closing_lines, perform
+from mdir.scenario.processes import Processes
+from mdir.scenario.runner import closing_lines, perform
 from mdir.scenario.tree import Problem, ScenarioError
 
 PROGRAM = "perform_scenario.py"
@@ -68,7 +70,7 @@ def main(arguments: list[str]) -> int:
     except StepFailed as error:
         return _fail(error, options, 1, str(error))
     except USER_ERRORS as error:
-        return _fail(error, options, 1, str(error))
+        return _fail(error, options, 1, message_of(error))
     except KeyboardInterrupt:
         print("interrupted; what is done is kept, the same command goes on", file=sys.stderr)
         return 130
@@ -127,20 +129,26 @@ def _run(options, arguments):
 
 def _perform(plan, options, arguments):
     signal.signal(signal.SIGTERM, _terminate)
-    journal = Journal(plan.scenario.name, plan.target)
-    choice = Choice(options.force, options.start, options.only, _stdin_lines(plan))
+    processes, journal = Processes(), Journal(plan.scenario.name, plan.target)
+    processes.meet(journal.folder)
+    lines = _stdin_lines(plan, options) if processes.is_first else None
+    lines = processes.share("stdin", lines)
+    choice = Choice(options.force, options.start, options.only, lines)
     decisions = Decider(plan, journal, choice).foresee()
     _print_warnings(journal.warnings)
-    check_before_running(plan, decisions)
+    check_before_running(plan, decisions, choice)
     if options.dry_run:
-        print(_dry_run(decisions))
+        _say(_dry_run(decisions))
         return 0
     start, command = time.monotonic(), [PROGRAM, *arguments]
-    for line in _opening_lines(plan, decisions, journal, command):
-        print(line, flush=True)
-    summary = perform(plan, journal=journal, choice=choice, command=command, say=_say)
+    if processes.is_first:
+        _open(plan, decisions, journal, command)
+    say = _say if processes.is_first else lambda line: None
+    summary = perform(
+        plan, journal=journal, choice=choice, command=command, say=say, processes=processes
+    )
     for line in closing_lines(summary, journal, time.monotonic() - start):
-        print(line)
+        say(line)
     return 0
 
 
@@ -167,21 +175,27 @@ def _require_steps(plan, options):
             raise ScenarioError([Problem(None, (plan.target,), message)])
 
 
-def _stdin_lines(plan):
-    """The lines that are piped in, where some step wants them; None on a terminal."""
-    wanted = any(functions.reads_stdin(step.function) for step in plan.steps)
+def _stdin_lines(plan, options):
+    """The lines that are piped in, where some step to be run wants them; None on a terminal."""
+    steps = [step for step in plan.steps if options.only in (None, step.name)]
+    wanted = any(functions.reads_stdin(step.function) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
     return [line.strip() for line in sys.stdin]
 
 
-def _opening_lines(plan, decisions, journal, command):
-    resolved = {d.step.name: {FUNCTION: d.step.function, **d.parameters} for d in decisions}
-    yield shlex.join(command)
-    yield ", ".join(f"{name} {version}" for name, version in versions().items())
+def _open(plan, decisions, journal, command):
+    """The head of a run's log: command, versions, where the resolved scenario is, seeds."""
+    _say(shlex.join(command))
+    _say(", ".join(f"{name} {version}" for name, version in versions().items()))
     if any(decision.action == RUN for decision in decisions):
+        resolved = {d.step.name: {FUNCTION: d.step.function, **d.parameters} for d in decisions}
         journal.write_text("scenario.yml", yaml.safe_dump({plan.target: resolved}))
-    yield f"scenario {plan.scenario.name}, target {plan.target}, resolved in {journal.folder}"
+    _say(f"scenario {plan.scenario.name}, target {plan.target}, resolved in {journal.folder}")
+    found = {d.step.name: seeds(d.parameters) for d in decisions}
+    words = [f"{step}.{key} {seed}" for step in found for key, seed in found[step].items()]
+    if words:
+        _say(f"seeds: {', '.join(words)}")
 
 
 def _dry_run(decisions):
@@ -195,6 +209,8 @@ def _dry_run(decisions):
 
 
 def _print_warnings(warnings):
+    if not Processes().is_first:
+        return
     for warning in dict.fromkeys(warnings):
         print(f"warning: {warning}", file=sys.stderr)
 
@@ -205,6 +221,8 @@ def _report(problems):
 
 
 def _fail(error, options, code, text):
+    if code == 2 and not Processes().is_first:
+        return code
     if options.traceback:
         traceback.print_exception(error)
     print(f"error: {text}" if code == 1 else text, file=sys.stderr)

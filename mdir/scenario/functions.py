@@ -8,7 +8,7 @@ import functools
 import importlib
 from importlib.metadata import entry_points
 
-from mdir.stages import ALWAYS_RUN, READS_STDIN, STEPS
+from mdir.stages import ALWAYS_RUN, EVERY_PROCESS, READS_STDIN, STEPS
 
 
 def is_known(name) -> bool:
@@ -39,12 +39,21 @@ def load(name: str):
 
 def reads_stdin(name: str) -> bool:
     """Whether a step takes the lines of standard input as its data."""
-    return name in READS_STDIN if name in STEPS else getattr(load(name), "reads_stdin", False)
+    return _declares(name, "reads_stdin", READS_STDIN)
 
 
 def always_runs(name: str) -> bool:
     """Whether a step only shows something, so that it is never skipped."""
-    return name in ALWAYS_RUN if name in STEPS else getattr(load(name), "always_runs", False)
+    return _declares(name, "always_runs", ALWAYS_RUN)
+
+
+def in_every_process(name: str) -> bool:
+    """Whether a step shares its work among the processes of one launch."""
+    return _declares(name, "in_every_process", EVERY_PROCESS)
+
+
+def _declares(name, attribute, ours):
+    return name in ours if name in STEPS else bool(getattr(load(name), attribute, False))
 
 
 @functools.cache

@@ -59,19 +59,19 @@ class Journal:
             file.write(text)
 
 
-def start_record(plan, step, parameters, stdin, refers_to, command) -> dict:
-    """The record of a step that is about to run."""
+def start_record(plan, decision, lines, command) -> dict:
+    """The record of a step that is about to run; ``lines`` are those of its standard input."""
     return {
         "status": "running",
         "scenario": plan.scenario.name,
         "layers": plan.scenario.layers,
         "target": plan.target,
-        "step": step.name,
-        "function": step.function,
-        "parameters": encode(parameters),
-        "stdin": digest(stdin) if stdin is not None else None,
-        "refers_to": refers_to,
-        "seeds": seeds(parameters),
+        "step": decision.step.name,
+        "function": decision.step.function,
+        "parameters": encode(decision.parameters),
+        "stdin": None if lines is None else digest(lines),
+        "refers_to": decision.refers_to,
+        "seeds": seeds(decision.parameters),
         "command": command,
         "versions": versions(),
         "started": now(),
@@ -79,7 +79,10 @@ def start_record(plan, step, parameters, stdin, refers_to, command) -> dict:
 
 
 def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
-    """The record of a step that ended well, with fingerprints of what it read and wrote."""
+    """The record of a step that ended well, with fingerprints of what it read and wrote.
+
+    What lies in the step's own outputs is no input: it would change with every run.
+    """
     inputs = [path for path in artifacts.inputs if not _within(path, artifacts.outputs)]
     record = {
         **record,
@@ -88,7 +91,7 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
         "seconds": round(seconds, 3),
         "inputs": {path: fingerprint(path) for path in inputs},
         "outputs": {path: fingerprint(path) for path in artifacts.outputs},
-        "metadata": encode(metadata),
+        "metadata": metadata,
     }
     read = [(path, content(item)) for path, item in record["inputs"].items()]
     keys = ("function", "parameters", "stdin", "refers_to")

@@ -1,4 +1,7 @@
-"""How one layer covers another: ``key``, ``key*``, ``key+``, dotted keys, ``__template__``.
+"""How one layer covers another: ``key``, ``key*``, ``key+``, ``key?``, dotted keys, templates.
+
+``key?`` covers ``key`` where it is there, and is left out where it is not: so one overlay fits
+scenarios of which only some have a network or a target.
 
 A mapping with a ``__template__`` is *pending* until all layers are there: what covers it waits in
 its queue and is laid over the template's content in order, so a later layer always wins and its
@@ -12,7 +15,7 @@ from mdir.scenario.sources import Reader, Unreadable
 from mdir.scenario.tree import Node, Place, Problem
 
 TEMPLATE = "__template__"
-MARKERS = ("*", "+")
+MARKERS = ("*", "+", "?")
 
 
 class Loader:
@@ -84,7 +87,7 @@ class Loader:
         return node
 
     def settle(self, node: Node, path: tuple = ()) -> Node:
-        """Drop the markers that met nothing: ``key*`` becomes ``key``, ``key+`` is a mistake."""
+        """Drop the markers that met nothing: ``key*`` becomes ``key``, ``key?`` goes, ``key+`` is a mistake."""
         if isinstance(node.value, list):
             node.value = [self.settle(item, (*path, i)) for i, item in enumerate(node.value)]
         elif isinstance(node.value, dict):
@@ -118,6 +121,9 @@ class Loader:
             self._problem(value, path, f"the key {key!r} is a marker without a name")
         elif key == stem:
             low[key] = self.cover(low[key], value, here, in_list) if key in low else value
+        elif key.endswith("?"):
+            if stem in low:
+                low[stem] = self.cover(low[stem], value, here, in_list)
         elif key.endswith("*"):
             low[stem] = value
         else:

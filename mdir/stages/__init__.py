@@ -30,3 +30,12 @@ READS_STDIN = {"mdir.stages.infer.infer"}
 
 # Steps that only show something: cheap, and of no use when skipped.
 ALWAYS_RUN = {"print_scores"}
+
+# Steps that share their work among the processes of one launch (torchrun); others run in the first.
+EVERY_PROCESS = {
+    "mdir.stages.train.train",
+    "mdir.stages.validate.validate",
+    "mdir.stages.infer.infer",
+    "mdir.stages.multistep.infer_and_learn_whitening",
+    "mdir.stages.extract.extract",
+}
