@@ -60,3 +60,14 @@ def _sums(tensors):
         sum(float(tensor.sum()) for tensor in tensors),
         sum(float(tensor.abs().sum()) for tensor in tensors),
     )
+
+
+def record_places(method, drawn):
+    """Append to ``drawn`` the places (one array a layer) of each comparison of a CUT method."""
+
+    def hook(_module, arguments, result):
+        given = len(arguments) > 2
+        if not given:
+            drawn.append([places.numpy() for places in result[1]])
+
+    method.network["featdown"].model.register_forward_hook(hook)

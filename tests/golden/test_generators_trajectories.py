@@ -5,17 +5,24 @@ import pytest
 import torch
 
 from tests.golden import golden
-from tests.golden.generators_training import TOPIC, batch_of, checksums, make_method
+from tests.golden.generators_training import (
+    TOPIC,
+    batch_of,
+    checksums,
+    make_method,
+    record_places,
+)
 
 CASES = golden.load_json(TOPIC, "trajectories.json", {})
 DETECTORS = ("hed_interpolation", "rcf")
 
 
-def run(name, dtype):
+def run(name, dtype, watch=lambda method: None):
     """Losses (steps, names), checksums (steps + 1, networks, 6) and the method of a case."""
     case = CASES[name]
     params = {"pool_size": case["pool_size"]} if "pool_size" in case else {}
     method = make_method(case, case["type"], case, dtype, **params)
+    watch(method)
     checks, losses = [checksums(method.network, case["network_order"], 6)], []
     for step in range(case["steps"]):
         named = method.step(batch_of(case, step, dtype))
@@ -41,6 +48,27 @@ def test_double_precision(name):
     assert set(samples) == images
     for image in images:
         np.testing.assert_allclose(samples[image], expected[f"f64/last_{image}"], atol=1e-5)
+
+
+def patch_ids(arrays):
+    """The stored places as one (2 * steps, P) array per layer."""
+    if "patch_ids" in arrays:
+        layers = arrays["patch_ids"].shape[2]
+        return [
+            arrays["patch_ids"][:, :, i].reshape(-1, arrays["patch_ids"].shape[3])
+            for i in range(layers)
+        ]
+    count = sum(key.startswith("patch_ids_layer") for key in arrays)
+    return [arrays[f"patch_ids_layer{i}"] for i in range(count)]
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if "featdown" in CASES[n]["networks"]])
+def test_places_of_patches(name):
+    expected = patch_ids(golden.load_npz(TOPIC, f"traj_{name}.npz"))
+    drawn = []
+    run(name, torch.float64, lambda method: record_places(method, drawn))
+    for layer, places in enumerate(expected):
+        np.testing.assert_array_equal([ids[layer] for ids in drawn], places)
 
 
 @pytest.mark.parametrize("name", CASES)
