@@ -87,7 +87,7 @@ class Loader:
         return node
 
     def settle(self, node: Node, path: tuple = ()) -> Node:
-        """Drop the markers that met nothing: ``key*`` becomes ``key``, ``key?`` goes, ``key+`` is a mistake."""
+        """End markers that met nothing: ``key*`` is ``key``, ``key?`` goes, ``key+`` is wrong."""
         if isinstance(node.value, list):
             node.value = [self.settle(item, (*path, i)) for i, item in enumerate(node.value)]
         elif isinstance(node.value, dict):

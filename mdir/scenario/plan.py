@@ -18,9 +18,13 @@ SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
 
 @dataclass
 class Scenario:
-    """A finished tree: ``{target: {step: parameters}}`` with places, and what to warn about."""
+    """A finished tree: ``{target: {step: parameters}}`` with places, and what to warn about.
+
+    ``name`` is that of the last file, ``base_name`` that of the first.
+    """
 
     name: str
+    base_name: str
     tree: Node
     layers: list[str]
     warnings: list[str] = field(default_factory=list)
@@ -61,7 +65,8 @@ class Plan:
 
     def context(self) -> Context:
         """A fresh context for the variables of this plan."""
-        return Context(self.scenario.name, [step.name for step in self.steps])
+        scenario = self.scenario
+        return Context(scenario.name, [step.name for step in self.steps], scenario.base_name)
 
 
 def load_scenario(args: list[str], collect: bool = False) -> Scenario:
@@ -87,7 +92,8 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
     tree = loader.load(layers)
     files = [path for path, is_file in layers if is_file]
     scenario = Scenario(
-        os.path.splitext(os.path.basename(files[-1]))[0],
+        _name(files[-1]),
+        _name(files[0]),
         tree,
         [path for path, _ in layers],
         loader.warnings,
@@ -160,6 +166,10 @@ def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
         return []
     found = registry.check_parameters(function, parameters, what=f"step {step.function}")
     return [plan.problem(step, problem.path, problem.message) for problem in found]
+
+
+def _name(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _scenario_file(text):

@@ -2,7 +2,8 @@
 
 ``${STEP.parameters.section.key}``, in short ``${STEP.section.key}``, is a parameter,
 ``${STEP._output_metadata.key}`` a result, ``${STEP.function}`` the name of the function and
-``${SCENARIO_NAME}`` the name of the scenario.
+``${SCENARIO_NAME}`` the name of the scenario, that is of its last file; ``${BASE_NAME}`` is that of
+the first file, which an overlay for many scenarios keeps them apart by.
 """
 
 import copy
@@ -37,8 +38,8 @@ class NotYet(Exception):
 class Context:
     """What variables may name while a target's steps are resolved in order."""
 
-    def __init__(self, scenario_name: str, steps: list[str]):
-        self.names = {"SCENARIO_NAME": scenario_name}
+    def __init__(self, scenario_name: str, steps: list[str], base_name: str | None = None):
+        self.names = {"SCENARIO_NAME": scenario_name, "BASE_NAME": base_name or scenario_name}
         self.steps = steps
 
     def add(self, step: str, function: str, parameters: dict):
