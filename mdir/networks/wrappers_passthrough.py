@@ -76,6 +76,8 @@ Share = Annotated[float, Check(_check_share)]
 class RandomPassThrough(PassThrough):
     """Each image enters with probability ``p``, drawn from Python's generator in list order."""
 
+    takes_batches = False  # buckets of equal sizes would change the order of the draws
+
     def __init__(self, outputmodel, *, p: Share):
         self.p = p
 
