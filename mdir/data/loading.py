@@ -4,6 +4,7 @@ Randomness of a sample depends on (seed, epoch, index) only, so that any number 
 run resumed after being killed, give the same batches bit for bit.
 """
 
+import copy
 import os
 import random
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from mdir.registry import Check, Problem, Section, check_parameters, register
 
 _MAX_WORKERS = 6
 _PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
+_PASSES = 10**6  # passes that begin with one epoch are numbered apart from those of the next
 _SHUFFLE, _WORKERS = -1, -2  # in place of an index, for what belongs to no sample
 
 
@@ -153,8 +155,10 @@ def make_loader(
     seed: int | None = 0,
     epoch: int = 0,
     collate_fn=None,
+    iterations: int | None = None,
+    first_epoch: int = 0,
 ) -> DataLoader:
-    """A loader for one pass over ``dataset``; make a new one for each epoch.
+    """A loader for one epoch, a pass over ``dataset``; make a new one for each epoch.
 
     Precedence of options, low to high: the published defaults, ``stage_defaults`` (training:
     ``shuffle: true``), the dataset's ``loader_defaults``, the section's ``loader``.
@@ -162,9 +166,11 @@ def make_loader(
     Args:
         seed: with ``epoch`` and the index it decides a sample's random numbers; None: by chance.
         collate_fn: makes a batch of a list of items; the dataset's own, or torch's by default.
+        iterations: an epoch is so many batches instead, of an endless row of passes (whose
+            incomplete last batches are left out) that begins with ``first_epoch``.
 
     Raises:
-        UserError: no batch size is given, or the dataset is empty.
+        UserError: no batch size is given, or the dataset is empty (or smaller than a batch).
     """
     own = getattr(dataset, "loader_defaults", None) or {}
     layers = {**(stage_defaults or {}), **own, **(section.get("loader") or {})}
@@ -179,10 +185,12 @@ def make_loader(
     seed = int.from_bytes(os.urandom(4)) if seed is None else seed
     options["pin_memory"] = options["pin_memory"] and torch.cuda.is_available()
     options["num_workers"] = min(options["num_workers"], len(dataset))
-    shuffle = options.pop("shuffle")
+    sampler = EpochSampler(len(dataset), options.pop("shuffle"), seed, epoch)
+    if iterations is not None:
+        sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)
     return DataLoader(
         SeededDataset(dataset, seed, epoch),
-        sampler=EpochSampler(len(dataset), shuffle, seed, epoch),
+        sampler=sampler,
         collate_fn=collate_fn or getattr(dataset, "collate_fn", None) or default_collate,
         generator=torch.Generator().manual_seed(sample_seed(seed, epoch, _WORKERS)),
         worker_init_fn=_start_worker,
@@ -207,6 +215,35 @@ class EpochSampler(Sampler):
         return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
+class PassesSampler(Sampler):
+    """The indices of ``iterations`` batches out of an endless row of passes over a dataset.
+
+    Yields (pass, index): an image that comes twice within an epoch gets other random numbers.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, iterations: int, first_epoch: int):
+        self.sampler, self.batch_size, self.iterations = sampler, batch_size, iterations
+        self.first_epoch = first_epoch
+        if len(sampler) < batch_size:
+            raise UserError(f"the dataset has {len(sampler)} items, a batch {batch_size}")
+
+    def __len__(self):
+        return self.iterations * self.batch_size
+
+    def __iter__(self):
+        start = (self.sampler.epoch - self.first_epoch) * self.iterations
+        batches = len(self.sampler) // self.batch_size
+        current, order = None, []
+        for iteration in range(start, start + self.iterations):
+            number, batch = divmod(iteration, batches)
+            if number != current:
+                current, one_pass = number, copy.copy(self.sampler)
+                one_pass.epoch = self.first_epoch * _PASSES + number
+                order = list(one_pass)
+            for index in order[batch * self.batch_size : (batch + 1) * self.batch_size]:
+                yield one_pass.epoch, index
+
+
 class SeededDataset(Dataset):
     """A dataset whose item i is made with all generators seeded from (seed, epoch, i)."""
 
@@ -217,7 +254,8 @@ class SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index) -> Any:
-        with seeded(sample_seed(self.seed, self.epoch, index)):
+        epoch, index = index if isinstance(index, tuple) else (self.epoch, index)
+        with seeded(sample_seed(self.seed, epoch, index)):
             return self.dataset[index]
 
 

@@ -122,3 +122,26 @@ def test_columns():
     assert select_columns("abc", None) == ("a", "b", "c")
     with pytest.raises(USER_ERRORS, match="first:end"):
         select_columns("abc", "x")
+
+
+def test_epochs_of_so_many_iterations_go_through_whole_passes():
+    class Numbers(torch.utils.data.Dataset):
+        def __len__(self):
+            return 7
+
+        def __getitem__(self, index):
+            return index, torch.rand(())
+
+    def epoch(number):
+        loader = make_loader(
+            Numbers(), {"loader": {"batch_size": 2, "num_workers": 0}}, {"shuffle": True},
+            epoch=number, iterations=4,
+        )  # fmt: skip
+        return [item for batch in loader for item in zip(*map(list, batch), strict=True)]
+
+    rows = [(int(i), float(x)) for number in range(3) for i, x in epoch(number)]
+    passes = [rows[start : start + 6] for start in range(0, 24, 6)]
+    assert all(len({index for index, _ in one}) == 6 for one in passes)
+    assert passes[0] != passes[1]
+    assert len({value for _, value in rows}) == 24
+    assert [(int(i), float(x)) for i, x in epoch(1)] == rows[8:16]
