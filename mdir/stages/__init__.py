@@ -24,12 +24,13 @@ STEPS = {
     ),
 }
 
-# Steps that take the lines of standard input as their data. A step of another package says so by
-# an attribute ``reads_stdin`` of its function, and likewise ``always_runs``.
-READS_STDIN = {"mdir.stages.infer.infer"}
+# Steps that take the lines of standard input as their data, unless the parameter named here is
+# given. A step of another package says so by an attribute ``reads_stdin`` of its function (that
+# name, or True), and sets ``always_runs`` and ``in_every_process`` likewise.
+READS_STDIN = {"mdir.stages.infer.infer": "names"}
 
-# Steps that only show something: cheap, and of no use when skipped.
-ALWAYS_RUN = {"print_scores"}
+# Steps that only show something, or see for themselves what is left to do: cheap, never skipped.
+ALWAYS_RUN = {"print_scores"} | {name for name in STEPS if ".utils.download." in name}
 
 # Steps that share their work among the processes of one launch (torchrun); others run in the first.
 EVERY_PROCESS = {
