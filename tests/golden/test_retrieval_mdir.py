@@ -1,4 +1,4 @@
-"""Golden vectors of the retrieval pipeline: transforms, histograms."""
+"""Golden vectors of the retrieval pipeline: transforms, histograms, embedding networks."""
 
 import random
 import re
@@ -8,9 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from mdir import registry
 from mdir.data.transforms.histograms import named_histograms
 from mdir.data.transforms.parse import parse_transforms
-from tests.golden.golden import load_json, load_npz
+from mdir.networks.single import SingleNetwork
+from tests.golden.golden import fill, load_json, load_npz, normal
 
 META = load_json("retrieval", "meta.json", {})
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -59,3 +61,38 @@ def test_transforms(key):
 def test_histograms(name):
     expected = np.cumsum(load_npz("retrieval", "histograms.npz")[name])
     np.testing.assert_array_equal(named_histograms()[name], expected)
+
+
+EMBEDDINGS = [
+    pytest.param(kind, index, name, id=name)
+    for kind in ("embed", "embed_cirtorch")
+    for index, name in enumerate(META.get(kind, {}).get("configs", ()))
+    if f"{name}_out" in load_npz("retrieval", f"{kind}.npz")
+]
+FIRST_SEED = {"embed": 200, "embed_cirtorch": 250}
+
+
+@pytest.mark.parametrize("kind, index, name", EMBEDDINGS)
+def test_embedding_networks(kind, index, name):
+    backbone, pooling, *flags = name.split("-")
+    section = {
+        "architecture": "cirnet",
+        "cir_architecture": backbone,
+        "pooling": pooling,
+        "local_whitening": "lw" in flags,
+        "regional": "r" in flags,
+        "whitening": "w" in flags,
+        "pretrained": False,
+    }
+    model = fill(registry.build("architecture", section))
+    suffix = kind.removeprefix("embed")
+    shapes = load_json("retrieval", f"state_dict_keys{suffix}.json")[name]
+    assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(shapes.items())
+    network = SingleNetwork(model, {"model": section, "runtime": {"wrappers": ""}})
+    x = normal(META["seed"] + FIRST_SEED[kind] + index, META[kind]["input"])
+    arrays = load_npz("retrieval", f"{kind}.npz")
+    np.testing.assert_array_equal(x[:, :, :2, :3], arrays[f"{name}_x"])
+    with torch.no_grad():
+        output = network.eval()(torch.from_numpy(x))
+    assert network.meta["out_channels"] == len(output)
+    np.testing.assert_allclose(output, arrays[f"{name}_out"], rtol=0, atol=1e-4)
