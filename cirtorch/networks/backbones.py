@@ -1,0 +1,115 @@
+"""Convolutional features cut out of classification networks, always ending in a ReLU."""
+
+import difflib
+import importlib
+
+import torch
+import torchvision
+from torch import nn
+
+from cirtorch.networks.published import FEATURES
+from cirtorch.utils.checkpoint import load_state, load_url
+
+OUTPUT_DIM = {
+    "alexnet": 256,
+    "vgg11": 512,
+    "vgg13": 512,
+    "vgg16": 512,
+    "vgg19": 512,
+    "resnet18": 512,
+    "resnet34": 512,
+    "resnet50": 2048,
+    "resnet101": 2048,
+    "resnet152": 2048,
+    "densenet121": 1024,
+    "densenet169": 1664,
+    "densenet201": 1920,
+    "densenet161": 2208,
+    "squeezenet1_0": 512,
+    "squeezenet1_1": 512,
+}
+_FAMILIES = ("resnext", "regnet")
+
+
+def build_features(architecture, pretrained=False, model_dir=None):
+    """The layers of a backbone up to its last feature map.
+
+    Args:
+        architecture: a name of :data:`OUTPUT_DIM`, or torchvision's resnext and regnet names.
+        pretrained: False: random. True: the published Caffe weights where there are any, else
+            torchvision's. ``torch.hub://REPO``: the hub entry named like the architecture.
+            ``python.lib://PACKAGE.MODULE.FUNCTION/key=value,...``: calls that function, with
+            ``[architecture]`` replaced. Any other text: path of a state of the features.
+        model_dir: folder of downloaded weights.
+
+    Returns:
+        list of modules; ``[B, 3, H, W] -> [B, D, h, w]``.
+
+    Raises:
+        ValueError: the architecture is unknown.
+        DataError: weights cannot be had or do not fit.
+    """
+    _check(architecture)
+    if isinstance(pretrained, str) and "://" in pretrained:
+        return _cut(architecture, _from_elsewhere(architecture, pretrained))
+    net = getattr(torchvision.models, architecture)(weights=None)
+    if pretrained is True and architecture not in FEATURES:
+        weights = torchvision.models.get_model_weights(architecture)["IMAGENET1K_V1"]
+        load_state(net, load_url(weights.url, model_dir, named_hash=True), weights.url)
+    features = _cut(architecture, net)
+    if pretrained is True and architecture in FEATURES:
+        url = FEATURES[architecture]
+        load_state(nn.Sequential(*features), load_url(url, model_dir), url)
+    elif isinstance(pretrained, str):
+        load_state(nn.Sequential(*features), pretrained, pretrained)
+    return features
+
+
+def output_dim(architecture, features):
+    """Channels of the last feature map."""
+    if architecture in OUTPUT_DIM:
+        return OUTPUT_DIM[architecture]
+    features = nn.Sequential(*features)
+    training = features.training
+    with torch.no_grad():
+        channels = features.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
+    features.train(training)
+    return channels
+
+
+def _check(architecture):
+    known = architecture in OUTPUT_DIM
+    if known or (architecture.startswith(_FAMILIES) and hasattr(torchvision.models, architecture)):
+        return
+    close = difflib.get_close_matches(architecture, OUTPUT_DIM, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(
+        f"Unsupported or unknown architecture: {architecture!r}; known are {', '.join(OUTPUT_DIM)} "
+        f"and torchvision's resnext and regnet names.{hint}"
+    )
+
+
+def _cut(architecture, net):
+    if architecture.startswith(("alexnet", "vgg")):
+        return list(net.features.children())[:-1]
+    if architecture.startswith("densenet"):
+        return [*net.features.children(), nn.ReLU(inplace=True)]
+    if architecture.startswith("squeezenet"):
+        return list(net.features.children())
+    return list(net.children())[:-2]
+
+
+def _from_elsewhere(architecture, source):
+    kind, _, place = source.partition("://")
+    if kind == "torch.hub":
+        return torch.hub.load(place, architecture)
+    if kind != "python.lib":
+        raise ValueError(
+            f"pretrained {source!r}: {kind!r} is unknown; allowed are torch.hub://REPO, "
+            "python.lib://PACKAGE.MODULE.FUNCTION/key=value and paths"
+        )
+    path, _, arguments = place.replace("[architecture]", architecture).partition("/")
+    module, _, function = path.rpartition(".")
+    pairs = (pair.partition("=") for pair in arguments.split(",") if pair)
+    values = {key: {"True": True, "False": False}.get(text, text) for key, _, text in pairs}
+    return getattr(importlib.import_module(module), function)(**values)

@@ -1,0 +1,141 @@
+"""Descriptors of many images (published project: cnnimageretrieval-pytorch)."""
+
+import torch
+import torch.nn.functional as F
+
+from cirtorch.datasets.batches import (
+    PIXELS_ON_CPU,
+    PIXELS_ON_GPU,
+    equal_size_batches,
+    read_ahead,
+    split_transform,
+)
+from cirtorch.datasets.genericdataset import ImagesFromList
+from cirtorch.utils.errors import DataError
+
+
+def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=1, print_freq=10):
+    """Descriptors of image files.
+
+    Images are decoded ahead by threads and go through the network in batches of equal size.
+
+    Args:
+        net: network ``[B, C, H, W] -> [D, B]``; goes to the GPU if there is one, and to eval mode.
+        images: paths.
+        image_size: longest side in pixels, None: original size.
+        transform: PIL image -> tensor ``[C, H, W]``.
+        bbxs: None, or per image a box ``(x1, y1, x2, y2)`` or None.
+        ms: scales whose descriptors are averaged. msp: exponent of that average.
+        print_freq: images between two updates of the progress line.
+
+    Returns:
+        ``[D, N]`` float32 on the CPU.
+    """
+    device = _prepared(net)
+    here, there = split_transform(transform)
+    dataset = ImagesFromList(root="", images=images, imsize=image_size, bbxs=bbxs, transform=here)
+    pixels = PIXELS_ON_GPU if device.type == "cuda" else PIXELS_ON_CPU
+    vecs, done = None, 0
+    with torch.no_grad():
+        tensors = read_ahead(dataset.__getitem__, len(dataset))
+        for positions, batch in equal_size_batches(tensors, pixels):
+            found = _described(net, batch, device, there, list(ms), msp)
+            if vecs is None:
+                vecs = torch.zeros(found.shape[0], len(images))
+            vecs[:, positions] = found
+            done = _progress(done, len(positions), len(images), print_freq)
+    print("")
+    return vecs
+
+
+def _prepared(net):
+    """The device of the network, after moving it to the GPU where there is one."""
+    net.eval()
+    if torch.cuda.is_available():
+        net.cuda()
+    parameter = next(net.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _described(net, batch, device, transform, ms, msp):
+    """``[D, B]`` on the CPU; a batch too large for the device's memory is halved."""
+    try:
+        x = transform(batch.to(device, non_blocking=True))
+        return (net(x) if ms == [1] else multiscale(net, x, ms, msp)).float().cpu()
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    halves = batch.split((len(batch) + 1) // 2)
+    return torch.cat([_described(net, h, device, transform, ms, msp) for h in halves], dim=1)
+
+
+def _progress(done, more, total, print_freq):
+    if (done + more) // print_freq > done // print_freq or done + more == total:
+        print(f"\r>>>> {done + more}/{total} done...", end="", flush=True)
+    return done + more
+
+
+def multiscale(net, x, ms, msp):
+    """Generalized mean over scales of the descriptors of a batch, L2-normalized: ``[D, B]``."""
+    total = 0
+    for s in ms:
+        total = total + net(_scaled(x, s)).pow(msp)
+    v = (total / len(ms)).pow(1.0 / msp)
+    return v / v.norm(dim=0, keepdim=True)
+
+
+def _scaled(x, s):
+    if s == 1:
+        return x
+    return F.interpolate(x, scale_factor=s, mode="bilinear", align_corners=False)
+
+
+def extract_ss(net, input):
+    """Descriptor ``[D]`` on the CPU of one image ``[1, C, H, W]``."""
+    return net(input).cpu().data.squeeze()
+
+
+def extract_ms(net, input, ms, msp):
+    """Multi-scale descriptor ``[D]`` on the CPU of one image ``[1, C, H, W]``."""
+    return multiscale(net, input, ms, msp).cpu().data.squeeze()
+
+
+def extract_ssl(net, input):
+    """L2-normalized local vectors ``[D, h * w]`` of one image ``[1, C, H, W]``."""
+    return net.norm(net.features(input)).squeeze(0).flatten(1).cpu().data
+
+
+def extract_ssr(net, input):
+    """Vectors of regions ``[D, R]`` of one image ``[1, C, H, W]``; needs a regional network."""
+    vectors = net.pool(net.features(input), aggregate=False)
+    return vectors.squeeze(0).squeeze(-1).squeeze(-1).permute(1, 0).cpu().data
+
+
+def extract_local_vectors(
+    net, images, image_size, transform, bbxs=None, ms=(1,), msp=1, print_freq=10
+):
+    """Local vectors of image files: list of ``[D, h * w]``; arguments as extract_vectors."""
+    return _each(extract_ssl, net, images, image_size, transform, bbxs, ms, print_freq)
+
+
+def extract_regional_vectors(
+    net, images, image_size, transform, bbxs=None, ms=(1,), msp=1, print_freq=10
+):
+    """Vectors of regions of image files: list of ``[D, R]``; arguments as extract_vectors."""
+    return _each(extract_ssr, net, images, image_size, transform, bbxs, ms, print_freq)
+
+
+def _each(extract, net, images, image_size, transform, bbxs, ms, print_freq):
+    if len(ms) != 1:
+        raise DataError(f"local and regional vectors have one scale, not {list(ms)}")
+    device = _prepared(net)
+    here, there = split_transform(transform)
+    dataset = ImagesFromList(root="", images=images, imsize=image_size, bbxs=bbxs, transform=here)
+    vectors = []
+    with torch.no_grad():
+        for tensor in read_ahead(dataset.__getitem__, len(dataset)):
+            x = there(tensor[None].to(device))
+            vectors.append(extract(net, _scaled(x, ms[0])))
+            _progress(len(vectors) - 1, 1, len(images), print_freq)
+    print("")
+    return vectors
