@@ -1,7 +1,7 @@
 """One number for each epoch and metric, out of the rows of events, and which epoch is best.
 
-A metric is named ``KEY:NAME`` and, where a row holds values over iterations, ``_avg.4`` (their mean;
-losses and scores) or ``_sum.1`` (their sum; times) behind it, as in the published project.
+A metric is named ``KEY:NAME`` and, where a row holds values over iterations, ``_avg.4`` (their
+mean; losses and scores) or ``_sum.1`` (their sum; times) behind it, as in the published project.
 """
 
 import numpy as np

@@ -139,10 +139,10 @@ def _check_turns(composition, active):
         return
     if turns is None and "alternate_iteration" in composition:
         yield where, f"expected a whole number with {len(active)} optimizers, got null"
-    if isinstance(order, str) and not is_unresolved(order):
-        if sorted(_split(order)) != sorted(active):
-            expected = f"{', '.join(active)} in any order, each once"
-            yield ("composition", "order"), f"expected {expected}; got {order!r}"
+    known = isinstance(order, str) and not is_unresolved(order)
+    if known and sorted(_split(order)) != sorted(active):
+        expected = f"{', '.join(active)} in any order, each once"
+        yield ("composition", "order"), f"expected {expected}; got {order!r}"
 
 
 composed.check_section = _check_composed

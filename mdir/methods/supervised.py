@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from mdir.data.labelled import LabelledImage, plain
 from mdir.errors import UserError
 from mdir.losses.value import as_named
 from mdir.methods.base import Method
@@ -36,14 +37,14 @@ class SupervisedEpoch(Method):
         losses = {}
         for image, target in self._pieces(images, targets):
             output = self.network(image)
-            loss = self._scaled(self.criterion(output, target), len(images))
+            loss = self._scaled(self.criterion(output, target), batch_size(images))
             named = as_named(loss)
             named["total"].backward()
             for name, value in named.items():
                 losses[name] = losses.get(name, 0) + value.detach()
         self.optimizer.step()
         self._last = {"input": image, "output": output, "target": target}
-        divisor = 1 if self.batch_average else len(images)
+        divisor = 1 if self.batch_average else batch_size(images)
         return {name: value / divisor for name, value in losses.items()}
 
     def samples(self):
@@ -64,16 +65,29 @@ class SupervisedEpoch(Method):
         return loss
 
 
+def batch_size(images) -> int:
+    """How many items a batch holds: a (labelled) tensor's first dimension, a list's length."""
+    return len(plain(images))
+
+
 def to_device(value, device):
-    """A tensor, or lists, tuples and mappings of tensors, on a device."""
+    """Targets on a device: a tensor, or lists, tuples and mappings of tensors, without labels."""
+    value = plain(value)
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {key: to_device(item, device) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(to_device(item, device) for item in value)
+        return [to_device(item, device) for item in value]
     return value
 
 
 def _items(batch):
+    """The items of a batch, those of a tensor as batches of one."""
+    if isinstance(batch, LabelledImage):
+        labels = (batch.path, batch.name, batch.image_label)
+        return [
+            LabelledImage(tensor, *([texts[i]] for texts in labels))
+            for i, tensor in enumerate(batch.tensor.split(1))
+        ]
     return batch.split(1) if isinstance(batch, Tensor) else batch

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mdir.learning.checkpoints import CheckpointFolder
 from mdir.learning.events import Events
 from mdir.learning.optimizers import AlternationOptimizer
 from mdir.learning.schedulers import make_scheduler
@@ -82,3 +83,104 @@ def test_events(case):
         else:
             assert (found["index"], found["key"]) == (expected["index"], expected["key"])
             assert math.isclose(found["metric_avg.3"], expected["metric_avg.3"], rel_tol=1e-9)
+
+
+def listing(folder):
+    """The .pth files of a folder as the golden traces write them."""
+    found = {}
+    for path in sorted(folder.glob("*.pth")):
+        if path.name.startswith("extra_"):
+            continue
+        name = f"epochs/{path.name}"
+        if path.is_symlink():
+            found[name] = f"-> {path.readlink()}"
+        else:
+            content = torch.load(path, weights_only=True)
+            written = (
+                content["written"] if "written" in content else content["model_state"]["epoch"]
+            )
+            found[name] = f"epoch {int(written)}"
+    return found
+
+
+def as_built(files):
+    """A golden listing with the newest learning file only, and without dangling links."""
+    files = {name: text for name, text in files.items() if not text.endswith("(dangling)")}
+    learning = sorted(name for name in files if "/learning_epoch_" in name)
+    return {name: text for name, text in files.items() if name not in learning[:-1]}
+
+
+def states(nets, epoch):
+    """Network states whose files say when they were written."""
+
+    def one(frozen):
+        return {"type": "T", "frozen": frozen, "model_state": {"epoch": epoch}}
+
+    members = {name: one(frozen) for name, frozen in nets.items() if name != "net"}
+    return {"net": one(nets["net"]), **members}
+
+
+def perform(root, case, run, trace):
+    """One run over a folder; checks the listing after every epoch that the golden has."""
+    folder = CheckpointFolder(
+        directory=str(root),
+        store_every=run["store_every"],
+        checkpoint_every=run["checkpoint_every"],
+        directory_epoch_regex=None,
+    )
+    stored = folder.latest(run["epochs"])
+    start = stored.epoch if stored else 0
+    assert start == (trace["resumed_from"] or 0)
+    if trace["loaded"]:
+        loaded = {name: state["model_state"]["epoch"] for name, state in stored.networks.items()}
+        assert loaded == trace["loaded"]
+    folder.begin(list(case["nets"]))
+    if run["epochs"] == 0:
+        folder.save_untrained(states(case["nets"], 0))
+        if trace["after"]:
+            assert listing(folder.folder) == trace["after"]["notrain"]
+    best = set()
+    for epoch in range(start + 1, run["epochs"] + 1):
+        written = {"written": epoch}
+        is_best = epoch in run["best"]
+        folder.save(
+            epoch, run["epochs"], states(case["nets"], epoch), is_best, written.copy, written.copy
+        )
+        best |= {epoch} if is_best else set()
+        expected = trace["after"].get(str(epoch), {})
+        if "raises" not in expected:
+            assert listing(folder.folder) == as_built(expected), f"after epoch {epoch}"
+        if epoch == run.get("stop_after"):
+            return
+    if start == run["epochs"] != 0:
+        folder.finish(list(case["nets"]), run["epochs"])
+    check_finished(folder.folder, case["nets"], run)
+
+
+def check_finished(folder, nets, run):
+    """What holds at the end of every run, those included that failed in the published project."""
+    files = listing(folder)
+    for name in nets:
+        assert (folder / f"{name}_last.pth").exists()
+        assert f"epochs/{name}_bestsofar.pth" not in files
+        assert all((folder.parent / file).exists() for file in files), "a dangling link"
+    if run["epochs"]:
+        newest = [name for name in files if "/learning_epoch_" in name]
+        assert newest == [f"epochs/learning_epoch_{run['epochs']:02d}.pth"]
+
+
+@pytest.mark.parametrize("through_link", [False, True], ids=["plain", "through-link"])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["name"]) for case in UNITS.get("checkpoints", [])]
+)
+def test_checkpoints(case, through_link, tmp_path, monkeypatch):
+    """Also in a folder given relatively and reached through a link."""
+    root = tmp_path / "run"
+    if through_link:
+        root.mkdir()
+        (tmp_path / "link").symlink_to(root)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("CIRTORCH_ROOT", ".")
+        root = "link"
+    for run, trace in zip(case["runs"], case["trace"], strict=True):
+        perform(root, case, run, trace)

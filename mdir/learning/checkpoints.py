@@ -1,0 +1,243 @@
+"""The folder of a run's checkpoints, with file names and meanings of the published project.
+
+    NAME_epoch_NN.pth   one network after epoch NN (from 1); NAME is "net" for the outermost one
+    NAME_frozen.pth     a network that does not change; its other names are links to it
+    NAME_bestsofar.pth  during training; NAME_best.pth and NAME_last.pth at its end
+    NAME_notrain.pth    a run of 0 epochs
+    learning_epoch_NN.pth, extra_epoch_NN.pth   the rest of the state; the latter is only ours
+
+``learning_epoch_NN.pth`` is written when everything else of epoch NN is in place, so its presence
+makes an epoch complete; whatever a killed run left besides is overwritten or removed.
+"""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cirtorch.utils.files import replace_link
+from mdir.artifacts import collecting, produced
+from mdir.errors import UserError
+from mdir.learning.state_files import load_state, save_state
+from mdir.networks.files import network_files, read_network_set
+from mdir.paths import resolve_path
+
+
+@dataclass
+class StoredEpoch:
+    """What a checkpoint holds: ``epoch`` from 1, states by network, learning and extra state."""
+
+    epoch: int
+    networks: dict
+    learning: dict
+    extra: dict
+
+
+class CheckpointFolder:
+    """Where a run is kept.
+
+    Args:
+        directory: files go to its ``epochs`` folder.
+        store_every: networks of every so-manyth epoch stay; 0: none.
+        checkpoint_every: how often the run can be resumed from; 0: only stored epochs.
+        directory_epoch_regex: three groups (prefix, number, suffix) that find a folder of an
+            earlier run to take over from; null: none.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: str,
+        store_every: int,
+        checkpoint_every: int,
+        directory_epoch_regex: str | None,
+    ):
+        self.folder = Path(resolve_path(directory)) / "epochs"
+        self.store_every = store_every
+        self.checkpoint_every = checkpoint_every
+        self.regex = directory_epoch_regex
+        self._frozen_written = set()
+        self._continues = False
+
+    def latest(self, epochs: int) -> StoredEpoch | None:
+        """The newest complete epoch, also of an earlier run's folder; None for a fresh run.
+
+        Raises:
+            UserError: the folder holds more epochs than the run is to have.
+        """
+        stored = self._epochs("learning")
+        if stored and stored[-1] > epochs:
+            raise UserError(
+                f"{self.folder}: epoch {stored[-1]} is stored, but the scenario asks for {epochs} "
+                "epochs only; ask for at least as many or choose another directory"
+            )
+        if not stored:
+            return self._take_over()
+        self._continues = True
+        return _load(self.folder, stored[-1])
+
+    def begin(self, names: list[str]) -> None:
+        """Make the folder ready for a fresh run: what a killed one left must not be mistaken."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in (*self.folder.glob(".*.tmp"), *self.folder.glob(".*.link")):
+            leftover.unlink()
+        if self._continues:
+            return
+        for name in names:
+            self._file(name, "bestsofar").unlink(missing_ok=True)
+            for alias in (self._file(name, "best"), self._file(name, "last")):
+                if alias.is_symlink():
+                    alias.unlink()
+
+    def save(self, epoch: int, last: int, networks: dict, best: bool, learning, extra) -> None:
+        """Write what is due after an epoch (from 1).
+
+        Args:
+            last: the final epoch.
+            networks: ``network.state_dict()``.
+            best: the epoch is the best so far.
+            learning, extra: functions that give the other states, called if they are written.
+        """
+        every = self.checkpoint_every
+        checkpointed = (every > 0 and epoch % every == 0) or epoch == last
+        stored = checkpointed or self._is_stored(epoch)
+        for name, state in network_files(networks).items():
+            self._reopen(name, epoch, last)
+            self._save_network(name, state, epoch if stored else None, best)
+        if stored:
+            number = f"epoch_{epoch:02d}"
+            save_state(extra(), self._file("extra", number))
+            save_state(learning(), self._file("learning", number))
+            self._drop_states(epoch)
+        if checkpointed:
+            self._drop_networks(list(networks), epoch)
+        if epoch == last:
+            self.finish(list(networks), last)
+
+    def finish(self, names: list[str], last: int) -> None:
+        """Give the results of a finished run their final names (again, if need be)."""
+        for name in names:
+            if os.path.lexists(self._file(name, "bestsofar")):
+                os.replace(self._file(name, "bestsofar"), self._file(name, "best"))
+            epoch_file = self._file(name, f"epoch_{last:02d}")
+            target = os.readlink(epoch_file) if epoch_file.is_symlink() else epoch_file.name
+            replace_link(target, self._file(name, "last"))
+        self._tell_produced(names)
+
+    def save_untrained(self, networks: dict) -> None:
+        """Write the networks of a run of 0 epochs."""
+        for name, state in network_files(networks).items():
+            save_state(state, self._file(name, "notrain"))
+            for alias in ("best", "last"):
+                replace_link(f"{name}_notrain.pth", self._file(name, alias))
+        self._tell_produced(list(networks))
+
+    def _tell_produced(self, names):
+        for path in (self._file(name, alias) for name in names for alias in ("best", "last")):
+            if path.exists():
+                produced(path)
+
+    def _file(self, name, suffix):
+        return self.folder / f"{name}_{suffix}.pth"
+
+    def _epochs(self, name):
+        pattern = re.compile(re.escape(name) + r"_epoch_(\d+)\.pth")
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+
+    def _is_stored(self, epoch):
+        return self.store_every > 0 and epoch % self.store_every == 0
+
+    def _reopen(self, name, epoch, last):
+        """Turn the results of a finished run that goes on back into those of a running one."""
+        if not self._continues:
+            return
+        best, so_far = self._file(name, "best"), self._file(name, "bestsofar")
+        if os.path.lexists(best) and not os.path.lexists(so_far):
+            os.replace(best, so_far)
+        if epoch < last:
+            self._file(name, "last").unlink(missing_ok=True)
+
+    def _save_network(self, name, state, epoch, best):
+        target = None
+        if state["frozen"]:
+            target = f"{name}_frozen.pth"
+            self._save_frozen(name, state)
+        if epoch is not None:
+            path = self._file(name, f"epoch_{epoch:02d}")
+            if target is None:
+                save_state(state, path)
+                target = path.name
+            else:
+                replace_link(target, path)
+        if best and target is not None:
+            replace_link(target, self._file(name, "bestsofar"))
+        elif best:
+            save_state(state, self._file(name, "bestsofar"))
+
+    def _save_frozen(self, name, state):
+        path = self._file(name, "frozen")
+        if name not in self._frozen_written and not (self._continues and path.exists()):
+            save_state(state, path)
+        self._frozen_written.add(name)
+
+    def _drop_states(self, newest):
+        for name in ("learning", "extra"):
+            for epoch in self._epochs(name):
+                if epoch != newest:
+                    self._file(name, f"epoch_{epoch:02d}").unlink()
+
+    def _drop_networks(self, names, newest):
+        """Remove networks of earlier epochs, except stored ones and the best so far."""
+        for name in names:
+            best = self._file(name, "bestsofar")
+            for epoch in self._epochs(name):
+                if epoch >= newest or self._is_stored(epoch):
+                    continue
+                path = self._file(name, f"epoch_{epoch:02d}")
+                if best.is_symlink() and os.readlink(best) == path.name:
+                    os.replace(path, best)
+                else:
+                    path.unlink()
+
+    def _take_over(self):
+        match = re.fullmatch(self.regex, str(self.folder)) if self.regex else None
+        if self.regex and not match:
+            raise UserError(f"directory_epoch_regex {self.regex!r} does not match {self.folder}")
+        if not match:
+            return None
+        prefix, number, suffix = match.groups()
+        for epoch in range(int(number) - 1, 0, -1):
+            folder = Path(f"{prefix}{epoch}{suffix}")
+            if (folder / f"learning_epoch_{epoch:02d}.pth").exists():
+                return self._copy_from(folder, epoch)
+        return None
+
+    def _copy_from(self, folder, epoch):
+        last, own = folder / "net_last.pth", folder / f"net_epoch_{epoch:02d}.pth"
+        if not last.exists() or not last.samefile(own):
+            raise UserError(f"{folder}: its last network is not that of epoch {epoch}")
+        stored = _load(folder, epoch)
+        self.begin(list(stored.networks))
+        for name in stored.networks:
+            best = folder / f"{name}_best.pth"
+            if best.exists():
+                shutil.copyfile(best, self._file(name, "bestsofar"))
+        if (folder / "blobs").is_dir():
+            shutil.copytree(folder / "blobs", self.folder / "blobs", dirs_exist_ok=True)
+        self._continues, self._frozen_written = True, set()
+        return stored
+
+
+def _load(folder, epoch):
+    number = f"epoch_{epoch:02d}.pth"
+    with collecting():  # the run's own files are no inputs of the step
+        networks = read_network_set(folder / f"net_{number}")
+    extra = folder / f"extra_{number}"
+    return StoredEpoch(
+        epoch,
+        networks,
+        load_state(folder / f"learning_{number}"),
+        load_state(extra) if extra.exists() else {},
+    )

@@ -1,0 +1,93 @@
+"""The training loop of every method.
+
+What a killed and resumed run repeats exactly: an epoch begins by seeding all random generators,
+a sample's random numbers derive from seed, epoch and index, and a checkpoint is complete when its
+last file stands.
+"""
+
+import time
+
+from mdir.learning.runtime import leaves
+from mdir.learning.samples import pictures
+from mdir.learning.seeding import seed_epoch
+
+SAMPLES_EVERY = 5  # epochs
+
+
+def run_epochs(run) -> None:
+    """Train from ``run.start`` to the last epoch.
+
+    Args:
+        run: has ``training``, ``validation``, ``events``, ``folder``, ``start`` (epochs done
+            already) and ``save(epoch, best)``.
+    """
+    training, events, decisive = run.training, run.events, run.validation.decisive_criterion
+    training.scheduler.apply(run.start)
+    for epoch in range(run.start, training.epochs):
+        seed = seed_epoch(training.seed, epoch)
+        train_epoch(training, events, epoch, seed)
+        for validation in run.validation.members:
+            if validation.is_due(epoch):
+                validation.run(events, epoch)
+        training.scheduler.apply(epoch + 1)
+        events.close_epoch()
+        run.save(epoch, events.metrics.is_last_best(decisive))
+
+
+def train_epoch(training, events, epoch: int, seed: int) -> None:
+    """One pass over the training data."""
+    network, method = training.network, training.method
+    network.eval()
+    begin = time.time()
+    mined = method.prepare_epoch(training.dataset, epoch)
+    if mined:
+        events.register(epoch, None, None, "train/learning/data_mining", mined, "scalar/loss")
+    spent = {"prepare_data": time.time() - begin}
+    events.register(epoch, None, None, "train/learning/prepare_epoch", spent, "scalar/time")
+    network.train()
+
+    loader = training.loader(seed, epoch)
+    size = len(loader)
+    if epoch == 0:
+        log_weights(network, events, epoch, -1, size)
+    begin = time.time()
+    for iteration, batch in enumerate(loader):
+        loaded = time.time()
+        losses = training.step(batch)
+        stepped = time.time()
+        events.register(epoch, iteration, size, "train/learning/loss", losses, "scalar/loss")
+        if are_samples_due(epoch, iteration, size):
+            log_samples(training, events, epoch, iteration, size)
+        if iteration == size - 1:
+            log_weights(network, events, epoch, iteration, size)
+        spent = {
+            "prepare_data": loaded - begin,
+            "process_batch": stepped - loaded,
+            "take_statistics": time.time() - stepped,
+        }
+        events.register(epoch, iteration, size, "train/learning/iteration", spent, "scalar/time")
+        begin = time.time()
+
+
+def are_samples_due(epoch: int, iteration: int, size: int) -> bool:
+    """The first iteration of all, and the last one of every fifth epoch."""
+    if iteration == size - 1 and (epoch + 1) % SAMPLES_EVERY == 0:
+        return True
+    return epoch == 0 and iteration == 0
+
+
+def log_samples(training, events, epoch: int, iteration: int, size: int) -> None:
+    """Pictures of what the last step saw and made."""
+    for label, value in training.method.samples().items():
+        blobs = pictures(value, training.section.get("mean_std"))
+        if blobs:
+            events.register(epoch, iteration, size, f"train/data/{label}", blobs, "blob")
+
+
+def log_weights(network, events, epoch: int, iteration: int, size: int) -> None:
+    """Histograms of all parameters of every single network."""
+    for name, single in leaves(network).items():
+        weights = {key: value for key, value in single.named_parameters() if value.numel()}
+        if weights:
+            key = f"train/{name}/params"
+            events.register(epoch, iteration, size, key, weights, "weight/param")

@@ -1,0 +1,68 @@
+"""How a run computes: device, precision, memory layout, compilation, threads."""
+
+from contextlib import nullcontext
+from typing import Literal
+
+import torch
+
+
+def default_device() -> torch.device:
+    """The GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Runtime:
+    """Settings that change the speed of a run, not what is computed (up to rounding).
+
+    Args:
+        precision: ``bf16`` computes forward and backward passes in bfloat16 where torch deems it
+            safe; weights stay float32.
+        channels_last: convolution weights in that memory layout.
+        compile: compile the models with ``torch.compile``.
+        threads: CPU threads of this process; null leaves torch's choice.
+    """
+
+    def __init__(
+        self,
+        *,
+        precision: Literal["float32", "bf16"] = "float32",
+        channels_last: bool = False,
+        compile: bool = False,
+        threads: int | None = None,
+    ):
+        self.precision, self.channels_last = precision, channels_last
+        self.compile, self.threads = compile, threads
+
+    def prepare(self, network) -> None:
+        """Apply the settings to a network and this process."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        for model in models(network):
+            if self.channels_last:
+                model.to(memory_format=torch.channels_last)
+            if self.compile:
+                model.compile()
+
+    def autocast(self, device: torch.device):
+        """The context for forward and backward passes."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def models(network) -> list[torch.nn.Module]:
+    """The modules of all single networks inside."""
+    if not network.members:
+        return [network.model]
+    return [model for member in network.members.values() for model in models(member)]
+
+
+def leaves(network, name: str = "net") -> dict:
+    """The single networks inside by name; a single network itself is called ``net``."""
+    if not network.members:
+        return {name: network}
+    return {
+        leaf: single
+        for inner, member in network.members.items()
+        for leaf, single in leaves(member, inner).items()
+    }

@@ -1,0 +1,146 @@
+"""Everything that one training needs, built from a scenario's ``learning.training``."""
+
+import os
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+
+from mdir import registry
+from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.learning.optimizers import make_optimizer
+from mdir.learning.runtime import Runtime
+from mdir.learning.schedulers import make_scheduler
+from mdir.learning.seeding import generators_state, restore_generators, seed_everything
+from mdir.registry import Section, check, check_parameters, register
+
+ITERATION_KEYS = ("data", "criterion")
+
+
+@register("training", "EpochTraining")
+class EpochTraining:
+    """A method with its data, loss, optimizer and schedule, over a number of epochs.
+
+    Args:
+        network: to be trained.
+        data: the data sections by name.
+        inputs: columns of names that the step was given.
+        epochs: how many in all; a resumed run may ask for more.
+        seed: of the whole run; epoch e uses ``seed + e``. Null: by chance.
+        deterministic: cuDNN's deterministic algorithms, no search for the fastest.
+        criterion: the loss, "default" elsewhere; null if the parts name their own.
+        optimizer: of the network, or one for each member (``composition``).
+        scheduler: of the learning rates; null keeps them.
+        epoch_iteration: the method (``type`` and its own parameters), ``data`` (name of a data
+            section) and ``criterion`` ("default" or a section).
+        debug: torch's anomaly detection: slow, names the operation that made a NaN.
+        runtime: see :class:`mdir.learning.runtime.Runtime`; not in published scenarios.
+    """
+
+    def __init__(
+        self,
+        network,
+        data: dict,
+        inputs=(),
+        *,
+        epochs: int,
+        seed: int | None,
+        deterministic: bool,
+        criterion: Annotated[dict, Section("criterion")] | None,
+        optimizer: Annotated[dict, Section("optimizer")],
+        scheduler: Annotated[dict, Section("scheduler")] | None,
+        epoch_iteration: dict,
+        debug: bool = False,
+        runtime: dict | None = None,
+    ):
+        self.network, self.epochs, self.seed, self.debug = network, epochs, seed, debug
+        self.runtime = Runtime(**(runtime or {}))
+        self.runtime.prepare(network)
+        self.section = merge_defaults(data[epoch_iteration["data"]], runtime_data(network))
+        self.dataset = make_dataset(self.section, None, inputs)
+        _set_deterministic(deterministic)
+        seed_everything(seed)
+        self.criterion = make_criterion(criterion, network.device)
+        self.optimizer = make_optimizer(optimizer, network)
+        self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
+        self.method = self._make_method(epoch_iteration)
+
+    def _make_method(self, section):
+        rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
+        criterion = self.criterion
+        if section["criterion"] != "default":
+            criterion = make_criterion(section["criterion"], self.network.device)
+        return registry.build("method", rest, self.network, self.optimizer, criterion)
+
+    def loader(self, seed: int, epoch: int):
+        """Batches of one epoch, shuffled unless the section says otherwise."""
+        return make_loader(self.dataset, self.section, {"shuffle": True}, seed, epoch)
+
+    def step(self, batch) -> dict:
+        """One optimisation step; losses by name, not yet fetched from the device."""
+        with (
+            torch.autograd.set_detect_anomaly(self.debug),
+            self.runtime.autocast(self.network.device),
+        ):
+            return self.method.step(batch)
+
+    def extra_state(self) -> dict:
+        """What the published format has no place for."""
+        return {"generators": generators_state(), "method": self.method.state_dict()}
+
+    def restore(self, learning: dict, extra: dict) -> None:
+        """Continue after a stored epoch."""
+        self.optimizer.load_state_dict(learning["training"]["optimizer_state"])
+        self.scheduler.apply(learning["training"]["epoch"] + 1)
+        if "method" in extra:
+            self.method.load_state_dict(extra["method"])
+        if "generators" in extra:
+            restore_generators(extra["generators"])
+
+
+def make_criterion(section: dict | None, device):
+    """The loss of a criterion section on a device; None for null."""
+    if section is None:
+        return None
+    criterion = registry.build("criterion", section)
+    return criterion.to(device) if isinstance(criterion, torch.nn.Module) else criterion
+
+
+def runtime_data(network) -> dict:
+    """The preprocessing that a network brings along."""
+    return network.runtime.get("data") or {}
+
+
+def _set_deterministic(deterministic):
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = not deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def _iteration(*, data: str, criterion: Literal["default"] | Annotated[dict, Section("criterion")]):
+    """What every ``epoch_iteration`` has besides the method's own parameters."""
+
+
+def _check_training(params) -> Iterator[tuple[tuple, str]]:
+    if isinstance(params.get("epochs"), int) and params["epochs"] < 0:
+        yield ("epochs",), f"expected 0 or more, got {params['epochs']}"
+    if params.get("runtime"):
+        found = check_parameters(Runtime.__init__, params["runtime"], ("runtime",), "runtime")
+        yield from ((problem.path, problem.message) for problem in found)
+    section = params.get("epoch_iteration")
+    if not isinstance(section, dict):
+        return
+    own = {key: section[key] for key in ITERATION_KEYS if key in section}
+    rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
+    where = ("epoch_iteration",)
+    for problem in (
+        *check_parameters(_iteration, own, where, "epoch_iteration"),
+        *check(Section("method"), rest, where),
+    ):
+        yield problem.path, problem.message
+    if section.get("criterion") == "default" and params.get("criterion", {}) is None:
+        yield (*where, "criterion"), "'default' is the training's criterion, which is null"
+
+
+EpochTraining.check_section = _check_training

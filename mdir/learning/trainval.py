@@ -1,0 +1,203 @@
+"""A whole training run: found or begun, trained, validated and kept."""
+
+import copy
+from typing import Annotated, Literal
+
+from mdir import registry
+from mdir.learning.checkpoints import CheckpointFolder
+from mdir.learning.event_files import EventFiles
+from mdir.learning.events import Events
+from mdir.learning.loop import run_epochs
+from mdir.learning.resources import Resources, code_version
+from mdir.learning.runtime import leaves
+from mdir.learning.validation import Setting, check_decisive, make_validation
+from mdir.networks.checkpoint import initialize_network, network_from_state
+from mdir.networks.comparing import require_equal
+from mdir.registry import Check, Section, check_parameters, register
+
+
+@register("learning", "TrainValLearning")
+class TrainValLearning:
+    """Training with validation in between, resumed where its folder says.
+
+    Args:
+        network: the scenario's network section.
+        data: its data sections.
+        output: its ``output.learning``: parameters by processor.
+        device: where to train.
+        inputs: columns of names that the step was given.
+        checkpoints: see :class:`mdir.learning.checkpoints.CheckpointFolder`.
+        training: see :class:`mdir.learning.training.EpochTraining`.
+        validation: a validation section, false, or the text of a criterion that decides which
+            epoch is best.
+    """
+
+    def __init__(
+        self,
+        network: dict,
+        data: dict,
+        output: dict,
+        device,
+        inputs=(),
+        *,
+        checkpoints: dict,
+        training: Annotated[dict, Section("training")],
+        validation: Annotated[dict, Section("validation")]
+        | Literal[False]
+        | Annotated[str, Check(check_decisive)],
+    ):
+        self.sections = copy.deepcopy(
+            {"training": training, "validation": validation, "data": data, "output": output}
+        )
+        self.folder = CheckpointFolder(**checkpoints)
+        stored = self.folder.latest(training["epochs"])
+        if stored is None:
+            self.network = initialize_network(network, device)
+        else:
+            self._require_same_run(stored.learning)
+            self.network = network_from_state(stored.networks, section=network, device=device)
+        self.training = registry.build("training", training, self.network, data, inputs)
+        self.events = Events(make_processors(output, self.folder.folder), self._files())
+        self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
+        setting = Setting(
+            self.network, data, self.training.criterion, training["seed"], inputs=inputs
+        )
+        self.validation = make_validation(validation, setting)
+        self.start = stored.epoch if stored else 0
+        self.folder.begin(list(self.network.state_dict()))
+        if stored is None:
+            self.events.start()
+        else:
+            self.events.load_state_dict(stored.learning["events"])
+            self.training.restore(stored.learning, stored.extra)
+
+    def run(self) -> dict:
+        """Train what is left to train.
+
+        Returns:
+            the step's metadata: ``metrics``, ``best_epoch``, ``resource_usage``, ``code_version``;
+            ``{}`` for a run of 0 epochs.
+        """
+        epochs = self.training.epochs
+        if epochs == 0:
+            self.training.method.prepare_offtheshelf()
+            self.folder.save_untrained(self.network.state_dict())
+            return {}
+        if self.start == epochs:
+            self.folder.finish(list(self.network.state_dict()), epochs)
+        else:
+            if self.start == 0:
+                self._describe_network()
+            run_epochs(self)
+        self.events.close()
+        return {
+            "metrics": self.events.metrics.metadata(),
+            "best_epoch": self.events.metrics.best_epoch(self.validation.decisive_criterion),
+            "resource_usage": self.resources.usage(),
+            "code_version": code_version(),
+        }
+
+    def save(self, epoch: int, best: bool) -> None:
+        """Keep what is due after an epoch (from 0)."""
+        self.folder.save(
+            epoch + 1,
+            self.training.epochs,
+            self.network.state_dict(),
+            best,
+            lambda: self._learning_state(epoch),
+            self.training.extra_state,
+        )
+
+    def _learning_state(self, epoch):
+        """The dict of ``learning_epoch_NN.pth``, as the published project has it."""
+        params = {k: v for k, v in self.sections["training"].items() if k != "type"}
+        processors = _without_type(self.sections["output"])
+        return {
+            "training": {
+                "type": self.sections["training"]["type"],
+                "params": params,
+                "optimizer_state": self.training.optimizer.state_dict(),
+                "epoch": epoch,
+            },
+            "validation": {"params": self.sections["validation"]},
+            "datasets": self.sections["data"],
+            "events": self.events.state_dict(processors, str(self.folder.folder)),
+            "resources": self.resources.state_dict(),
+        }
+
+    def _require_same_run(self, learning):
+        """Refuse to continue a run with other settings, except for more epochs."""
+        ours = {
+            "learning": {
+                "training": _without_free(self.sections["training"]),
+                "validation": self.sections["validation"],
+            },
+            "data": self.sections["data"],
+        }
+        stored = {"type": learning["training"]["type"], **learning["training"]["params"]}
+        theirs = {
+            "learning": {
+                "training": _without_free(stored),
+                "validation": learning["validation"]["params"],
+            },
+            "data": learning["datasets"],
+        }
+        require_equal(ours, theirs, str(self.folder.folder))
+
+    def _describe_network(self):
+        texts = {
+            name: {"dtype": "text", "data": repr(single.model)}
+            for name, single in leaves(self.network).items()
+        }
+        self.events.register(None, None, None, "net/network_graph", texts, "blob")
+
+    def _files(self):
+        return EventFiles(self.folder.folder)
+
+
+def make_processors(output: dict, folder) -> list:
+    """The processors of an ``output.learning`` section, made for a folder (None: no files)."""
+    made = []
+    for name, params in _without_type(output).items():
+        made.append(registry.build_named("processor", name, _as_keywords(name, params), folder))
+    return made
+
+
+def check_processors(output):
+    """Every problem of an ``output.learning`` section, as ``(path, message)``."""
+    for name, params in _without_type(output).items():
+        try:
+            component = registry.lookup("processor", name)
+        except registry.ComponentError as error:
+            yield (name,), error.problems[0].message
+            continue
+        for problem in check_parameters(component, _as_keywords(name, params), (name,)):
+            yield problem.path, problem.message
+
+
+def _as_keywords(name, params):
+    """A mapping as it is; any other value is the processor's first parameter."""
+    if isinstance(params, dict):
+        return params
+    fields, _ = registry.schema(registry.lookup("processor", name))
+    return {next(iter(fields), "value"): params}
+
+
+def _without_type(output):
+    return {name: params for name, params in output.items() if name != "type"}
+
+
+def _without_free(training):
+    """The settings of a training that a resumed run may not change."""
+    return {key: value for key, value in training.items() if key != "epochs"}
+
+
+def _check_learning(params):
+    found = check_parameters(
+        CheckpointFolder, params.get("checkpoints", {}), ("checkpoints",), "checkpoints"
+    )
+    for problem in found:
+        yield problem.path, problem.message
+
+
+TrainValLearning.check_section = _check_learning

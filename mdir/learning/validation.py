@@ -1,0 +1,250 @@
+"""Losses and scores of a network on data that it is not trained on."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+
+from cirtorch.utils.files import atomic_write
+from mdir import registry
+from mdir.artifacts import produced
+from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.learning.seeding import seed_epoch
+from mdir.learning.training import make_criterion, runtime_data
+from mdir.losses.value import as_named
+from mdir.methods.supervised import batch_size, to_device
+from mdir.registry import ComponentError, Problem, Section, check, register
+
+SHOWN = -2  # the iteration of pictures that belong to no batch
+
+
+@dataclass
+class Setting:
+    """What a validation works on: the network, data sections and the training's criterion.
+
+    ``stage`` is the middle part of event keys: ``learning`` in training, ``validation`` in the
+    validate step. Rankings that a score gives go to ``LABEL.json`` in the folder ``rankings``.
+    """
+
+    network: Any
+    data: dict
+    criterion: Any = None
+    seed: int | None = 0
+    stage: str = "learning"
+    inputs: tuple = ()
+    rankings: Path | None = None
+
+
+@register("validation", "SingleValidation")
+class SingleValidation:
+    """One loss over a data section, or one score.
+
+    Args:
+        setting: see :class:`Setting`.
+        label: first part of its event keys.
+        data: name of a data section, for a loss; null for a score.
+        criterion: "default" (the training's) or a criterion section; a score section without data.
+        network_overlay: another runtime for the network (``Network.overlay_params``).
+        frequency: every so-manyth epoch; null or 0: only in the validate step.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        label: str = "val",
+        *,
+        data: str | None,
+        criterion: Literal["default"] | dict,
+        network_overlay: dict | None,
+        frequency: int | None,
+    ):
+        self.label, self.frequency, self.setting = label, frequency, setting
+        self.prefix = f"{label}/{setting.stage}"
+        self.network = setting.network.overlay_params(network_overlay)
+        preprocessing = {**runtime_data(setting.network), **runtime_data(self.network)}
+        self.score = self.dataset = None
+        if data is None:
+            self.score = make_score(criterion, preprocessing)
+            self.decisive = getattr(self.score, "decisive", None)
+        else:
+            self.section = merge_defaults(setting.data[data], preprocessing)
+            self.dataset = make_dataset(self.section, None, setting.inputs)
+            self.criterion = self._criterion(criterion)
+            self.decisive = "loss:total"
+
+    @property
+    def members(self) -> list["SingleValidation"]:
+        """The validations to run: this one."""
+        return [self]
+
+    @property
+    def decisive_criterion(self) -> str | None:
+        """``KEY:NAME`` of the metric that decides which epoch is best."""
+        return None if self.decisive is None else f"{self.prefix}/{self.decisive}"
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether it runs after this epoch (from 0) of a training."""
+        return bool(self.frequency) and (epoch + 1) % self.frequency == 0
+
+    @torch.no_grad()
+    def run(self, events, epoch: int) -> None:
+        """Evaluate the network and register rows; it is left in eval mode."""
+        self.network.eval()
+        if self.score is not None:
+            result = self.score(self.network, self.network.device)
+            register_score(events, epoch, self.prefix, result)
+            if self.setting.rankings is not None and result.rankings:
+                write_rankings(self.setting.rankings / f"{self.label}.json", result)
+        else:
+            self._run_loss(events, epoch)
+
+    def _criterion(self, section):
+        criterion = self.setting.criterion
+        if section != "default":
+            criterion = make_criterion(section, self.network.device)
+        if getattr(criterion, "reduction", None) not in ("mean", "sum"):
+            message = "a validation on data needs a criterion whose reduction is mean or sum"
+            raise ComponentError([Problem(("criterion",), message)])
+        return criterion
+
+    def _run_loss(self, events, epoch):
+        begin = time.time()
+        if hasattr(self.dataset, "prepare_epoch"):
+            mined = self.dataset.prepare_epoch(self.network, self.network.device)
+            if mined:
+                self._register(events, epoch, None, None, "data_mining", mined, "scalar/loss")
+        spent = {"prepare_data": time.time() - begin}
+        self._register(events, epoch, None, None, "prepare_epoch", spent, "scalar/time")
+        seed = self.setting.seed if self.setting.seed is not None else seed_epoch(None, epoch)
+        loader = make_loader(self.dataset, self.section, None, seed, epoch)
+        begin = time.time()
+        for iteration, batch in enumerate(loader):
+            loaded = time.time()
+            losses = self._loss(batch)
+            spent = {"prepare_data": loaded - begin, "process_batch": time.time() - loaded}
+            moment = (events, epoch, iteration, len(loader))
+            self._register(*moment, "loss", losses, "scalar/loss")
+            self._register(*moment, "iteration", spent, "scalar/time")
+            begin = time.time()
+
+    def _loss(self, batch):
+        images, targets = batch[0], to_device(batch[1], self.network.device)
+        if isinstance(targets, (list, tuple)) and len(targets) == 1:
+            targets = targets[0]
+        loss = self.criterion(self.network(images), targets)
+        divisor = batch_size(images) if self.criterion.reduction == "sum" else 1
+        return {name: value / divisor for name, value in as_named(loss).items()}
+
+    def _register(self, events, epoch, iteration, size, key, data, dtype):
+        events.register(epoch, iteration, size, f"{self.prefix}/{key}", data, dtype)
+
+
+@register("validation", "MultiCriterialValidation")
+class MultiCriterialValidation:
+    """Several validations by name, one of whose metrics decides.
+
+    Args:
+        decisive_criterion: ``KEY:NAME`` (``247tokyo1k/learning/score_avg:map``), ``epoch``, or
+            null: no epoch is the best.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        decisive_criterion: str | None,
+        **members: Annotated[dict, Section("validation")],
+    ):
+        self.decisive_criterion = decisive_criterion
+        self.members = [
+            registry.build("validation", section, setting, label)
+            for label, section in members.items()
+        ]
+
+
+class NoValidation:
+    """``validation: false``, or the text of a criterion that decides all the same."""
+
+    members = ()
+
+    def __init__(self, decisive_criterion: str | None):
+        self.decisive_criterion = decisive_criterion
+
+
+def make_validation(section, setting: Setting):
+    """The validation of a scenario: a section, false, or the text of a decisive criterion."""
+    if section is False or isinstance(section, str):
+        return NoValidation(section or None)
+    return registry.build("validation", section, setting)
+
+
+def make_score(section: dict, preprocessing: dict):
+    """A score whose transforms and mean_std are the network's unless the section has its own."""
+    fields, _ = registry.schema(registry.lookup("score", section.get("type")))
+    defaults = {key: value for key, value in preprocessing.items() if key in fields}
+    return registry.build("score", {**defaults, **section})
+
+
+def register_score(events, epoch: int, prefix: str, result) -> None:
+    """Register a score's averages, values by query, times and pictures."""
+    if result.averages:
+        key = f"{prefix}/score_avg"
+        events.register(epoch, None, None, key, result.averages, "scalar/score")
+    sizes = {len(values) for values in result.per_query.values()}
+    for query in range(max(sizes, default=0)):
+        values = {name: values[query] for name, values in result.per_query.items()}
+        events.register(epoch, query, max(sizes), f"{prefix}/score", values, "scalar/score")
+    if result.timings:
+        key = f"{prefix}/{'dataset' if result.averages else 'output'}"
+        events.register(epoch, None, None, key, result.timings, "scalar/time")
+    for label, image in result.images.items():
+        blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
+        events.register(epoch, SHOWN, 1, f"{prefix}/data/{label}", blob, "blob")
+
+
+def write_rankings(path: Path, result) -> None:
+    """Write what was found for each query, and under which protocol, as JSON."""
+    with atomic_write(path, "w", encoding="utf-8") as file:
+        json.dump({"protocol": result.protocol, "queries": result.rankings}, file)
+    produced(path)
+
+
+def check_decisive(text) -> None:
+    """Raise ValueError for a text that is no criterion."""
+    key, colon, name = text.partition(":")
+    if text != "epoch" and not (key and colon and name):
+        raise ValueError(f"expected 'epoch' or KEY:NAME of a metric, got {text!r}")
+
+
+def _check_single(params) -> Iterator[tuple[tuple, str]]:
+    criterion = params.get("criterion")
+    if "data" not in params or not isinstance(criterion, (dict, str)):
+        return
+    if params["data"] is not None:
+        if isinstance(criterion, dict):
+            for problem in check(Section("criterion"), criterion, ("criterion",)):
+                yield problem.path, problem.message
+    elif criterion == "default":
+        yield ("criterion",), "'default' needs data; without data a score section is expected"
+    elif isinstance(criterion, dict):
+        for problem in check(Section("score"), criterion, ("criterion",)):
+            yield problem.path, problem.message
+
+
+def _check_multi(params) -> Iterator[tuple[tuple, str]]:
+    for label, section in params.items():
+        if isinstance(section, dict) and section.get("type") == "MultiCriterialValidation":
+            yield (label, "type"), "validations inside another are of type SingleValidation"
+    if isinstance(params.get("decisive_criterion"), str):
+        try:
+            check_decisive(params["decisive_criterion"])
+        except ValueError as error:
+            yield ("decisive_criterion",), str(error)
+
+
+SingleValidation.check_section = _check_single
+MultiCriterialValidation.check_section = _check_multi

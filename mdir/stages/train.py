@@ -1,0 +1,101 @@
+"""Step: train a network."""
+
+from typing import Annotated
+
+from mdir import registry
+from mdir.learning.runtime import default_device
+from mdir.learning.trainval import check_processors
+from mdir.registry import Section, is_unresolved
+from mdir.stages.learning_checks import data_problems, validation_sections
+from mdir.stages.step import step
+
+
+def check(params):
+    """What the parts of a training say of each other: data sections, members, processors."""
+    learning, network = params.get("learning"), params.get("network")
+    if not isinstance(learning, dict):
+        return
+    training = learning.get("training")
+    training = training if isinstance(training, dict) else {}
+    iteration = training.get("epoch_iteration")
+    iteration = iteration if isinstance(iteration, dict) else {}
+    where = ("learning", "training", "epoch_iteration")
+    wanted = [((*where, "data"), iteration.get("data"))]
+    for path, section in validation_sections(learning.get("validation"), ("learning",)):
+        wanted.append(((*path, "data"), section.get("data")))
+        if section.get("criterion") == "default" and training.get("criterion", {}) is None:
+            yield (*path, "criterion"), "'default' is the training's criterion, which is null"
+    yield from data_problems(wanted, params.get("data"))
+    if isinstance(network, dict) and "type" in network:
+        yield from _member_problems(network, training, iteration, where)
+    yield from _output_problems(params.get("output"))
+
+
+def _member_problems(network, training, iteration, where):
+    members = set(_member_names(network))
+    if members:
+        for name in _needed_networks(iteration.get("type")):
+            if name not in members:
+                yield (*where, "type"), f"{iteration['type']} needs a network named {name!r}"
+    for part in ("optimizer", "scheduler"):
+        section = training.get(part)
+        if isinstance(section, dict) and "composition" in section:
+            for name in section:
+                if name not in members and name != "composition":
+                    message = registry.unknown("network", name, members)
+                    yield ("learning", "training", part, name), message
+
+
+def _member_names(network):
+    for name, section in network.items():
+        if isinstance(section, dict) and "type" in section:
+            yield name
+            yield from _member_names(section)
+
+
+def _needed_networks(method):
+    try:
+        return getattr(registry.lookup("method", method), "networks", ())
+    except registry.ComponentError:
+        return ()
+
+
+def _output_problems(output):
+    if not isinstance(output, dict):
+        return
+    for key in output:
+        if key != "learning" and not is_unresolved(key):
+            yield ("output", key), registry.unknown("output", key, ["learning"])
+    if isinstance(output.get("learning"), dict):
+        for path, message in check_processors(output["learning"]):
+            yield ("output", "learning", *path), message
+
+
+def _train(
+    inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    learning: Annotated[dict, Section("learning")],
+    output: dict,
+    data: dict,
+):
+    """Train a network, resuming where the folder of its checkpoints says.
+
+    Args:
+        network: a network section, kept in the checkpoints.
+        learning: ``type`` (TrainValLearning), ``checkpoints``, ``training``, ``validation``.
+        output: ``learning``: what watches the run (progress, htmlreport, tensorboard).
+        data: data sections by name.
+
+    Returns:
+        metadata ``metrics`` {name: value per epoch}, ``best_epoch``, ``resource_usage``,
+        ``code_version``; ``{}`` for a run of 0 epochs.
+    """
+    processors = output.get("learning") or {}
+    given = (network, data, processors, default_device(), inputs)
+    return registry.build("learning", learning, *given).run()
+
+
+_train.check_section = check
+_train.__name__ = "train"
+train = step(_train)

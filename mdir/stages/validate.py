@@ -1,0 +1,62 @@
+"""Step: evaluate a network."""
+
+from pathlib import Path
+from typing import Annotated
+
+from mdir.learning.events import Events
+from mdir.learning.processors import Progress
+from mdir.learning.runtime import default_device
+from mdir.learning.seeding import seed_everything
+from mdir.learning.validation import Setting, make_validation
+from mdir.networks.checkpoint import load_network
+from mdir.paths import resolve_path
+from mdir.registry import Section
+from mdir.stages.learning_checks import data_problems, validation_sections
+from mdir.stages.step import step
+
+
+def check(params):
+    """What the validations say of the data sections."""
+    wanted = []
+    for path, section in validation_sections(params.get("validation"), ()):
+        wanted.append(((*path, "data"), section.get("data")))
+        if section.get("criterion") == "default":
+            yield (*path, "criterion"), "'default' is a training's criterion; name one here"
+    yield from data_problems(wanted, params.get("data"))
+
+
+def _validate(
+    inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    validation: Annotated[dict, Section("validation")],
+    data: dict,
+    rankings: str | None = None,
+):
+    """Run all validations of a network, whatever their frequency.
+
+    Args:
+        network: ``{path, runtime}`` of a stored network, or a network section.
+        validation: SingleValidation or MultiCriterialValidation.
+        data: data sections by name.
+        rankings: folder for what was found for each query, ``LABEL.json`` by validation (not in
+            published scenarios); null: not written.
+
+    Returns:
+        metadata ``{"eval": {metric: value}}`` with the losses and scores.
+    """
+    seed_everything(0)
+    loaded = load_network(network, default_device()).eval()
+    folder = Path(resolve_path(rankings)) if rankings else None
+    setting = Setting(loaded, data, stage="validation", inputs=inputs, rankings=folder)
+    events = Events([Progress(None, print_each=100, key_suffix="validation/loss")])
+    for single in make_validation(validation, setting).members:
+        single.run(events, 0)
+    events.close_epoch()
+    events.close()
+    return {"eval": {name: values[-1] for name, values in events.metrics.metadata().items()}}
+
+
+_validate.check_section = check
+_validate.__name__ = "validate"
+validate = step(_validate)
