@@ -1,0 +1,108 @@
+"""Unpaired images of two domains."""
+
+import os
+from typing import Literal
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from cirtorch.utils.errors import DataError
+from mdir.artifacts import used
+from mdir.data.image_files import open_image
+from mdir.paths import path_join, resolve_path
+from mdir.registry import register
+
+
+def read_names(path: str) -> list[str]:
+    """Image names of a text file, one a line; blank lines are skipped.
+
+    Raises:
+        DataError: there is no such file, or no name in it.
+    """
+    used(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = [line.strip() for line in file]
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such list of images") from None
+    names = [name for name in names if name]
+    if not names:
+        raise DataError(f"{path}: the list names no image")
+    return names
+
+
+@register("dataset", "RandomDomainsPair")
+class RandomDomainsPair(Dataset):
+    """An image of domain X and one of domain Y that have nothing to do with each other.
+
+    Which ones is drawn in ``prepare_epoch`` from NumPy's global generator, which the training loop
+    seeds for each epoch.
+
+    Args:
+        transform: pipeline; both images go through it at once and share a crop window.
+        dataset_X, dataset_Y: text files, one image name a line.
+        image_dir: folder pattern of the names (see :func:`mdir.paths.path_join`).
+        size: pairs an epoch; null: as many as the smaller list has images (``unaligned``: the
+            larger one).
+        image_dir_Y: folder pattern of domain Y; null: ``image_dir``.
+        sampling: ``replacement``: both images are drawn anew for every pair. ``unaligned``:
+            images of X come in turn, and one of Y is drawn for each, as in CycleGAN and CUT.
+        independent_transforms: each image goes through the pipeline by itself, so that the
+            window of one is not bounded by the other's size.
+    """
+
+    def __init__(
+        self,
+        transform,
+        inputs,
+        *,
+        dataset_X: str,
+        dataset_Y: str,
+        image_dir: str,
+        size: int | None,
+        image_dir_Y: str | None = None,
+        sampling: Literal["replacement", "unaligned"] = "replacement",
+        independent_transforms: bool = False,
+    ):
+        self.transform, self.independent = transform, independent_transforms
+        self.paths_X = _paths(dataset_X, image_dir)
+        self.paths_Y = _paths(dataset_Y, image_dir if image_dir_Y is None else image_dir_Y)
+        self.in_turn = sampling == "unaligned"
+        count = max if self.in_turn else min
+        self.size = count(len(self.paths_X), len(self.paths_Y)) if size is None else size
+        self.idxs_X = self.idxs_Y = None
+
+    def prepare_epoch(self, network, device) -> None:
+        """Draw the pairs of an epoch."""
+        if self.in_turn:
+            self.idxs_X = np.arange(self.size) % len(self.paths_X)
+        else:
+            self.idxs_X = np.random.randint(len(self.paths_X), size=self.size)
+        self.idxs_Y = np.random.randint(len(self.paths_Y), size=self.size)
+
+    def __len__(self):
+        return self.size
+
+    def __getitem__(self, index):
+        """``(image of X, image of Y)`` as the transform makes them."""
+        if self.idxs_X is None:
+            raise RuntimeError("RandomDomainsPair: prepare_epoch has to be called before any item")
+        paths = self.paths_X[self.idxs_X[index]], self.paths_Y[self.idxs_Y[index]]
+        images = [open_image(path) for path in paths]
+        if self.independent:
+            return tuple(self.transform(image) for image in images)
+        return self.transform(*images)
+
+
+def _paths(names_file, image_dir):
+    """Paths of a list's images; all of them exist, so that no night is lost to the last one."""
+    names_file = resolve_path(names_file)
+    names, folder = read_names(names_file), resolve_path(image_dir)
+    paths = [path_join(folder, name) for name in names]
+    missing = [path for path in dict.fromkeys(paths) if not os.path.exists(path)]
+    if missing:
+        raise DataError(
+            f"{names_file}: {len(missing)} of its {len(paths)} images are missing, the first one "
+            f"is {missing[0]}"
+        )
+    return paths
