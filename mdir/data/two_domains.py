@@ -118,6 +118,10 @@ class TwoDomains(Dataset):
         views = [self.transform(images[kind].copy()) for kind in self.views]
         return views, self.about(index)
 
+    def view(self, index: int):
+        """One view of an original."""
+        return self.transform(open_image(str(self.files[index])))
+
     def about(self, index: int) -> dict[str, int]:
         """Index, label and domain of an image."""
         return {"index": index, "label": self.labels[index], "domain": self.domain_of[index]}

@@ -27,7 +27,7 @@ def run_epochs(run) -> None:
         seed = seed_epoch(training.seed, epoch)
         train_epoch(training, events, epoch, seed)
         for validation in run.validation.members:
-            if validation.is_due(epoch):
+            if validation.is_due(epoch) and training.method.validates(epoch):
                 validation.run(events, epoch)
         training.scheduler.apply(epoch + 1)
         events.close_epoch()

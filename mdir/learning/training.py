@@ -33,6 +33,8 @@ class EpochTraining:
         scheduler: of the learning rates; null keeps them.
         epoch_iteration: the method (``type`` and its own parameters), ``data`` (name of a data
             section) and ``criterion`` ("default" or a section).
+        epoch_iterations: an epoch is so many batches, however long a pass over the data is; null:
+            one pass.
         debug: torch's anomaly detection: slow, names the operation that made a NaN.
         runtime: see :class:`mdir.learning.runtime.Runtime`; not in published scenarios.
     """
@@ -50,10 +52,12 @@ class EpochTraining:
         optimizer: Annotated[dict, Section("optimizer")],
         scheduler: Annotated[dict, Section("scheduler")] | None,
         epoch_iteration: dict,
+        epoch_iterations: int | None = None,
         debug: bool = False,
         runtime: dict | None = None,
     ):
         self.network, self.epochs, self.seed, self.debug = network, epochs, seed, debug
+        self.epoch_iterations = epoch_iterations
         self.runtime = Runtime(**(runtime or {}))
         self.runtime.prepare(network)
         self.section = merge_defaults(data[epoch_iteration["data"]], runtime_data(network))
@@ -74,7 +78,16 @@ class EpochTraining:
 
     def loader(self, seed: int, epoch: int):
         """Batches of one epoch, shuffled unless the section says otherwise."""
-        return make_loader(self.dataset, self.section, {"shuffle": True}, seed, epoch)
+        dataset, section, first = self.method.epoch_data(self.dataset, self.section, epoch)
+        return make_loader(
+            dataset,
+            section,
+            {"shuffle": True},
+            seed,
+            epoch,
+            iterations=self.epoch_iterations,
+            first_epoch=first,
+        )
 
     def step(self, batch) -> dict:
         """One optimisation step; losses by name, not yet fetched from the device."""
@@ -125,6 +138,8 @@ def _iteration(*, data: str, criterion: Literal["default"] | Annotated[dict, Sec
 def _check_training(params) -> Iterator[tuple[tuple, str]]:
     if isinstance(params.get("epochs"), int) and params["epochs"] < 0:
         yield ("epochs",), f"expected 0 or more, got {params['epochs']}"
+    if isinstance(params.get("epoch_iterations"), int) and params["epoch_iterations"] < 1:
+        yield ("epoch_iterations",), f"expected 1 or more, got {params['epoch_iterations']}"
     if params.get("runtime"):
         found = check_parameters(Runtime.__init__, params["runtime"], ("runtime",), "runtime")
         yield from ((problem.path, problem.message) for problem in found)

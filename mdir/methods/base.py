@@ -53,6 +53,18 @@ class Method:
             return None
         return dataset.prepare_epoch(self.network, self.device)
 
+    def epoch_data(self, dataset, section: dict, epoch: int) -> tuple:
+        """What an epoch is to go through; the training's data by default.
+
+        Returns:
+            ``(dataset, data section, first epoch of a row of epochs over that dataset)``.
+        """
+        return dataset, section, 0
+
+    def validates(self, epoch: int) -> bool:
+        """Whether validations make sense after an epoch; a method of several phases may say no."""
+        return True
+
     def step(self, batch) -> dict[str, Tensor | float]:
         """One optimisation step on a batch of the loader (tensors on the CPU).
 
