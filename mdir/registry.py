@@ -26,21 +26,44 @@ import functools
 import importlib
 import inspect
 import pkgutil
-import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
+from mdir.annotations import (
+    Check,
+    Problem,
+    Section,
+    arms,
+    check_plain,
+    convert,
+    describe,
+    expected,
+    holds_unresolved,
+    is_unresolved,
+)
 from mdir.errors import UserError
 
-
-@dataclass
-class Problem:
-    """One mistake in a scenario: where it is (keys from the top of what was checked) and what."""
-
-    path: tuple
-    message: str
+__all__ = [
+    "KINDS",
+    "Check",
+    "ComponentError",
+    "Problem",
+    "Section",
+    "build",
+    "build_named",
+    "check",
+    "check_parameters",
+    "describe",
+    "is_unresolved",
+    "lookup",
+    "names",
+    "register",
+    "schema",
+    "unknown",
+    "values",
+]
 
 
 class ComponentError(UserError):
@@ -84,21 +107,6 @@ KINDS = {
     "score": Kind("type", ("mdir.scores",)),
     "output": Kind("name", ("mdir.stages.outputs",)),
 }
-
-
-@dataclass(frozen=True)
-class Section:
-    """Annotation: a mapping that names and configures a component of ``kind``."""
-
-    kind: str
-    build: bool = False
-
-
-@dataclass(frozen=True)
-class Check:
-    """Annotation: ``function(value)`` raises ValueError with a message where the value is bad."""
-
-    function: Callable
 
 
 def register(kind: str, *names: str):
@@ -156,8 +164,8 @@ def build(kind: str, section: dict, *given, **extra):
     problems = list(check(Section(kind), section))
     if problems:
         raise ComponentError(problems)
-    component = lookup(kind, section.pop(key))
-    return component(*given, **_values(component, section))
+    component = lookup(kind, section.pop(key, ""))
+    return component(*given, **values(component, section))
 
 
 def build_named(kind: str, name: str, params: dict, *given):
@@ -166,39 +174,32 @@ def build_named(kind: str, name: str, params: dict, *given):
     problems = list(check_parameters(component, params))
     if problems:
         raise ComponentError(problems)
-    return component(*given, **_values(component, params))
+    return component(*given, **values(component, params))
 
 
 def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
     """Every problem of ``value`` against a type annotation or a :class:`Section`."""
     if is_unresolved(value) or annotation in (typing.Any, inspect.Parameter.empty):
         return
-    if isinstance(annotation, Section):
-        yield from _check_section(annotation, value, path)
-        return
-    arms = _arms(annotation)
-    sections = [arm for arm in arms if isinstance(arm, Section)]
-    if sections and isinstance(value, dict):
+    alternatives = [annotation] if isinstance(annotation, Section) else arms(annotation)
+    sections = [arm for arm in alternatives if isinstance(arm, Section)]
+    plain = [arm for arm in alternatives if not isinstance(arm, Section)]
+    if sections and (isinstance(value, dict) or not plain):
         yield from _check_section(sections[0], value, path)
         return
-    if sections:
-        arms = [arm for arm in arms if not isinstance(arm, Section)]
-        if not arms:
-            yield Problem(path, f"expected a {sections[0].kind} section (a mapping), got {value!r}")
-            return
     failures = []
-    for arm in arms:
-        found = list(_check_plain(arm, value, path))
+    for arm in plain:
+        found = list(check_plain(arm, value, path, check))
         if not found:
             return
-        if isinstance(arm, _Checked) and not list(check(arm.annotation, value, path)):
-            yield from found  # of the right type, so what the check says is what is wrong
-            return
         failures.append(found)
-    if len(failures) == 1:
+    deep = [found for found in failures if any(len(each.path) > len(path) for each in found)]
+    if len(failures) == 1 and not sections:
         yield from failures[0]
+    elif len(deep) == 1:
+        yield from deep[0]
     else:
-        yield Problem(path, f"expected {describe(annotation)}, got {value!r}")
+        yield Problem(path, expected(annotation, value))
 
 
 def check_parameters(component, params, path: tuple = (), what: str | None = None):
@@ -206,26 +207,13 @@ def check_parameters(component, params, path: tuple = (), what: str | None = Non
     if not isinstance(params, dict):
         yield Problem(path, f"expected a mapping of parameters, got {params!r}")
         return
-    fields, others = schema(component)
     what = what or getattr(component, "__name__", "component")
-    for key, value in params.items():
-        if is_unresolved(key):
-            continue
-        if key in fields:
-            yield from check(fields[key].annotation, value, (*path, key))
-        elif others is not None:
-            yield from check(others, value, (*path, key))
-        else:
-            yield Problem((*path, key), unknown("parameter", key, fields) + f" (of {what})")
-    if not any(is_unresolved(key) for key in params):
-        for name, parameter in fields.items():
-            if name not in params and parameter.default is inspect.Parameter.empty:
-                message = f"missing parameter {name!r} of {what}: {describe(parameter.annotation)}"
-                yield Problem(path, message)
-    extra_check = getattr(component, "check_section", None)
-    if extra_check is not None:
-        for sub, message in extra_check(params):
-            yield Problem((*path, *sub), message)
+    problems = [
+        *_check_given(component, params, path, what),
+        *_missing(component, params, path, what),
+    ]
+    yield from problems
+    yield from _check_further(component, params, path, bool(problems))
 
 
 @functools.cache
@@ -252,15 +240,47 @@ def schema(component):
     return fields, others
 
 
-def describe(annotation) -> str:
-    """An annotation in a user's words: ``'a number or null'``."""
-    parts = list(dict.fromkeys(_describe_one(arm) for arm in _arms(annotation)))
-    return " or ".join(parts)
+def values(component, params: dict) -> dict:
+    """Checked parameters as a component receives them: numbers converted, sections built."""
+    fields, others = schema(component)
+    annotations = {key: fields[key].annotation if key in fields else others for key in params}
+    return {key: convert(annotations[key], value, build) for key, value in params.items()}
 
 
-def is_unresolved(value) -> bool:
-    """Whether a value still holds a variable, so that it cannot be checked yet."""
-    return isinstance(value, str) and ("${" in value or "$<" in value)
+def _check_given(component, params, path, what):
+    fields, others = schema(component)
+    for key, value in params.items():
+        if is_unresolved(key):
+            continue
+        if key in fields:
+            yield from check(fields[key].annotation, value, (*path, key))
+        elif others is not None:
+            yield from check(others, value, (*path, key))
+        else:
+            yield Problem((*path, key), f"{unknown('parameter', key, fields)} (of {what})")
+
+
+def _missing(component, params, path, what):
+    if any(is_unresolved(key) for key in params):
+        return
+    for name, parameter in schema(component)[0].items():
+        if name not in params and parameter.default is inspect.Parameter.empty:
+            message = f"missing parameter {name!r} of {what}: {describe(parameter.annotation)}"
+            yield Problem(path, message)
+
+
+def _check_further(component, params, path, is_bad):
+    """The component's own check; it may stumble over what is known to be bad or not known yet."""
+    further = getattr(component, "check_section", None)
+    if further is None:
+        return
+    try:
+        problems = [Problem((*path, *sub), message) for sub, message in further(params)]
+    except Exception:
+        if is_bad or holds_unresolved(params):
+            return
+        raise
+    yield from problems
 
 
 def _components(kind):
@@ -274,10 +294,14 @@ def _components(kind):
     return family.components
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _load_entry_points():
     for entry in entry_points(group="mdir.components"):
-        entry.load()
+        try:
+            entry.load()
+        except ImportError as error:
+            message = f"the components {entry.name!r} ({entry.value}) cannot be imported: {error}"
+            raise UserError(message) from error
 
 
 def _check_section(section, value, path):
@@ -305,140 +329,3 @@ def _check_section(section, value, path):
         return
     rest = {key: item for key, item in value.items() if key != kind.key}
     yield from check_parameters(component, rest, path, f"{section.kind} {name}")
-
-
-def _check_plain(annotation, value, path):
-    if isinstance(annotation, _Checked):
-        problems = list(check(annotation.annotation, value, path))
-        yield from problems
-        if not problems:
-            try:
-                annotation.check.function(value)
-            except ValueError as error:
-                yield Problem(path, str(error))
-        return
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (list, tuple) and isinstance(value, (list, tuple)) and arguments:
-        yield from _check_items(origin, arguments, annotation, value, path)
-    elif origin is dict and isinstance(value, dict) and arguments:
-        for key, item in value.items():
-            yield from check(arguments[1], item, (*path, key))
-    elif not _matches(annotation, value):
-        yield Problem(path, f"expected {describe(annotation)}, got {value!r}")
-
-
-def _check_items(origin, arguments, annotation, value, path):
-    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
-        for index, item in enumerate(value):
-            yield from check(arguments[0], item, (*path, index))
-    elif len(arguments) != len(value):
-        yield Problem(path, f"expected {describe(annotation)}, got {value!r}")
-    else:
-        for index, (argument, item) in enumerate(zip(arguments, value, strict=True)):
-            yield from check(argument, item, (*path, index))
-
-
-def _matches(annotation, value) -> bool:
-    if typing.get_origin(annotation) is typing.Literal:
-        return any(
-            value == item and type(value) is type(item) for item in typing.get_args(annotation)
-        )
-    if annotation in (None, types.NoneType):
-        return value is None
-    if annotation is float:
-        return _as_float(value) is not None
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    plain = typing.get_origin(annotation) or annotation
-    if plain is tuple:
-        plain = (list, tuple)
-    return isinstance(value, plain) if isinstance(plain, (type, tuple)) else True
-
-
-def _as_float(value):
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-@dataclass(frozen=True)
-class _Checked:
-    annotation: object
-    check: Check
-
-
-def _arms(annotation) -> list:
-    """The alternatives of an annotation, with Annotated turned into Section or _Checked."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [arm for part in typing.get_args(annotation) for arm in _arms(part)]
-    if typing.get_origin(annotation) is typing.Annotated:
-        inner, *marks = typing.get_args(annotation)
-        for mark in marks:
-            if isinstance(mark, Section):
-                return [mark]
-            if isinstance(mark, Check):
-                return [_Checked(inner, mark)]
-        return _arms(inner)
-    return [annotation]
-
-
-def _unchecked_arms(annotation) -> list:
-    return [
-        inner
-        for arm in _arms(annotation)
-        for inner in (_arms(arm.annotation) if isinstance(arm, _Checked) else [arm])
-    ]
-
-
-def _describe_one(arm) -> str:
-    if isinstance(arm, Section):
-        return f"a {arm.kind} section"
-    if isinstance(arm, _Checked):
-        return describe(arm.annotation)
-    if typing.get_origin(arm) is typing.Literal:
-        return " or ".join(repr(item) for item in typing.get_args(arm))
-    origin, arguments = typing.get_origin(arm), typing.get_args(arm)
-    if origin is list and arguments:
-        return f"a list of {describe(arguments[0])}"
-    words = {
-        int: "a whole number",
-        float: "a number",
-        str: "text",
-        bool: "true or false",
-        dict: "a mapping",
-        list: "a list",
-        tuple: "a list",
-        None: "null",
-        types.NoneType: "null",
-        typing.Any: "anything",
-        inspect.Parameter.empty: "anything",
-    }
-    return words.get(origin or arm, getattr(arm, "__name__", str(arm)))
-
-
-def _values(component, section) -> dict:
-    """Parameters as a component receives them: numbers converted, ``build`` sections made."""
-    fields, others = schema(component)
-    values = {}
-    for key, value in section.items():
-        annotation = fields[key].annotation if key in fields else others
-        values[key] = _value(annotation, value)
-    return values
-
-
-def _value(annotation, value):
-    arms = _unchecked_arms(annotation)
-    if isinstance(value, dict):
-        for arm in arms:
-            if isinstance(arm, Section) and arm.build:
-                return build(arm.kind, value)
-    if float in arms and isinstance(value, (int, str)) and not isinstance(value, bool):
-        admitted_as_is = (isinstance(value, str) and str in arms) or (
-            isinstance(value, int) and int in arms
-        )
-        if not admitted_as_is and _as_float(value) is not None:
-            return _as_float(value)
-    return value

@@ -62,7 +62,7 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
         step = decision.step
         if decision.action != RUN:
             continue
-        if choice.lines is None and functions.reads_stdin(step.function):
+        if choice.lines is None and functions.reads_stdin(step.function, step.parameters):
             message = "reads names from standard input, one a line, but that is a terminal"
             problems.append(plan.problem(step, (), f"{message}; pipe them in"))
         if not was_checked(decision):

@@ -178,7 +178,7 @@ def _require_steps(plan, options):
 def _stdin_lines(plan, options):
     """The lines that are piped in, where some step to be run wants them; None on a terminal."""
     steps = [step for step in plan.steps if options.only in (None, step.name)]
-    wanted = any(functions.reads_stdin(step.function) for step in steps)
+    wanted = any(functions.reads_stdin(step.function, step.parameters) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
     return [line.strip() for line in sys.stdin]

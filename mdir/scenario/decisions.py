@@ -87,7 +87,7 @@ class Decider:
 
     def lines_for(self, step: Step) -> list[str] | None:
         """The lines of standard input where the step reads them."""
-        return self.choice.lines if functions.reads_stdin(step.function) else None
+        return self.choice.lines if functions.reads_stdin(step.function, step.parameters) else None
 
     def _judge(self, step, parameters, refers_to, waiting, record):
         choice = self.choice

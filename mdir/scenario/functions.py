@@ -37,9 +37,10 @@ def load(name: str):
     return _external()[name].load()
 
 
-def reads_stdin(name: str) -> bool:
+def reads_stdin(name: str, parameters: dict) -> bool:
     """Whether a step takes the lines of standard input as its data."""
-    return _declares(name, "reads_stdin", READS_STDIN)
+    instead = READS_STDIN.get(name) if name in STEPS else getattr(load(name), "reads_stdin", None)
+    return instead is True or (bool(instead) and parameters.get(instead) is None)
 
 
 def always_runs(name: str) -> bool:

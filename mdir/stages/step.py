@@ -2,7 +2,7 @@
 
 import functools
 
-from mdir.registry import ComponentError, check_parameters, schema
+from mdir.registry import ComponentError, check_parameters, schema, values
 
 
 def step(function):
@@ -23,7 +23,7 @@ def step(function):
         problems = list(check_parameters(function, params, what=f"step {function.__name__}"))
         if problems:
             raise ComponentError(problems)
-        result = function(data, **params)
+        result = function(data, **values(function, params))
         return result if isinstance(result, tuple) else (result,)
 
     run.function = function

@@ -1,0 +1,217 @@
+"""Type annotations as schemas: what they admit, in which words, and values made to fit them.
+
+``float`` admits whole numbers and texts such as ``2e-4``, which YAML 1.1 does not read as a
+number. ``bool`` and ``int`` are kept apart. Lists and tuples are both written as lists.
+"""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+VARIABLE = re.compile(r"\$\{[A-Za-z0-9_.\-]+\}|\$<[A-Za-z0-9_.\-]+>")
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "a mapping",
+    list: "a list",
+    tuple: "a list",
+    None: "null",
+    types.NoneType: "null",
+    typing.Any: "anything",
+    inspect.Parameter.empty: "anything",
+}
+
+
+@dataclass
+class Problem:
+    """One mistake in a scenario: where it is (keys from the top of what was checked) and what."""
+
+    path: tuple
+    message: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Annotation: a mapping that names and configures a component of ``kind``."""
+
+    kind: str
+    build: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """Annotation: ``function(value)`` raises ValueError with a message where the value is bad."""
+
+    function: Callable
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An annotation together with its :class:`Check`."""
+
+    annotation: object
+    check: Check
+
+
+def is_unresolved(value) -> bool:
+    """Whether a value still holds a variable, so that it cannot be checked yet."""
+    return isinstance(value, str) and VARIABLE.search(value) is not None
+
+
+def holds_unresolved(value) -> bool:
+    """Whether a variable is left anywhere in a value."""
+    if isinstance(value, dict):
+        return any(holds_unresolved(each) for pair in value.items() for each in pair)
+    if isinstance(value, (list, tuple)):
+        return any(map(holds_unresolved, value))
+    return is_unresolved(value)
+
+
+def arms(annotation) -> list:
+    """The alternatives of an annotation, with Annotated turned into Section or Checked."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [arm for part in typing.get_args(annotation) for arm in arms(part)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        inner, *marks = typing.get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, Section):
+                return [mark]
+            if isinstance(mark, Check):
+                return [Checked(inner, mark)]
+        return arms(inner)
+    return [annotation]
+
+
+def describe(annotation) -> str:
+    """An annotation in a user's words: ``'a number or null'``."""
+    return " or ".join(dict.fromkeys(_describe_one(arm) for arm in arms(annotation)))
+
+
+def expected(annotation, value) -> str:
+    """The message for a value that an annotation does not admit."""
+    return f"expected {describe(annotation)}, got {value!r}"
+
+
+def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
+    """Problems of a value against one alternative; ``check`` goes deeper (annotation, value)."""
+    if isinstance(annotation, Checked):
+        yield from _check_checked(annotation, value, path, check)
+        return
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (list, tuple) and isinstance(value, (list, tuple)) and arguments:
+        inner = _item_annotations(origin, arguments, len(value))
+        if inner is None:
+            yield Problem(path, expected(annotation, value))
+            return
+        for index, (argument, item) in enumerate(zip(inner, value, strict=True)):
+            yield from check(argument, item, (*path, index))
+    elif origin is dict and isinstance(value, dict) and arguments:
+        for key, item in value.items():
+            if not is_unresolved(key) and not _matches(arguments[0], key):
+                yield Problem((*path, key), f"the key must be {describe(arguments[0])}")
+            yield from check(arguments[1], item, (*path, key))
+    elif not _matches(annotation, value):
+        yield Problem(path, expected(annotation, value))
+
+
+def convert(annotation, value, build):
+    """A checked value as a component receives it: numbers made floats, sections built.
+
+    Args:
+        annotation: what the value was checked against.
+        value: plain value.
+        build: ``(kind, section) -> component``, for sections with ``build``.
+    """
+    options = arms(annotation)
+    options = [a for arm in options for a in (arms(arm.annotation) if _is_checked(arm) else [arm])]
+    for arm in options:
+        if isinstance(arm, Section):
+            if isinstance(value, dict):
+                return build(arm.kind, value) if arm.build else value
+            continue
+        origin, arguments = typing.get_origin(arm), typing.get_args(arm)
+        if origin in (list, tuple) and isinstance(value, (list, tuple)) and arguments:
+            inner = _item_annotations(origin, arguments, len(value))
+            if inner is not None:
+                return [convert(*pair, build) for pair in zip(inner, value, strict=True)]
+        if origin is dict and isinstance(value, dict) and arguments:
+            return {key: convert(arguments[1], item, build) for key, item in value.items()}
+    admitted = any(_matches(arm, value) for arm in options if arm is not float)
+    if float in options and not admitted and as_float(value) is not None:
+        return as_float(value)
+    return value
+
+
+def as_float(value):
+    """The number that a value stands for, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _check_checked(annotation, value, path, check):
+    problems = list(check(annotation.annotation, value, path))
+    yield from problems
+    if problems or holds_unresolved(value):
+        return
+    try:
+        annotation.check.function(convert(annotation, value, lambda kind, section: section))
+    except ValueError as error:
+        yield Problem(path, str(error))
+
+
+def _is_checked(arm):
+    return isinstance(arm, Checked)
+
+
+def _item_annotations(origin, arguments, count):
+    """One annotation an item; None where a tuple has another length."""
+    if origin is list or (len(arguments) == 2 and arguments[1] is Ellipsis):
+        return [arguments[0]] * count
+    return list(arguments) if len(arguments) == count else None
+
+
+def _matches(annotation, value) -> bool:
+    if isinstance(annotation, Section):
+        return False
+    if typing.get_origin(annotation) is typing.Literal:
+        return any(
+            value == item and type(value) is type(item) for item in typing.get_args(annotation)
+        )
+    if annotation in (typing.Any, inspect.Parameter.empty):
+        return True
+    if annotation in (None, types.NoneType):
+        return value is None
+    if annotation is float:
+        return as_float(value) is not None
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return any(_matches(arm, value) for arm in arms(annotation))
+    plain = typing.get_origin(annotation) or annotation
+    if plain is tuple:
+        plain = (list, tuple)
+    return isinstance(value, plain) if isinstance(plain, (type, tuple)) else True
+
+
+def _describe_one(arm) -> str:
+    if isinstance(arm, Section):
+        return f"a {arm.kind} section"
+    if isinstance(arm, Checked):
+        return describe(arm.annotation)
+    origin, arguments = typing.get_origin(arm), typing.get_args(arm)
+    if origin is typing.Literal:
+        return " or ".join(repr(item) for item in arguments)
+    if origin is list and arguments:
+        return f"a list of {describe(arguments[0])}"
+    if origin is tuple and arguments and Ellipsis not in arguments:
+        return f"a list of {len(arguments)}: {', '.join(map(describe, arguments))}"
+    return WORDS.get(origin or arm, getattr(arm, "__name__", str(arm)))
