@@ -1,0 +1,57 @@
+import pickle
+
+import pytest
+
+from mdir.utils.doctor import examine, main
+
+
+@pytest.fixture
+def state(root):
+    def find(name):
+        findings = [finding for group in examine() for finding in group.findings]
+        return next(finding for finding in findings if finding.name.startswith(name))
+
+    return find
+
+
+def write(path, content=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def test_empty_root_says_what_to_do(root, capsys):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert f"CIRTORCH_ROOT   {root}" in text
+    assert "absent    test/oxford5k/jpg" in text
+    assert "5,063 pictures" in text and "perform_scenario.py download" in text
+
+
+def test_ground_truth_that_reads_is_verified(root, state):
+    write(root / "data/test/oxford5k/gnd_oxford5k.pkl", pickle.dumps({"imlist": []}))
+    assert state("test/oxford5k/gnd").state == "verified"
+
+
+def test_damaged_files_are_found(root, state):
+    write(root / "data/test/oxford5k/gnd_oxford5k.pkl", b"<html>")
+    write(root / "data/train/retrieval-SfM-120k/dataset/train_day.txt", b"")
+    write(root / "weights/vgg_clahe_sfmnd0.25-85f6ced3.pth", b"not these bytes")
+    assert state("test/oxford5k/gnd").state == "DAMAGED"
+    assert "is empty" in state("train/retrieval-SfM-120k/dataset/train_day").detail
+    assert "SHA-256" in state("vgg_clahe_sfmnd0.25-85f6ced3.pth").detail
+    assert main([]) == 1
+
+
+def test_pictures_are_compared_with_the_list(root, state):
+    gnd = {"imlist": ["a", "b"], "qimlist": []}
+    write(root / "data/test/oxford5k/gnd_oxford5k.pkl", pickle.dumps(gnd))
+    write(root / "data/test/oxford5k/jpg/a.jpg")
+    found = state("test/oxford5k/jpg")
+    assert (found.state, found.detail) == ("DAMAGED", "lacks 1 of 2 pictures, such as b.jpg")
+    write(root / "data/test/oxford5k/jpg/b.jpg")
+    assert state("test/oxford5k/jpg").state == "verified"
+
+
+def test_begun_download_is_mentioned(root, state):
+    write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
+    assert state("cyclegan_generator_X.pth").detail == "3 MB received"
