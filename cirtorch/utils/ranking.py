@@ -1,0 +1,108 @@
+"""Positions in rankings by counting, without sorting the database or keeping its scores.
+
+The position of an image is the number of images that come before it: those with a higher score,
+and those with an equal score and a lower index. Counting them needs a block of the database at a
+time, so a million distractors cost time but no memory.
+"""
+
+import numpy as np
+import torch
+
+from cirtorch.utils.shards import row_blocks
+
+ROWS_AT_ONCE = 1 << 15
+_LAST = torch.iinfo(torch.int64).max
+
+
+class RankPositions:
+    """Where chosen database images stand in each query's ranking.
+
+    ``of(i, ids)``: ascending 0-based positions in ranking ``i`` of those ``ids`` (database indices,
+    repeats and unknown ones are skipped) that were counted.
+    """
+
+    def __init__(self, positions):
+        self.positions = positions
+
+    def of(self, i, ids):
+        """Ascending positions ``[n]`` int64 of ``ids`` in ranking ``i``."""
+        known = self.positions[i]
+        found = [known[index] for index in set(np.asarray(ids).tolist()) if index in known]
+        return np.array(sorted(found), dtype=np.int64)
+
+
+def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
+    """Positions of all images that a ground truth names, for mean average precision.
+
+    Equal to looking them up in ``argsort(-database @ qvecs, axis=0)`` with a stable sort.
+
+    Args:
+        database: ``[N, D]`` descriptors as rows: array, memory map, tensor or
+            :class:`~cirtorch.utils.shards.ShardedRows`. Columns ``vecs`` go in as ``vecs.T``.
+        qvecs: ``[D, Q]`` descriptors of the queries.
+        gnd: a dict per query; every list in it except ``bbx`` holds database indices.
+        rows_at_once: rows of the database scored together.
+        device: where the scores are computed.
+
+    Returns:
+        :class:`RankPositions`.
+    """
+    queries = torch.as_tensor(qvecs, dtype=torch.float32, device=device)
+    wanted = _wanted(gnd, database.shape[0], device)
+    keys = _keys_of_wanted(database, queries, wanted, rows_at_once)
+    sorted_keys, order = keys.sort(dim=1)
+    width = keys.shape[1] + 1
+    histogram = torch.zeros(len(gnd) * width, dtype=torch.int64, device=device)
+    row = torch.arange(len(gnd), device=device)[:, None] * width
+    for start, block in row_blocks(database, rows_at_once, device):
+        # An image comes before all chosen ones whose key is smaller than its own.
+        beaten = torch.searchsorted(sorted_keys, _keys(queries, block, start))
+        histogram += torch.bincount((beaten + row).flatten(), minlength=len(histogram))
+    ahead = histogram.view(len(gnd), width).flip(1).cumsum(1).flip(1)[:, 1:]
+    positions = torch.zeros_like(keys).scatter_(1, order, ahead)
+    return RankPositions(
+        [
+            {index: position for index, position in zip(ids, places, strict=True) if index >= 0}
+            for ids, places in zip(wanted.tolist(), positions.tolist(), strict=True)
+        ]
+    )
+
+
+def _wanted(gnd, count, device):
+    """Indices ``[Q, R]`` of the images to place, filled up with -1."""
+    lists = []
+    for query in gnd:
+        ids = [np.asarray(ids, dtype=np.int64) for key, ids in query.items() if key != "bbx"]
+        ids = np.unique(np.concatenate([*ids, np.zeros(0, np.int64)]))
+        lists.append(ids[(ids >= 0) & (ids < count)])
+    wanted = np.full((len(gnd), max(map(len, lists), default=0)), -1)
+    for filled, ids in zip(wanted, lists, strict=True):
+        filled[: len(ids)] = ids
+    return torch.from_numpy(wanted).to(device)
+
+
+def _keys(queries, block, start):
+    """``[Q, rows]`` int64 that grow from the last to the first place of the ranking.
+
+    The score as an integer of the same order, then the inverted index: no two are equal.
+    """
+    scores = (block @ queries).t().contiguous()
+    scores = torch.nan_to_num(scores, nan=float("-inf"), posinf=None, neginf=None) + 0.0
+    bits = scores.view(torch.int32)
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+    index = torch.arange(start, start + len(block), device=block.device)
+    return (ordered << 32) | (0xFFFFFFFF - index)
+
+
+def _keys_of_wanted(database, queries, wanted, rows_at_once):
+    """Keys of the wanted images from the same products that the counting uses, ``[Q, R]``."""
+    keys = torch.full_like(wanted, _LAST)
+    starts = torch.unique(wanted[wanted >= 0] // rows_at_once) * rows_at_once
+    for start in starts.tolist():
+        _, block = next(
+            row_blocks(database[start : start + rows_at_once], rows_at_once, keys.device)
+        )
+        here = (wanted >= start) & (wanted < start + len(block))
+        found = _keys(queries, block, start).gather(1, (wanted - start).clamp(0, len(block) - 1))
+        keys = torch.where(here, found, keys)
+    return keys

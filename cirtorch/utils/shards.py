@@ -1,0 +1,79 @@
+"""Descriptors too many for memory: rows in one or several ``.npy`` files, read block by block."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cirtorch.utils.errors import DataError
+
+INDEX = "shards.json"
+
+
+class ShardedRows:
+    """Rows ``[N, D]`` spread over ``.npy`` files, memory-mapped; ``shape``, slicing of rows.
+
+    Slices are copied to one array ``[rows, D]``, so that a caller holds a block, not a file.
+    """
+
+    def __init__(self, arrays):
+        self.arrays = list(arrays)
+        widths = {array.shape[1] for array in self.arrays}
+        if len(widths) != 1:
+            raise DataError(f"shards hold descriptors of different sizes: {sorted(widths)}")
+        self.ends = np.cumsum([len(array) for array in self.arrays])
+        self.shape = (int(self.ends[-1]), widths.pop())
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise IndexError("shards are sliced by consecutive rows only")
+        parts = []
+        for array, end in zip(self.arrays, self.ends, strict=True):
+            begin = int(end) - len(array)
+            part = array[max(start - begin, 0) : max(stop - begin, 0)]
+            if len(part):
+                parts.append(part)
+        return np.concatenate(parts) if parts else np.zeros((0, self.shape[1]), np.float32)
+
+
+def open_shards(folder):
+    """The descriptors that the extraction wrote to ``folder``, and the names of their rows.
+
+    Returns:
+        :class:`ShardedRows` ``[N, D]`` float32 and a list of N names.
+
+    Raises:
+        DataError: the folder has no finished index, or a file does not fit it.
+    """
+    folder = Path(folder)
+    if not (folder / INDEX).exists():
+        raise DataError(f"{folder}: holds no {INDEX}; its extraction is missing or unfinished")
+    index = json.loads((folder / INDEX).read_text())
+    arrays, names = [], []
+    for shard in index["shards"]:
+        array = np.load(folder / shard["vectors"], mmap_mode="r", allow_pickle=False)
+        shard_names = (folder / shard["names"]).read_text().splitlines()
+        if len(array) != len(shard_names):
+            raise DataError(
+                f"{folder / shard['vectors']}: {len(array)} rows for {len(shard_names)} names"
+            )
+        arrays.append(array)
+        names += shard_names
+    return ShardedRows(arrays), names
+
+
+def row_blocks(rows, size, device="cpu"):
+    """Yield ``(start, tensor [size or fewer, D] float32 on device)`` over all rows.
+
+    ``rows``: NumPy array (memory-mapped or not), tensor, or :class:`ShardedRows`.
+    """
+    for start in range(0, rows.shape[0], size):
+        block = rows[start : start + size]
+        if not torch.is_tensor(block):
+            block = torch.from_numpy(np.array(block, dtype=np.float32))
+        yield start, block.to(device, torch.float32)

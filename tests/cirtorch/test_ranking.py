@@ -1,0 +1,60 @@
+"""Counted positions equal those of a stable sort, ties, memory maps and shards included."""
+
+import numpy as np
+import pytest
+import torch
+
+from cirtorch.utils.evaluate import compute_map
+from cirtorch.utils.ranking import count_ranks
+from cirtorch.utils.shards import ShardedRows
+
+
+def random_gnd(rng, queries, images):
+    gnd = []
+    for i in range(queries):
+        ids = rng.permutation(images)
+        gnd.append(
+            {"bbx": [0, 0, 1, 1], "ok": ids[: i % 4].tolist(), "junk": ids[4 : 4 + i % 3].tolist()}
+        )
+    return gnd
+
+
+@pytest.mark.parametrize("block", [7, 64, 1000])
+@pytest.mark.parametrize("values", ["ties", "real", "zeros", "nan"])
+def test_positions_equal_a_stable_sort(block, values):
+    rng = np.random.RandomState(block)
+    database, queries = rng.standard_normal((150, 8)), rng.standard_normal((8, 9))
+    if values == "ties":
+        database, queries = database.round(), queries.round()
+    if values == "zeros":
+        database[::2] = 0
+    if values == "nan":
+        database[40:60] = np.nan
+    database, queries = database.astype(np.float32), queries.astype(np.float32)
+    gnd = random_gnd(rng, 9, 150)
+    positions = count_ranks(database, queries, gnd, rows_at_once=block)
+    ranks = np.argsort(-(database @ queries), axis=0, kind="stable")
+    for i, query in enumerate(gnd):
+        for key in ("ok", "junk"):
+            expected = np.flatnonzero(np.isin(ranks[:, i], query[key]))
+            np.testing.assert_array_equal(positions.of(i, query[key]), expected)
+    expected, counted = compute_map(ranks, gnd, [1, 5]), compute_map(positions, gnd, [1, 5])
+    for a, b in zip(expected, counted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_columns_and_shards_are_the_same(tmp_path):
+    rng = np.random.RandomState(0)
+    vecs, gnd = rng.standard_normal((6, 80)).astype(np.float32), random_gnd(rng, 5, 80)
+    queries = torch.from_numpy(rng.standard_normal((6, 5)).astype(np.float32))
+    expected = count_ranks(vecs.T, queries, gnd).positions
+    np.save(tmp_path / "a.npy", vecs.T[:30])
+    np.save(tmp_path / "b.npy", vecs.T[30:])
+    shards = ShardedRows(np.load(tmp_path / f"{n}.npy", mmap_mode="r") for n in "ab")
+    assert count_ranks(shards, queries, gnd, rows_at_once=16).positions == expected
+    assert count_ranks(torch.from_numpy(vecs).t(), queries, gnd).positions == expected
+
+
+def test_indices_outside_the_database_are_skipped():
+    positions = count_ranks(np.eye(3), np.eye(3)[:, :1], [{"ok": [0, 7, -1]}])
+    assert positions.of(0, [0, 7, 0]).tolist() == [0]
