@@ -119,6 +119,13 @@ def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
         yield Problem(path, expected(annotation, value))
 
 
+def is_meant(annotation, value) -> bool:
+    """Whether a value is of an annotation's outer kind, so that its mistake lies deeper."""
+    if isinstance(annotation, Checked):
+        return any(is_meant(arm, value) for arm in arms(annotation.annotation))
+    return _matches(annotation, value)
+
+
 def convert(annotation, value, build):
     """A checked value as a component receives it: numbers made floats, sections built.
 

@@ -41,6 +41,7 @@ from mdir.annotations import (
     describe,
     expected,
     holds_unresolved,
+    is_meant,
     is_unresolved,
 )
 from mdir.errors import UserError
@@ -192,12 +193,12 @@ def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
         found = list(check_plain(arm, value, path, check))
         if not found:
             return
-        failures.append(found)
-    deep = [found for found in failures if any(len(each.path) > len(path) for each in found)]
-    if len(failures) == 1 and not sections:
-        yield from failures[0]
-    elif len(deep) == 1:
-        yield from deep[0]
+        failures.append((arm, found))
+    meant = [found for arm, found in failures if is_meant(arm, value)]
+    if len(meant) == 1:
+        yield from meant[0]
+    elif len(failures) == 1 and not sections:
+        yield from failures[0][1]
     else:
         yield Problem(path, expected(annotation, value))
 
