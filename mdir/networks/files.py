@@ -38,7 +38,7 @@ def read_weights(path: str, device="cpu"):
             f"{path}: refuses to load; a checkpoint may hold tensors and plain values only "
             f"({reason})"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable torch file ({error})") from error
 
 

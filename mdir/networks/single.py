@@ -96,6 +96,8 @@ class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
     def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
         keys = ("network_params", "model_state")
         frozen, params, weights = take_keys(states[name], keys, name)
+        if set(params) != {"model", "runtime"}:
+            raise UserError(f"network {name!r}: its parameters are not model and runtime")
         params = {"model": params["model"], "runtime": params["runtime"]}
         if section is not None and "path" not in section:
             given = {key: section.get(key) for key in ("model", "runtime")}

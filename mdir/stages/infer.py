@@ -1,0 +1,52 @@
+"""Step: a network's answers to a list of images, as pictures or as descriptors."""
+
+from typing import Annotated
+
+from mdir.errors import UserError
+from mdir.learning.runtime import default_device
+from mdir.networks.checkpoint import load_network
+from mdir.registry import Section
+from mdir.stages.inference import check_inference, run_inference
+from mdir.stages.names import read_names
+from mdir.stages.step import step
+
+
+def _infer(
+    inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    output: dict,
+    data: dict,
+    names: str | list | None = None,
+    forward: dict | None = None,
+):
+    """Translate or describe images.
+
+    Args:
+        inputs: columns of names (from standard input: one column, a name per line).
+        network: which one, see :func:`mdir.networks.checkpoint.load_network`.
+        output: ``inference``: what becomes of the answers (``name: rgb`` or ``embedding``, and
+            ``async: true`` to write while computing).
+        data: ``test``: how the images are read; ``loader.batch_size`` images of one size together.
+        names: in place of standard input, a list, a list file or a folder of pictures.
+        forward: ``method`` and ``params`` of another call than the network's own.
+
+    Returns:
+        ``stats`` (``total_time`` s, ``avg_time`` s per image) and ``resource_usage``, or ``status:
+        skipped`` where nothing is to do; then what the output gives.
+    """
+    test = data["test"]["dataset"]
+    if names is not None:
+        inputs = read_names(names, test.get("image_dir"))
+    elif not inputs:
+        raise UserError(
+            "image names are expected on standard input, one per line, or in the parameter 'names' "
+            "(a list, a list file or a folder)"
+        )
+    model = load_network(network, default_device()).eval()
+    return run_inference(model, output, data, inputs, forward)
+
+
+_infer.__name__ = "infer"
+_infer.check_section = check_inference
+infer = step(_infer)

@@ -1,0 +1,146 @@
+"""Running a network over a list of images, whatever becomes of its answers."""
+
+import time
+
+import torch
+
+from cirtorch.utils.progress import progress
+from mdir import registry
+from mdir.artifacts import used
+from mdir.data.labelled import LabelledImage, plain
+from mdir.data.loading import check_data_section, make_dataset, make_loader, merge_defaults
+from mdir.errors import UserError
+from mdir.learning.resources import Resources
+from mdir.paths import path_join, resolve_path
+from mdir.registry import Section, check_parameters
+from mdir.stages.buckets import same_size_batches
+from mdir.stages.outputs.writer import Writer
+
+# More inputs than this are not told to the journal one by one: it hashes every one of them.
+_MOST_TOLD = 500
+
+
+def run_inference(network, output: dict, data: dict, columns, forward: dict | None = None):
+    """Feed images to a network and hand its answers to an output.
+
+    Args:
+        network: in the stage in which it is to answer.
+        output: ``{inference: output section, debug}``.
+        data: ``{test: data section}``; ``loader.batch_size`` images of one size at a time.
+        columns: names of images, and boxes or labels where the output has them.
+        forward: ``{method, params}``: which method of the network to call, and with what.
+
+    Returns:
+        metadata, and what the output gives.
+    """
+    started, resources = time.time(), Resources()
+    options = dict(output["inference"])
+    threaded = options.pop("async", False)
+    section = merge_defaults(data["test"], network.runtime.get("data"))
+    if not columns or len(columns[0]) == 0:
+        empty = registry.build("output", options)
+        return {"status": "skipped"}, *_empty_result(empty, columns, section)
+    sink = registry.build("output", options)
+    columns, positions = sink.prepare(columns, section)
+    if not positions:
+        return {"status": "skipped"}, *sink.result()
+    _tell_inputs(columns[0], section["dataset"].get("image_dir"))
+    dataset = make_dataset(section, inputs=columns)
+    _answer_all(_method(network, forward), dataset, section, sink, positions, threaded)
+    seconds = time.time() - started
+    stats = {"total_time": int(seconds), "avg_time": seconds / len(positions)}
+    return {"stats": stats, "resource_usage": resources.usage()}, *sink.result()
+
+
+def _empty_result(sink, columns, section):
+    columns = list(columns) or [[]]
+    sink.prepare(columns, section)
+    return sink.result()
+
+
+@torch.no_grad()
+def _answer_all(answer, dataset, section, sink, positions, threaded):
+    batch_size = (section.get("loader") or {}).get("batch_size", 1)
+    one_by_one = {**(section.get("loader") or {}), "batch_size": 1, "shuffle": False}
+    loader = make_loader(dataset, {**section, "loader": one_by_one})
+    loaded = progress(loader, len(positions), "infer")
+    with Writer(threaded) as writer:
+        for bucket in same_size_batches(loaded, batch_size):
+            rows = [positions[index] for index in bucket.indices]
+            if bucket.images is None:
+                writer.submit(sink.store, rows[0], None, None)
+            else:
+                answers = sink.split(answer(bucket.images), len(rows))
+                images = _split_images(bucket.images, len(rows))
+                for row, image, item in zip(rows, images, answers, strict=True):
+                    writer.submit(sink.store, row, image, item)
+
+
+def _split_images(images, count):
+    if isinstance(images, (torch.Tensor, LabelledImage)):
+        return plain(images).split(1) if count > 1 else [plain(images)]
+    return [[plain(image) for image in images]]
+
+
+def _method(network, forward):
+    if not forward:
+        return network
+    name, params = forward.get("method") or "forward", forward.get("params") or {}
+    method = getattr(network, name, None)
+    if not callable(method):
+        raise UserError(f"forward.method: a {network.type} has no method {name!r}")
+    return lambda images: method(images, **params)
+
+
+def _tell_inputs(items, image_dir):
+    if not image_dir:
+        return
+    base = resolve_path(image_dir)
+    names = [n for item in items for n in ([item] if isinstance(item, str) else item)]
+    if len(names) <= _MOST_TOLD:
+        for name in names:
+            used(path_join(base, name))
+    else:
+        used(base.rpartition("*")[0] or base)
+
+
+def _output_section(*, inference: dict, debug: bool = False):
+    """Only a signature: what ``output`` of the step holds."""
+
+
+def _data_sections(*, test: dict):
+    """Only a signature: what ``data`` of the step holds."""
+
+
+def _forward_section(*, method: str | None = None, params: dict | None = None):
+    """Only a signature: what ``forward`` of the step holds."""
+
+
+def check_inference(params: dict):
+    """Problems of ``output``, ``data`` and ``forward`` of a step, as ``(path, message)``."""
+    for key, signature in (
+        ("output", _output_section),
+        ("data", _data_sections),
+        ("forward", _forward_section),
+    ):
+        if isinstance(params.get(key), dict):
+            for problem in check_parameters(signature, params[key], (key,), key):
+                yield problem.path, problem.message
+    yield from _check_output(params)
+    test = params["data"].get("test") if isinstance(params.get("data"), dict) else None
+    if isinstance(test, dict):
+        for problem in check_data_section(test, ("data", "test")):
+            yield problem.path, problem.message
+
+
+def _check_output(params):
+    output = params.get("output")
+    section = output.get("inference") if isinstance(output, dict) else None
+    if not isinstance(section, dict):
+        return
+    path = ("output", "inference")
+    rest = {key: value for key, value in section.items() if key != "async"}
+    problems = list(registry.check(Section("output"), rest, path))
+    problems += registry.check(bool, section.get("async", False), (*path, "async"))
+    for problem in problems:
+        yield problem.path, problem.message

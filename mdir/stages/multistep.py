@@ -1,0 +1,184 @@
+"""Step: describe the images of a training set and learn a whitening of their descriptors."""
+
+import hashlib
+import json
+import os
+import pickle
+import time
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import atomic_write
+from cirtorch.utils.safe_pickle import load_pickle
+from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir.artifacts import produced, used
+from mdir.data.training_database import cid_path
+from mdir.errors import UserError
+from mdir.learning.resources import Resources
+from mdir.learning.runtime import default_device
+from mdir.networks.checkpoint import load_network
+from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.paths import local_file, resolve_path
+from mdir.registry import Section, check_parameters
+from mdir.stages.inference import check_inference, run_inference
+from mdir.stages.step import step
+
+
+def _infer_and_learn_whitening(
+    inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    output: dict,
+    data: dict,
+    whitening: dict,
+    forward: dict | None = None,
+):
+    """Learn a whitening for a network.
+
+    Args:
+        network, output, data, forward: as in the step ``infer``; the images come from the list.
+        whitening: ``type`` ("lw": learned from matching pairs, "pca"), ``dataset_pkl`` (pickle
+            with ``cids``, ``qidxs``, ``pidxs``; a path or URL) and ``directory``: the result goes
+            to its folder ``whitening``; null stores nothing.
+
+    Returns:
+        metadata of both parts and ``whitening_path``, then ``{"m": [D, 1], "P": [D, D]}``. A
+        complete file that was made from the same network and settings is not made again.
+    """
+    model = load_network(network, default_device()).eval()
+    path = _place(whitening)
+    origin = _origin(model, {"data": data, "forward": forward, "whitening": whitening["type"]})
+    if path is not None and _is_done(path, origin):
+        _tell(path)
+        return {"status": "skipped", "whitening_path": path}
+    cids, qidxs, pidxs = read_pairs(whitening["dataset_pkl"])
+    names = [cid_path(cid, "") for cid in cids]
+    metadata, names, vectors = run_inference(model, output, data, [names], forward)
+    learned, result = _learn(whitening["type"], vectors, _rows(names), (cids, qidxs, pidxs))
+    if path is not None:
+        _store(path, result, origin)
+    metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
+    return metadata, result
+
+
+def _check(params):
+    yield from check_inference(params)
+    if isinstance(params.get("whitening"), dict):
+        problems = check_parameters(_whitening, params["whitening"], ("whitening",), "whitening")
+        for problem in problems:
+            yield problem.path, problem.message
+
+
+def _whitening(*, type: Literal["lw", "pca"], dataset_pkl: str, directory: str | None):
+    """Only a signature: what ``whitening`` of the step holds."""
+
+
+_infer_and_learn_whitening.__name__ = "infer_and_learn_whitening"
+_infer_and_learn_whitening.check_section = _check
+infer_and_learn_whitening = step(_infer_and_learn_whitening)
+
+
+def read_pairs(path: str) -> tuple[list[str], list[int], list[int]]:
+    """``cids``, ``qidxs``, ``pidxs`` of a whitening list: images, and the numbers of matching ones.
+
+    Raises:
+        DataError: the file lacks a part or names an image outside its list.
+    """
+    place = local_file(path)
+    used(place)
+    if not os.path.exists(place):
+        raise DataError(f"{place}: there is no such whitening list")
+    content = load_pickle(place)
+    if not isinstance(content, dict) or not {"cids", "qidxs", "pidxs"} <= set(content):
+        raise DataError(f"{place}: a whitening list holds cids, qidxs and pidxs")
+    cids = [str(cid) for cid in content["cids"]]
+    qidxs, pidxs = ([int(i) for i in content[key]] for key in ("qidxs", "pidxs"))
+    outside = [i for i in qidxs + pidxs if not 0 <= i < len(cids)]
+    if not cids or len(qidxs) != len(pidxs) or outside:
+        raise DataError(
+            f"{place}: {len(cids)} images, {len(qidxs)} queries, {len(pidxs)} positives, "
+            f"{len(outside)} of them outside the images"
+        )
+    return cids, qidxs, pidxs
+
+
+def _place(whitening):
+    """The file to make (its folder is made now, while nothing is lost yet), or None."""
+    if whitening["directory"] is None:
+        return None
+    source = os.path.basename(whitening["dataset_pkl"]).partition("-")[0]
+    source = os.path.splitext(source)[0]
+    folder = os.path.join(resolve_path(whitening["directory"]), "whitening")
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, f"{whitening['type']}-{source}.pkl")
+
+
+def _origin(network, settings) -> str:
+    """A hash of everything that the result depends on."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, state in network.state_dict().items():
+        digest.update(f"{name} {state.get('network_params')}".encode())
+        for key, tensor in state.get("model_state", {}).items():
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _record_path(path):
+    return os.path.splitext(path)[0] + ".json"
+
+
+def _is_done(path, origin):
+    """Whether the file is whole; one of another network is none, one without record is trusted."""
+    if not os.path.exists(path):
+        return False
+    try:
+        read_whitening(path)
+        with open(_record_path(path), encoding="utf-8") as file:
+            return json.load(file).get("origin") == origin
+    except FileNotFoundError:
+        return True
+    except (DataError, ValueError):
+        return False
+
+
+def _store(path, result, origin):
+    with atomic_write(path) as file:
+        pickle.dump(result, file, protocol=4)
+    with atomic_write(_record_path(path), "w") as file:
+        json.dump({"origin": origin}, file)
+    _tell(path)
+
+
+def _tell(path):
+    produced(path)
+    if os.path.exists(_record_path(path)):
+        produced(_record_path(path))
+
+
+def _rows(names):
+    """Row of each image by the last part of its name; the last row wins for a repeated one."""
+    return {name.rpartition("/")[2]: row for row, name in enumerate(names)}
+
+
+def _learn(kind, vectors, rows, lists):
+    """Metadata and ``{"m", "P"}`` from descriptors ``[N, D]``."""
+    if vectors.size == 0:
+        raise UserError("whitening: there are no descriptors to learn from")
+    cids, qidxs, pidxs = lists
+    started, resources = time.time(), Resources()
+    columns = np.asarray(vectors, dtype=np.float64).T
+    if kind == "pca":
+        total, (m, projection) = columns.shape[1], pcawhitenlearn(columns)
+    else:
+        pairs = [[rows[cids[i].rpartition("/")[2]] for i in idxs] for idxs in (qidxs, pidxs)]
+        total, (m, projection) = len(qidxs), whitenlearn(columns, *pairs)
+    learned = {
+        "stats": {"failed_times": 0, "vectors_used": 1.0, "vectors_total": total},
+        "timings": {"whitening_learn": round(time.time() - started, 2)},
+        "resource_usage": resources.usage(),
+    }
+    return learned, {"m": m, "P": projection}

@@ -1,0 +1,118 @@
+"""Translated images as picture files."""
+
+import os
+from typing import Annotated, Literal
+
+from PIL import Image
+
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import produced
+from mdir.errors import UserError
+from mdir.paths import path_join, resolve_path
+from mdir.registry import Check, register
+from mdir.stages.outputs.base import Output
+from mdir.stages.outputs.naming import picture_names
+from mdir.stages.outputs.pixels import to_pixels
+
+
+def _check_stretch(value):
+    if not isinstance(value, str) and (isinstance(value, bool) or value <= 0):
+        raise ValueError(f"expected meanstd, none, auto or a number above 0, got {value!r}")
+
+
+Stretch = Annotated[Literal["meanstd", "none", "auto"] | float, Check(_check_stretch)]
+
+
+@register("output", "rgb")
+class RgbOutput(Output):
+    """Writes each answer to a picture named after its input.
+
+    Args:
+        image_dir: folder pattern for the pictures, relative to the root.
+        dir_structure: see :func:`mdir.stages.outputs.naming.picture_names`.
+        append: leave pictures that are there already, so that a broken run goes on.
+        stretch_by: see :func:`mdir.stages.outputs.pixels.to_pixels`.
+
+    A picture has the size of its input: generators that work on multiples of four pixels round
+    the size up, and the surplus at the right and bottom is cut off.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_dir: str,
+        dir_structure: Literal["flat", "input"] | None = None,
+        append: bool = False,
+        stretch_by: Stretch = "meanstd",
+    ):
+        self.image_dir = resolve_path(image_dir)
+        self.dir_structure, self.append, self.stretch_by = dir_structure, append, stretch_by
+
+    def prepare(self, columns, section):
+        if len(columns) != 1:
+            raise UserError(f"output rgb takes one column of names, got {len(columns)}")
+        items = columns[0]
+        self.names = picture_names(items, self.dir_structure)
+        self.paths = [path_join(self.image_dir, name) for name in self.names]
+        self.mean_std = section.get("mean_std")
+        if self.mean_std is None and self.stretch_by not in ("none", "auto"):
+            raise UserError(
+                f"stretch_by {self.stretch_by!r} needs the mean_std of the data section"
+            )
+        _protect(items, self.paths, section["dataset"].get("image_dir"))
+        done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
+        rows = [index for index, path in enumerate(self.paths) if path not in done]
+        return [[items[index] for index in rows]], rows
+
+    def store(self, index, image, answer):
+        if answer is None:
+            return
+        if isinstance(image, (list, tuple)):
+            image = image[0]
+        height, width = picture_size(image.shape[-2:], answer.shape[-2:])
+        answer = answer[:, :height, :width].float().cpu().numpy()
+        pixels = to_pixels(answer, self.mean_std, self.stretch_by)
+        write_picture(pixels, self.paths[index])
+
+    def split(self, answer, count):
+        while isinstance(answer, (list, tuple)):
+            answer = answer[0]
+        return list(answer[:count])
+
+    def result(self):
+        for path in dict.fromkeys(self.paths):
+            produced(path)
+        return (self.names,)
+
+
+def picture_size(given, answer) -> tuple[int, int]:
+    """Height and width to keep: the input's, where the answer's is that rounded up to 4n."""
+    rounded = all(-(-side // 4) * 4 == found for side, found in zip(given, answer, strict=True))
+    return tuple(given) if rounded else tuple(answer)
+
+
+def write_picture(pixels, path: str) -> None:
+    """Write ``[H, W, 3]`` or ``[H, W]`` uint8 in the format of the path's suffix.
+
+    Raises:
+        UserError: the suffix names no picture format.
+    """
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in Image.registered_extensions():
+        raise UserError(f"{path}: {suffix or 'a name without suffix'} is no picture format")
+    with atomic_write(path) as file:
+        Image.fromarray(pixels).save(file, Image.registered_extensions()[suffix])
+
+
+def _protect(items, paths, input_dir):
+    """Refuse to write over an input picture, or several different inputs to one file."""
+    owners = {}
+    for item, path in zip(items, paths, strict=True):
+        names = (item,) if isinstance(item, str) else tuple(item)
+        other = owners.setdefault(path, names)
+        if other != names:
+            raise UserError(f"{path}: both {other} and {names} would be written there")
+        sources = [path_join(resolve_path(input_dir), name) for name in names if input_dir]
+        for source in sources:
+            if os.path.realpath(source) == os.path.realpath(path):
+                raise UserError(f"{path}: is the input picture; choose another image_dir")

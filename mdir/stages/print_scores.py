@@ -1,0 +1,38 @@
+"""Step: the scores of evaluations, printed for a person."""
+
+from mdir.stages.step import step
+
+_LABELS = {
+    "roxford5k/validation/score_avg:map_medium": "roxford.5k medium",
+    "rparis6k/validation/score_avg:map_medium": "rparis.6k medium",
+    "247tokyo1k/validation/score_avg:map": "247tokyo.1k",
+    "val/validation/roxford5k/score_avg:map_medium": "roxford.5k medium",
+    "val/validation/rparis6k/score_avg:map_medium": "rparis.6k medium",
+    "val/validation/val_eccv20/score_avg:map": "validation eccv20",
+}
+_DISTANCE = "val/validation/loss_avg:dist"
+
+
+@step
+def print_scores(inputs, *, metadata: dict[str, dict]):
+    """Print the known scores of each evaluation in percent.
+
+    Args:
+        metadata: results by name, as in ``${4_evaluate._output_metadata}``.
+    """
+    for name, scores in metadata.items():
+        print(f"\n{name.capitalize()}\n")
+        for key, value in scores.items():
+            line = _score(key, value)
+            if line is not None:
+                print("    {:<20} {}".format(*line))
+        print()
+    return {}
+
+
+def _score(key, value):
+    if key in _LABELS:
+        return _LABELS[key], round(100 * value, 2)
+    if _DISTANCE in key:
+        return key.rpartition(":")[2], round(value, 8)
+    return None
