@@ -102,6 +102,7 @@ class CirWhiten:
     """
 
     def __init__(self, outputmodel, *, whitening: str, dimensions: int | None = None):
+        self.source = whitening
         m, projection = read_whitening(whitening)
         rows = projection.shape[0]
         if dimensions is not None and not 0 < dimensions <= rows:

@@ -1,11 +1,14 @@
 """Golden vectors of the image translation data: crops, shrinking, tuples of names."""
 
+import os
+import pickle
 import random
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mdir import registry
 from mdir.data.transforms.parse import parse_transforms
 from tests.golden.golden import load_json, load_npz
 
@@ -67,3 +70,24 @@ def test_eight_bit_images_survive_the_detour_over_floats():
     np.testing.assert_array_equal(
         np.uint8(there * 255).ravel(), arrays["downscale/uint8_roundtrip"]
     )
+
+
+PREGENERATED = CASES.get("pregenerated", {})
+
+
+@pytest.mark.parametrize("idx", PREGENERATED.get("result", {}))
+def test_pregenerated_tuples(idx, tmp_path):
+    path = tmp_path / "tuples.pkl"
+    path.write_bytes(pickle.dumps({PREGENERATED["data_key"]: PREGENERATED["tuples"]}))
+    section = {
+        "name": "PregeneratedImageTuple",
+        "dataset": str(path),
+        "data_key": PREGENERATED["data_key"],
+        "image_dir": PREGENERATED["image_dir"],
+        "idx": idx,
+    }
+    dataset = registry.build("dataset", section, None, ())
+    found = [[os.path.basename(p) for p in dataset.paths(i)] for i in range(len(dataset))]
+    assert found == PREGENERATED["result"][idx]
+    if idx == next(iter(PREGENERATED["result"])):
+        assert dataset.paths(0) == PREGENERATED["first_paths"]

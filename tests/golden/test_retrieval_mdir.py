@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 from mdir import registry
+from mdir.data.image_files import load_image
+from mdir.data.training_database import cid_path
 from mdir.data.transforms.histograms import named_histograms
 from mdir.data.transforms.parse import parse_transforms
 from mdir.networks.single import SingleNetwork
@@ -96,3 +98,20 @@ def test_embedding_networks(kind, index, name):
         output = network.eval()(torch.from_numpy(x))
     assert network.meta["out_channels"] == len(output)
     np.testing.assert_allclose(output, arrays[f"{name}_out"], rtol=0, atol=1e-4)
+
+
+LOADING = load_json("retrieval", "loading.json", {})
+
+
+@pytest.mark.parametrize("number", range(len(LOADING.get("cases", []))))
+def test_loading(number, tmp_path):
+    arrays = load_npz("retrieval", "loading.npz")
+    path = tmp_path / "image.png"
+    Image.fromarray(arrays["img"]).save(path)
+    image = load_image(str(path), *LOADING["cases"][number])
+    np.testing.assert_array_equal(np.asarray(image), arrays[f"load{number}"])
+
+
+@pytest.mark.parametrize("cid, folder, path", LOADING.get("cid2filename", []))
+def test_places_of_images(cid, folder, path):
+    assert cid_path(cid, folder) == path

@@ -1,0 +1,28 @@
+"""What a score gives back."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class ScoreResult:
+    """Numbers of one evaluation, and what a report shows beside them.
+
+    Attributes:
+        averages: the score's numbers by name, larger is better.
+        per_query: name -> one number a query (NaN where a query has no positives).
+        timings: name -> seconds.
+        images: label -> picture ``[3, H, W]`` in 0..1.
+        rankings: a dict per query: ``name``, ``path``, ``box`` (x1, y1, x2, y2 or None), ``ap``
+            (None without positives) and ``found``, the best database images in order, each with
+            ``name``, ``path`` and ``right`` (True, False, or None for junk, which does not count).
+        protocol: the conditions under which the numbers hold, plain values by name.
+    """
+
+    averages: dict[str, float] = field(default_factory=dict)
+    per_query: dict[str, list[float]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    images: dict[str, Tensor] = field(default_factory=dict)
+    rankings: list[dict] = field(default_factory=list)
+    protocol: dict = field(default_factory=dict)

@@ -1,0 +1,174 @@
+"""The score of retrieval: numbers, rankings, protocol, and errors before anything is computed."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cirtorch.utils.errors import DataError
+from mdir import registry
+from mdir.networks.single import SingleNetwork
+from mdir.scores.cirdatasetap import CirDatasetAp
+
+RUNTIME = {"wrappers": "", "data": {"transforms": "pil2np | totensor", "mean_std": None}}
+
+
+class MeanColour(torch.nn.Module):
+    """Descriptor: the normalized mean colour."""
+
+    meta = {"in_channels": 3, "out_channels": 3, "pooling": "spoc"}
+
+    def forward(self, x):
+        return torch.nn.functional.normalize(x.mean(dim=(2, 3)), dim=1).t()
+
+
+class Nothing(MeanColour):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+
+def network(model=MeanColour, **runtime):
+    return SingleNetwork(model(), {"model": {}, "runtime": {**RUNTIME, **runtime}})
+
+
+COLOURS = {"red": (200, 10, 10), "green": (10, 200, 10), "blue": (10, 10, 200)}
+NAMES = ["red1", "red2", "green1", "green2", "blue1"]
+
+
+def write(root, gnd, name="247tokyo1k", images=NAMES, queries=NAMES[:1]):
+    """A test set of one-coloured images; the number makes them slightly different."""
+    folder = root / "data" / "test" / name
+    (folder / "jpg").mkdir(parents=True)
+    for image in {*images, *queries}:
+        colour = np.add(COLOURS[image[:-1]], 5 * int(image[-1])).astype(np.uint8)
+        Image.fromarray(np.tile(colour, (20, 30, 1))).save(folder / "jpg" / f"{image}.jpg")
+    truth = {"imlist": images, "qimlist": queries, "gnd": gnd}
+    (folder / f"gnd_{name}.pkl").write_bytes(pickle.dumps(truth))
+    return folder
+
+
+def score(**params):
+    return registry.build("score", {"type": "cirdatasetap", "image_size": 16, **params})
+
+
+def test_a_classic_set(root, capsys):
+    write(root, [{"bbx": None, "ok": [1], "junk": [0]}])
+    result = score(dataset="247Tokyo1k")(network(), "cpu")
+    assert result.averages == {"map": 1.0} and result.per_query == {"ap": [1.0]}
+    assert set(result.timings) == {"extract_descriptors", "compute_score", "total_s"}
+    assert ">> 247tokyo1k: mAP 100.00" in capsys.readouterr().out
+    (ranking,) = result.rankings
+    assert [answer["name"] for answer in ranking["found"][:2]] == ["red1", "red2"]
+    assert [answer["right"] for answer in ranking["found"]] == [None, True, False, False, False]
+    assert ranking["path"].endswith("red1.jpg") and ranking["ap"] == 1.0
+    assert result.protocol["images"] == 5 and result.protocol["image_size"] == 16
+
+
+def test_the_protocol_tells_scales_and_whitening(root):
+    write(root, [{"bbx": None, "ok": [1], "junk": []}])
+    (root / "w.pkl").write_bytes(pickle.dumps({"m": np.zeros((3, 1)), "P": np.eye(3)}))
+    stack = {"0_cirwhiten": {"whitening": "w.pkl"}, "1_cirmultiscale": {"scales": "ss"}}
+    net = network(wrappers={"train": None, "eval": stack})
+    protocol = score(dataset="247tokyo1k")(net, "cpu").protocol
+    assert protocol["scales"] == [1.0] and protocol["whitening"] == "w.pkl"
+    assert "junk" in protocol["junk_rule"]
+
+
+def test_a_revisited_set(root):
+    gnd = [
+        {"bbx": [0, 0, 15, 10], "easy": [0], "hard": [1], "junk": [2]},
+        {"bbx": None, "easy": [], "hard": [], "junk": []},
+    ]
+    write(root, gnd, "roxford5k", queries=["red3", "blue3"])
+    tested = score(dataset="roxford5k")
+    assert tested.decisive == "score_avg:map_medium"
+    result = tested(network(), "cpu")
+    assert set(result.averages) == {"map_easy", "map_medium", "map_hard"}
+    assert result.averages["map_medium"] == 1.0
+    assert np.isnan(result.per_query["ap_hard"][1]) and result.rankings[1]["ap"] is None
+    assert result.rankings[0]["box"] == [0, 0, 15, 10]
+
+
+def test_a_set_of_tables(root):
+    folder = write(root, [{"bbx": None, "ok": [1], "junk": []}])
+    (folder / "db.tsv").write_text("identifier\n" + "\n".join(NAMES) + "\n")
+    (folder / "q.tsv").write_text('query\tbbx\tok\tjunk\nred1\t\t["red2"]\t["red1"]\n')
+    section = {
+        "name": "own",
+        "queries": str(folder / "q.tsv"),
+        "db": str(folder / "db.tsv"),
+        "imgdir": str(folder / "jpg"),
+    }
+    tested = score(dataset=section)
+    assert tested.decisive == "score_avg:map"
+    assert tested(network(), "cpu").averages == {"map": 1.0}
+    (folder / "q.tsv").write_text('query\tbbx\tok\tjunk\nred1\t\t["red9"]\t[]\n')
+    with pytest.raises(DataError, match="q.tsv: ok of query 'red1' names 'red9'"):
+        score(dataset=section)
+
+
+def test_queries_that_are_the_database_are_described_once(root, monkeypatch):
+    write(root, [{"bbx": None, "ok": [1], "junk": []}] * 5, queries=NAMES)
+    net = network()
+    calls = []
+    monkeypatch.setattr(net.model, "forward", lambda x: calls.append(x) or torch.ones(3, 1))
+    score(dataset="247tokyo1k")(net, "cpu")
+    assert len(calls) == 5
+
+
+def test_ties_go_to_the_lower_index(root):
+    write(root, [{"bbx": None, "ok": [4], "junk": []}], images=["red1"] * 5)
+    found = score(dataset="247tokyo1k")(network(), "cpu")
+    assert found.averages["map"] == pytest.approx(0.1)
+
+
+def test_another_tree(root):
+    folder = write(root, [{"bbx": None, "ok": [1], "junk": []}])
+    (root / "toy").mkdir()
+    folder.parents[1].rename(root / "toy" / "data")
+    with pytest.raises(DataError, match="ground truth is absent"):
+        score(dataset="247tokyo1k")
+    assert score(dataset="247tokyo1k", data_root="toy/data").set.images == NAMES
+
+
+@pytest.mark.parametrize(
+    "gnd, params, message",
+    [
+        ([{"ok": [7], "junk": []}], {}, "ok of query 'red1' names image 7, but .* 5 images"),
+        ([{"ok": [-1], "junk": []}], {}, "names image -1"),
+        ([], {"queries": []}, "0 queries"),
+        ([{"ok": [0], "junk": []}], {"images": []}, "0 database images"),
+    ],
+)
+def test_broken_ground_truths(root, gnd, params, message):
+    write(root, gnd, **params)
+    with pytest.raises(DataError, match=message):
+        score(dataset="247tokyo1k")
+
+
+def test_missing_and_broken_images_are_found_first(root):
+    folder = write(root, [{"ok": [1], "junk": []}])
+    (folder / "jpg" / "red2.jpg").write_text("nothing")
+    with pytest.raises(DataError, match=r"1 of 5 images are not readable as images: .*red2.jpg"):
+        score(dataset="247tokyo1k")
+    (folder / "jpg" / "blue1.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 of 5 images are missing: .*blue1.jpg"):
+        score(dataset="247tokyo1k")
+
+
+def test_a_diverged_network(root):
+    write(root, [{"ok": [1], "junk": []}])
+    with pytest.raises(DataError, match="descriptors of 5 images are NaN, the first is .*red1.jpg"):
+        score(dataset="247tokyo1k")(network(Nothing), "cpu")
+
+
+def test_mistakes_are_found_with_the_scenario():
+    problems = registry.check_parameters(CirDatasetAp, {"dataset": "247tokyo", "image_size": "x"})
+    messages = "\n".join(problem.message for problem in problems)
+    assert "Did you mean '247tokyo1k'" in messages and "a number or null" in messages
+    (problem,) = registry.check_parameters(
+        CirDatasetAp, {"dataset": {"name": "x"}, "image_size": 1}
+    )
+    assert "db, imgdir, name, queries" in problem.message
