@@ -1,0 +1,80 @@
+"""Our numbers beside the published ones."""
+
+from mdir.errors import UserError
+from mdir.registry import unknown
+from mdir.report.published_tables import PublishedTable
+from mdir.report.scores import MINUS
+from mdir.report.tables import Table
+
+COLUMNS = ["", "measure", "ours", "published", "difference", "our images", "their images"]
+
+
+def compare_results(
+    published: PublishedTable, results: dict[str, dict], protocols: dict[str, dict]
+) -> Table:
+    """A line for each row and measure that was evaluated; values in percent.
+
+    Args:
+        results: published row name -> metadata of a validate step (``{"eval": {metric: value}}``).
+        protocols: test set -> protocol of our evaluation, where known (``images``, ...).
+
+    Raises:
+        UserError: a row is not in the table, or nothing in it was evaluated.
+    """
+    lines = []
+    for row, metadata in results.items():
+        if row not in published.rows:
+            raise UserError(f"compare: {unknown('published row', row, published.rows)}")
+        ours = _evaluated(row, metadata)
+        theirs = zip(published.measures, published.rows[row], strict=True)
+        found = [
+            _line(row, measure, 100 * ours[measure.metric], value, protocols.get(measure.set, {}))
+            for measure, value in theirs
+            if measure.metric in ours
+        ]
+        if not found:
+            wanted = ", ".join(measure.metric for measure in published.measures)
+            raise UserError(f"compare: {row!r} has none of the published measures: {wanted}")
+        lines += found
+    table = Table(COLUMNS, lines)
+    table.notes = _notes(published, lines, protocols)
+    return table
+
+
+def _evaluated(row, metadata):
+    measured = metadata.get("eval") if isinstance(metadata, dict) else None
+    if not isinstance(measured, dict):
+        raise UserError(
+            f"compare: results of {row!r} must be the metadata of a validate step "
+            f"(a mapping with 'eval'), got {metadata!r}"
+        )
+    return measured
+
+
+def _line(row, measure, ours, theirs, protocol):
+    difference = round(ours, 1) - theirs
+    sign = MINUS if difference < -0.05 else "+" if difference > 0.05 else ""
+    images = protocol.get("images")
+    return [
+        row,
+        measure.name,
+        f"{ours:.1f}",
+        f"{theirs:.1f}",
+        f"{sign}{abs(difference):.1f}",
+        f"{images:,}" if images else "unknown",
+        f"{measure.images:,}",
+    ]
+
+
+def _notes(published, lines, protocols):
+    notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
+    for name, protocol in protocols.items():
+        scales = ", ".join(f"{scale:.3g}" for scale in protocol.get("scales", []))
+        notes.append(
+            f"Our protocol on {name}: {protocol['images']:,} images, {protocol['queries']:,} "
+            f"queries, long side {protocol.get('image_size') or 'as the files are'}, scales "
+            f"{scales}, whitening {protocol.get('whitening') or 'none'}; {protocol['junk_rule']}."
+        )
+    if any(ours not in ("unknown", theirs) for *_, ours, theirs in lines):
+        notes.append("The numbers of images differ: these are not the same test sets.")
+    return notes

@@ -1,0 +1,49 @@
+"""Published results, from the data files in the folder ``published``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mdir.registry import unknown
+
+FOLDER = Path(__file__).with_name("published")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column: ``metric`` is its name in the metadata of a validate step, ``set`` the test set."""
+
+    name: str
+    metric: str
+    set: str
+    images: int
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """``rows``: row name -> values in percent, one for each measure."""
+
+    title: str
+    source: str
+    protocol: str
+    measures: tuple[Measure, ...]
+    rows: dict[str, list[float]]
+
+
+def table_names() -> list[str]:
+    """All tables, by the names of their files."""
+    return sorted(path.stem for path in FOLDER.glob("*.yml"))
+
+
+def load_table(name: str) -> PublishedTable:
+    """Read a table.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name not in table_names():
+        raise ValueError(unknown("published table", name, table_names()))
+    data = yaml.safe_load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))
+    measures = tuple(Measure(**measure) for measure in data.pop("measures"))
+    return PublishedTable(measures=measures, **data)

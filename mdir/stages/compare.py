@@ -1,0 +1,90 @@
+"""Step: our numbers beside a published table."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import produced, used
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+from mdir.registry import Check, is_unresolved, unknown
+from mdir.report.comparison import compare_results
+from mdir.report.page import Section, write_page
+from mdir.report.published_tables import load_table
+from mdir.stages.step import step
+
+
+def check(params):
+    """Rows that the published table has not."""
+    results = params.get("results")
+    if not isinstance(results, dict) or is_unresolved(params.get("table")):
+        return
+    try:
+        rows = load_table(params.get("table")).rows
+    except ValueError:
+        return  # the table itself is the mistake
+    for row in results:
+        if not is_unresolved(row) and row not in rows:
+            yield ("results", row), unknown("published row", row, rows)
+
+
+def _compare(
+    _inputs,
+    *,
+    table: Annotated[str, Check(load_table)],
+    results: dict[str, dict],
+    directory: str,
+    rankings: str | None = None,
+):
+    """Print and write a table of our scores, the published ones and the differences.
+
+    Args:
+        table: name of a published table (a file of ``mdir/report/published``).
+        results: row of that table -> metadata of a validate step.
+        directory: receives ``comparison.txt``, ``.md``, ``.csv`` and ``index.html``; relative to
+            CIRTORCH_ROOT.
+        rankings: the validate step's folder of rankings, which tell our protocol and numbers of
+            images; null: these stay unknown.
+
+    Returns:
+        Metadata: ``page`` and ``table`` (as text).
+    """
+    published, folder = load_table(table), Path(resolve_path(directory))
+    protocols = _protocols(rankings)
+    comparison = compare_results(published, results, protocols)
+    files = {
+        "txt": comparison.as_text() + "\n",
+        "md": comparison.as_markdown() + "\n",
+        "csv": comparison.as_csv(),
+    }
+    for suffix, text in files.items():
+        with atomic_write(folder / f"comparison.{suffix}", "w", encoding="utf-8") as file:
+            file.write(text)
+        produced(folder / f"comparison.{suffix}")
+    page = folder / "index.html"
+    section = Section("Our scores and the published ones", published.title, comparison)
+    write_page(page, f"Comparison with {table}", [section])
+    produced(page)
+    print(f"\n{comparison.as_text()}\n\nComparison: {page}", flush=True)
+    return {"page": str(page), "table": comparison.as_text()}
+
+
+def _protocols(rankings) -> dict[str, dict]:
+    """Test set -> protocol, from the rankings files of a folder."""
+    if rankings is None:
+        return {}
+    protocols = {}
+    for path in sorted(Path(resolve_path(rankings)).glob("*.json")):
+        used(path)
+        try:
+            protocol = json.loads(path.read_text(encoding="utf-8"))["protocol"]
+            protocols[protocol["dataset"]] = protocol
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"compare: {path} is no rankings file of a validate step") from error
+    return protocols
+
+
+_compare.check_section = check
+_compare.__name__ = "compare"
+compare = step(_compare)

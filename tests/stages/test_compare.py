@@ -1,0 +1,78 @@
+import csv
+import io
+import json
+
+import pytest
+
+from mdir.errors import UserError
+from mdir.registry import ComponentError, check_parameters
+from mdir.report.published_tables import load_table, table_names
+from mdir.stages.compare import compare
+
+METADATA = {
+    "eval": {
+        "247tokyo1k/validation/score_avg:map": 0.9056,
+        "roxford5k/validation/score_avg:map_medium": 0.5,
+        "other/validation/score_avg:map": 0.1,
+    }
+}
+
+
+def run(**given):
+    params = {"table": "iccv23", "results": {"cyclegan vgg16": METADATA}, "directory": "out"}
+    return compare({**params, **given})[0]
+
+
+def write_rankings(root, images):
+    protocol = {"dataset": "247tokyo1k", "images": images, "queries": 3, "image_size": 1024}
+    protocol |= {"scales": [1.0, 0.5], "whitening": "lw", "junk_rule": "none"}
+    (root / "rankings").mkdir(exist_ok=True)
+    text = json.dumps({"protocol": protocol, "queries": []})
+    (root / "rankings" / "247tokyo1k.json").write_text(text)
+
+
+def test_every_format_says_the_same(root, capsys):
+    metadata = run()
+    printed = capsys.readouterr().out
+    rows = list(csv.reader(io.StringIO((root / "out/comparison.csv").read_text())))
+    assert rows[1][:5] == ["cyclegan vgg16", "Tokyo 24/7", "90.6", "90.2", "+0.4"]
+    assert rows[2][:5] == ["cyclegan vgg16", "ROxford medium", "50.0", "60.7", "−10.7"]
+    assert len(rows) == 3
+    assert metadata["table"] in printed
+    for name in ("comparison.md", "comparison.txt", "index.html"):
+        text = (root / "out" / name).read_text()
+        assert "90.6" in text and "−10.7" in text and "Dark Side Augmentation" in text
+
+
+def test_protocol_and_number_of_images(root):
+    write_rankings(root, 1125)
+    table = run(rankings="rankings")["table"]
+    assert "1,125 images, 3 queries" in table and "not the same" not in table
+    write_rankings(root, 48)
+    assert "not the same test sets" in run(rankings="rankings")["table"]
+
+
+def test_unknown_row_is_found_before_anything_runs(root):
+    with pytest.raises(ComponentError, match="Did you mean 'cyclegan vgg16'"):
+        run(results={"cyclegan vgg": METADATA})
+
+
+def test_unknown_table(root):
+    problems = list(check_parameters(compare, {"table": "iccv32", "results": {}, "directory": "x"}))
+    assert "Did you mean 'iccv23'" in problems[0].message
+
+
+def test_nothing_to_compare(root):
+    with pytest.raises(UserError, match="none of the published measures"):
+        run(results={"cyclegan vgg16": {"eval": {"x": 1.0}}})
+    with pytest.raises(UserError, match="metadata of a validate step"):
+        run(results={"cyclegan vgg16": {}})
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_tables_are_whole(name):
+    table = load_table(name)
+    assert table.source and table.protocol and table.title
+    for values in table.rows.values():
+        assert len(values) == len(table.measures)
+        assert all(0 < value <= 100 for value in values)
