@@ -1,0 +1,142 @@
+"""Step infer_and_learn_whitening: the published file, made once, never half."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir.networks.checkpoint import save_network
+from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.registry import ComponentError
+from mdir.stages.multistep import infer_and_learn_whitening, read_pairs
+from tests.networks.tiny import build
+from tests.stages.test_infer import embedding
+
+CIDS = [f"{i:032x}" for i in range(12)]
+PAIRS = {"cids": CIDS, "qidxs": [0, 1, 2, 3, 4, 4], "pidxs": [5, 6, 7, 8, 9, 10]}
+
+
+@pytest.fixture
+def images(root):
+    """Pictures of plain colours under their hashes, and the list of pairs."""
+    means = []
+    for seed, cid in enumerate(CIDS):
+        colour = np.random.RandomState(seed).randint(0, 256, 3)
+        path = root / "imgs" / cid[-2:] / cid[-4:-2] / cid[-6:-4] / cid
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.broadcast_to(colour, (6 + seed % 3, 8, 3)).astype(np.uint8)
+        with path.open("wb") as file:
+            Image.fromarray(pixels).save(file, "PNG")
+        means.append(colour / 255 * 2 - 1)
+    (root / "sfm-120k-whiten.pkl").write_bytes(pickle.dumps(PAIRS))
+    return np.float32(means).astype(np.float64).T
+
+
+def params(kind="lw", directory="run", batch_size=1):
+    given = embedding(batch_size=batch_size)
+    given["whitening"] = {
+        "type": kind,
+        "dataset_pkl": "sfm-120k-whiten.pkl",
+        "directory": directory,
+    }
+    return given
+
+
+def expected(kind, columns):
+    if kind == "pca":
+        return pcawhitenlearn(columns)
+    return whitenlearn(columns, PAIRS["qidxs"], PAIRS["pidxs"])
+
+
+def align(rows, reference):
+    return rows * np.sign((rows * reference).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("kind", ["lw", "pca"])
+def test_learns_and_stores(root, images, kind, batch_size):
+    metadata, result = infer_and_learn_whitening(params(kind, batch_size=batch_size))
+    path = root / "run" / "whitening" / f"{kind}-sfm.pkl"
+    assert metadata["whitening_path"] == str(path)
+    learned = metadata["learn_whitening"]
+    assert learned["stats"]["vectors_total"] == (12 if kind == "pca" else 6)
+    assert set(metadata["infer"]) == {"stats", "resource_usage"}
+    m, projection = expected(kind, images)
+    stored = pickle.loads(path.read_bytes())
+    assert set(stored) == {"m", "P"} and stored["P"].dtype == np.float64
+    np.testing.assert_allclose(stored["m"], m, atol=1e-6)
+    np.testing.assert_allclose(align(stored["P"], projection), projection, rtol=1e-3, atol=1e-4)
+    assert np.array_equal(result["P"], stored["P"])
+    assert read_whitening(str(path))[0].shape == (3, 1)
+
+
+def test_complete_file_is_not_made_again(root, images):
+    infer_and_learn_whitening(params())
+    path = root / "run" / "whitening" / "lw-sfm.pkl"
+    before = path.stat().st_mtime_ns
+    (metadata,) = infer_and_learn_whitening(params())
+    assert metadata == {"status": "skipped", "whitening_path": str(path)}
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04half", pickle.dumps({"m": 1})])
+def test_half_written_file_is_made_again(root, images, content):
+    path = root / "run" / "whitening" / "lw-sfm.pkl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    infer_and_learn_whitening(params())
+    assert set(pickle.loads(path.read_bytes())) == {"m", "P"}
+
+
+def test_file_of_another_network_is_made_again(root, images):
+    infer_and_learn_whitening(params())
+    record = root / "run" / "whitening" / "lw-sfm.json"
+    record.write_text(json.dumps({"origin": "another"}))
+    metadata = infer_and_learn_whitening(params())[0]
+    assert "learn_whitening" in metadata
+
+
+def test_published_file_without_record_is_taken(root, images):
+    infer_and_learn_whitening(params())
+    (root / "run" / "whitening" / "lw-sfm.json").unlink()
+    assert infer_and_learn_whitening(params())[0]["status"] == "skipped"
+
+
+def test_without_directory_nothing_is_stored(root, images):
+    metadata, result = infer_and_learn_whitening(params(directory=None))
+    assert metadata["whitening_path"] is None and set(result) == {"m", "P"}
+    assert not (root / "run").exists()
+
+
+def test_stored_network_under_its_own_path(root, images):
+    given = params()
+    save_network(build(given["network"]).state_dict(), root / "net.pth")
+    given["network"] = {"path": "net.pth", "runtime": {"wrappers": "cirmultiscale:ss"}}
+    m = infer_and_learn_whitening(given)[1]["m"]
+    norms = np.linalg.norm(images, axis=0)
+    np.testing.assert_allclose(m, expected("lw", images / norms)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"qidxs": [99]}, {"pidxs": [0]}, {"cids": []}, {"cids": None, "other": 1}]
+)
+def test_lists_that_are_wrong(root, change):
+    content = {k: v for k, v in {**PAIRS, **change}.items() if v is not None}
+    (root / "bad.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match="bad.pkl"):
+        read_pairs("bad.pkl")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"type": "lv"}, "'lw' or 'pca'"), ({"dir": "x"}, "directory"), ({"directory": 3}, "text")],
+)
+def test_mistakes_are_found_first(root, change, message):
+    given = params()
+    given["whitening"].update(change)
+    with pytest.raises(ComponentError, match=message):
+        infer_and_learn_whitening(given)
