@@ -39,7 +39,7 @@ def load(name: str):
 
 def reads_stdin(name: str, parameters: dict) -> bool:
     """Whether a step takes the lines of standard input as its data."""
-    instead = READS_STDIN.get(name) if name in STEPS else getattr(load(name), "reads_stdin", None)
+    instead = READS_STDIN.get(name) if name in STEPS else _attribute(name, "reads_stdin")
     return instead is True or (bool(instead) and parameters.get(instead) is None)
 
 
@@ -54,7 +54,15 @@ def in_every_process(name: str) -> bool:
 
 
 def _declares(name, attribute, ours):
-    return name in ours if name in STEPS else bool(getattr(load(name), attribute, False))
+    return name in ours if name in STEPS else bool(_attribute(name, attribute))
+
+
+def _attribute(name, attribute):
+    """What a function of another package declares; one that cannot be imported declares nothing."""
+    try:
+        return getattr(load(name), attribute, None)
+    except ImportError:
+        return None
 
 
 @functools.cache

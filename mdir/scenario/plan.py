@@ -122,15 +122,15 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
     if node is None:
         return Plan(scenario, target, []), [_unknown_target(scenario, target)]
     if not isinstance(node.value, dict):
-        problem = Problem(node.where, (target,), f"a target must be a mapping, not {node.value!r}")
+        problem = Problem(node.where, (target,), f"a target must be a mapping, not {plain(node)!r}")
         return Plan(scenario, target, []), [problem]
     steps, problems = [], []
     for name, child in node.value.items():
         if isinstance(name, str) and name.startswith("_"):
             continue
-        message = _structure(name, child)
+        message, place = _structure(name, child)
         if message:
-            problems.append(Problem(_function_place(child), (target, name), message))
+            problems.append(Problem(place, (target, name), message))
         else:
             parameters = plain(child)
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
@@ -197,23 +197,20 @@ def _unknown_target(scenario, target):
 
 
 def _structure(name, node):
+    """What is wrong with a step, and where; ``(None, None)`` when it is sound."""
     if not isinstance(name, str):
-        return f"the name of a step must be text, not {name!r}"
+        return f"the name of a step must be text, not {name!r}", node.where
     if not isinstance(node.value, dict):
-        return f"a step must be a mapping with {FUNCTION}, not {node.value!r}"
+        return f"a step must be a mapping with {FUNCTION}, not {plain(node)!r}", node.where
     if FUNCTION not in node.value:
-        return f"missing {FUNCTION}, the name of the function that performs the step"
-    function = node.value[FUNCTION].value
-    if not isinstance(function, str):
-        return f"{FUNCTION} must be text, not {function!r}"
-    if not functions.is_known(function):
-        return functions.unknown(function)
-    return None
-
-
-def _function_place(node):
-    has_function = isinstance(node.value, dict) and FUNCTION in node.value
-    return node.value[FUNCTION].where if has_function else node.where
+        message = f"missing {FUNCTION}, the name of the function that performs the step"
+        return message, node.where
+    function = node.value[FUNCTION]
+    if not isinstance(function.value, str):
+        return f"{FUNCTION} must be text, not {plain(function)!r}", function.where
+    if not functions.is_known(function.value):
+        return functions.unknown(function.value), function.where
+    return None, None
 
 
 def _order_warnings(plan):

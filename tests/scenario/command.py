@@ -1,0 +1,139 @@
+"""The real command in a process of its own, and a tiny package with steps and a component."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, str(PROJECT / "perform_scenario.py")]
+
+STEPS = '''
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated
+
+from mdir.artifacts import produced, used
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+from mdir.registry import Section, build
+from mdir.stages.step import step
+
+
+@step
+def write(_inputs, *, path: str, text: str = "x", times: int = 1, seed: int = 0):
+    """Write a text."""
+    place = Path(resolve_path(path))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text * times)
+    produced(place)
+    return {"path": str(place), "size": len(text * times), "text": text}
+
+
+@step
+def copy(_inputs, *, source: str, path: str, note: dict | str | int | None = None):
+    """Copy a file."""
+    used(resolve_path(source))
+    place = Path(resolve_path(path))
+    place.write_text(Path(resolve_path(source)).read_text())
+    produced(place)
+    return {"path": str(place)}
+
+
+@step
+def make(_inputs, *, loss: Annotated[dict, Section("criterion")]):
+    """Build a component."""
+    return {"made": str(build("criterion", loss))}
+
+
+def plain(params, data=()):
+    return {"params": params, "data": [list(column) for column in data]}, "dropped"
+
+
+def lines(params, data=()):
+    return {"lines": data[0]}
+
+
+lines.reads_stdin = True
+
+
+def fail(params, data=()):
+    kind = params["kind"]
+    if kind == "user":
+        raise UserError("the list places.txt is empty")
+    if kind == "disk":
+        raise OSError(28, "No space left on device", "/full/file")
+    if kind == "bug":
+        from mdir.artifacts import used
+        used(None)
+    if kind == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+    if kind == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
+    return {}
+'''
+COMPONENT = """
+from mdir.registry import register
+
+
+@register("criterion", "tiny_loss")
+class TinyLoss:
+    def __init__(self, *, margin: float = 0.5):
+        self.margin = margin
+
+    def __str__(self):
+        return f"tiny loss with margin {self.margin}"
+"""
+ENTRY_POINTS = """\
+[mdir.steps]
+tiny.write = tiny.steps:write
+tiny.copy = tiny.steps:copy
+tiny.make = tiny.steps:make
+tiny.plain = tiny.steps:plain
+tiny.lines = tiny.steps:lines
+tiny.fail = tiny.steps:fail
+tiny.broken = tiny.absent:step
+
+[mdir.components]
+tiny = tiny.component
+"""
+
+
+def install(site: Path) -> Path:
+    """Put the tiny package into a folder as an installer would; returns the folder."""
+    files = {
+        "tiny/__init__.py": "",
+        "tiny/steps.py": STEPS,
+        "tiny/component.py": COMPONENT,
+        "tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "tiny-1.0.dist-info/entry_points.txt": ENTRY_POINTS,
+    }
+    for name, text in files.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    return site
+
+
+def start(*args, folder: Path, **options) -> subprocess.Popen:
+    """The command with ``folder`` as working directory and root, the tiny package installed."""
+    environ = {
+        **os.environ,
+        "CIRTORCH_ROOT": str(folder / "root"),
+        "PYTHONPATH": str(install(folder / "site")),
+        **options.pop("environ", {}),
+    }
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [*options.pop("python", COMMAND[:1]), COMMAND[1], *args]
+    return subprocess.Popen(command, cwd=folder, env=environ, text=True, **{**pipes, **options})
+
+
+def run(*args, folder: Path, lines: str | None = None, **options):
+    """Start the command and wait; the result has ``returncode``, ``stdout``, ``stderr``."""
+    if lines is not None:
+        options["stdin"] = subprocess.PIPE
+    process = start(*args, folder=folder, **options)
+    out, err = process.communicate(lines, timeout=120)
+    return subprocess.CompletedProcess(args, process.returncode, out, err)

@@ -1,0 +1,242 @@
+"""What the command prints and its exit codes, exactly, through the real command."""
+
+import pytest
+
+from tests.scenario.command import run
+
+SCENARIO = """\
+go:
+  __doc__: two steps
+  1_write: {__function__: tiny.write, path: a.txt, text: "${SCENARIO_NAME}"}
+  2_copy: {__function__: tiny.copy, source: "${1_write._output_metadata.path}", path: b.txt}
+more:
+  1_show: {__function__: print_scores, metadata: {}}
+_remark: no target
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "s.yml").write_text(SCENARIO)
+    return tmp_path
+
+
+def bad(folder, text, *args, target="go"):
+    """The report of a scenario that must be refused."""
+    (folder / "bad.yml").write_text(text)
+    result = run(target, "bad.yml", *args, folder=folder)
+    assert result.returncode == 2, result
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    head, *problems = result.stderr.splitlines()
+    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    assert head == f"the scenario cannot be performed, {count}:"
+    return problems
+
+
+def test_list(folder):
+    result = run("list", "s.yml", folder=folder)
+    assert (result.returncode, result.stdout) == (0, "\n- go - two steps\n- more\n\n")
+
+
+def test_print_steps_keeps_variables_and_sorts(folder):
+    result = run("go", "--print-steps", "s.yml", folder=folder)
+    assert result.returncode == 0
+    assert result.stdout == (
+        "1_write:\n  path: a.txt\n  text: ${SCENARIO_NAME}\n"
+        "2_copy:\n  path: b.txt\n  source: ${1_write._output_metadata.path}\n"
+    )
+
+
+def test_validate_is_silent(folder):
+    result = run("validate", "s.yml", folder=folder)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_run_opens_and_closes_its_log(folder):
+    result = run("go", "s.yml", "go.1_write.seed=3", folder=folder)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "perform_scenario.py go s.yml go.1_write.seed=3"
+    assert lines[1].startswith("mdir ")
+    assert lines[2] == f"scenario s, target go, resolved in {folder}/root/journal/s/go"
+    assert lines[3:6] == ["seeds: 1_write.seed 3", "-- 1_write --", "-- 2_copy --"]
+    assert lines[6].endswith(": 2 ran, 0 skipped")
+    assert lines[7:] == [
+        "    1_write: root/a.txt",
+        "    2_copy: root/b.txt",
+        "    journal: root/journal/s/go",
+    ]
+    assert (folder / "root" / "b.txt").read_text() == "s"
+    assert "__function__: tiny.write" in (folder / "root/journal/s/go/scenario.yml").read_text()
+
+
+def test_usage(folder):
+    result = run("go", folder=folder)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == (
+        "perform_scenario.py: error: TARGET and SCENARIO are needed; --help shows examples"
+    )
+    result = run("--help", folder=folder)
+    assert result.returncode == 0
+    assert "key=value" in result.stdout
+    assert "--only STEP" in result.stdout
+
+
+def test_unknown_target(folder):
+    assert bad(folder, SCENARIO, target="mor") == [
+        "bad.yml: unknown target 'mor'. Did you mean 'more'? Targets: go, more"
+    ]
+
+
+def test_unknown_step_option(folder):
+    result = run("go", "s.yml", "--only", "2_copi", folder=folder)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[1:] == [
+        "target go: --only: unknown step '2_copi'. Did you mean '2_copy'? Steps: 1_write, 2_copy"
+    ]
+
+
+def test_structure(folder):
+    text = (
+        "go:\n"
+        "  1_a: {path: x}\n"
+        "  2_b: {__function__: tiny.wrte}\n"
+        "  3: {__function__: tiny.write}\n"
+        "  4_d: text\n"
+        "  5_e: {__function__: [1]}\n"
+    )
+    problems = bad(folder, text)
+    assert problems[0] == (
+        "bad.yml:2:3: target go, step 1_a: missing __function__, the name of the function that "
+        "performs the step"
+    )
+    assert problems[1].startswith(
+        "bad.yml:3:9: target go, step 2_b: unknown step function 'tiny.wrte'. "
+        "Did you mean 'tiny.write'?"
+    )
+    assert problems[2:] == [
+        "bad.yml:4:3: target go, step 3: the name of a step must be text, not 3",
+        "bad.yml:5:3: target go, step 4_d: a step must be a mapping with __function__, not 'text'",
+        "bad.yml:6:9: target go, step 5_e: __function__ must be text, not [1]",
+    ]
+
+
+def test_parameters(folder):
+    text = (
+        "go:\n"
+        "  1_a: {__function__: tiny.write, pth: x, times: many}\n"
+        "  2_b: {__function__: tiny.make, loss: {loss: tiny_los}}\n"
+        "  3_c: {__function__: tiny.make, loss: {loss: tiny_loss, margn: 1}}\n"
+        "  4_d: {__function__: tiny.make, loss: {loss: tiny_loss, margin: wide}}\n"
+        "  5_e: {__function__: tiny.broken}\n"
+    )
+    problems = bad(folder, text)
+    assert problems[:3] == [
+        "bad.yml:2:35: target go, step 1_a, key pth: unknown parameter 'pth'. Did you mean 'path'?"
+        " Allowed: path, seed, text, times (of step tiny.write)",
+        "bad.yml:2:43: target go, step 1_a, key times: expected a whole number, got 'many'",
+        "bad.yml:2:3: target go, step 1_a: missing parameter 'path' of step tiny.write: text",
+    ]
+    assert problems[3].startswith(
+        "bad.yml:3:41: target go, step 2_b, key loss.loss: unknown criterion 'tiny_los'. "
+        "Did you mean 'tiny_loss'? Allowed: "
+    )
+    assert problems[4:] == [
+        "bad.yml:4:58: target go, step 3_c, key loss.margn: unknown parameter 'margn'. "
+        "Did you mean 'margin'? Allowed: margin (of criterion tiny_loss)",
+        "bad.yml:5:58: target go, step 4_d, key loss.margin: expected a number, got 'wide'",
+        "bad.yml:6:9: target go, step 5_e, key __function__: the step function 'tiny.broken' "
+        "cannot be imported: No module named 'tiny.absent'",
+    ]
+
+
+def test_everything_wrong_in_one_report(folder):
+    text = (
+        "go:\n"
+        "  1_a: {__function__: tiny.write, path: a, path: b}\n"
+        "  2_b: {__function__: tiny.wrte}\n"
+        '  3_c: {__function__: tiny.write, path: "${3_c.pat}"}\n'
+        "  4_d: {__function__: tiny.write, __template__: absent.yml}\n"
+        "  5_e: {__function__: tiny.write, path: a, times: many}\n"
+    )
+    (folder / "bad.yml").write_text(text)
+    result = run("validate", "bad.yml", "go.5_e+=[1]", folder=folder)
+    assert result.returncode == 2
+    report = result.stderr.splitlines()[1:]
+    for line, words in zip(
+        (2, 3, 4, 5),
+        ("duplicate key 'path'", "unknown step function", "${3_c.pat}", "template not found"),
+        strict=True,
+    ):
+        assert sum(each.startswith(f"bad.yml:{line}:") and words in each for each in report) == 1
+    assert (
+        "argument 'go.5_e+=[1]': target go, step 5_e: 5_e+ joins two lists, two texts or two "
+        "numbers, not a mapping and a list"
+    ) in report
+
+
+def test_variables(folder):
+    text = (
+        "go:\n"
+        '  1_a: {__function__: tiny.plain, x: "${2_b.y}", y: "${1_a.z}", z: "${1_a.y}"}\n'
+        '  2_b: {__function__: tiny.plain, y: "${1_a._output_metadata.q}", z: "${1_aa.x}"}\n'
+    )
+    assert bad(folder, text) == [
+        "bad.yml:2:35: target go, step 1_a, key x: variable ${2_b.y}: step 2_b runs later",
+        "bad.yml:2:50: target go, step 1_a, key y: variable ${1_a.z}: circular: "
+        "1_a.parameters.z -> 1_a.parameters.y -> 1_a.parameters.z",
+        "bad.yml:2:65: target go, step 1_a, key z: variable ${1_a.y}: circular: "
+        "1_a.parameters.y -> 1_a.parameters.z -> 1_a.parameters.y",
+        "bad.yml:3:67: target go, step 2_b, key z: variable ${1_aa.x}: there is no step '1_aa'. "
+        "Did you mean '1_a'? Known here: SCENARIO_NAME, BASE_NAME, 1_a, 2_b",
+    ]
+
+
+def test_a_result_that_is_missing_when_it_is_needed(folder):
+    text = (
+        "go:\n"
+        "  1_a: {__function__: tiny.write, path: a.txt}\n"
+        '  2_b: {__function__: tiny.plain, x: "${1_a._output_metadata.siz}"}\n'
+    )
+    (folder / "bad.yml").write_text(text)
+    result = run("go", "bad.yml", folder=folder)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[1:] == [
+        "bad.yml:3:35: target go, step 2_b, key x: variable ${1_a._output_metadata.siz}: there is "
+        "no 'siz' in 1_a._output_metadata. Did you mean 'size'? Known there: path, size, text"
+    ]
+
+
+def test_missing_files(folder):
+    result = run("go", "absent.yml", folder=folder)
+    assert result.returncode == 2
+    assert "absent.yml: file not found, neither here nor under " in result.stderr
+    result = run("go", "s.yml", "over.yml", folder=folder)
+    assert result.returncode == 2
+    assert "over.yml: file not found" in result.stderr
+
+
+def test_order_warning(folder):
+    text = "go:\n  10_b: {__function__: tiny.plain}\n  2_a: {__function__: tiny.plain}\n"
+    (folder / "o.yml").write_text(text)
+    result = run("go", "o.yml", folder=folder)
+    assert result.returncode == 0
+    assert result.stderr == (
+        "warning: o.yml:2:3: target go: step 10_b runs before 2_a: steps run in the order of their "
+        "names\n"
+    )
+
+
+def test_dotted_names_and_the_scenarios_folder(folder):
+    shipped = run("list", "iccv23/eval/hedngan.yml", folder=folder)
+    assert shipped.stdout.startswith("\n- ")
+    assert run("list", "iccv23.eval.hedngan", folder=folder).stdout == shipped.stdout
+    (folder / "sub").mkdir()
+    (folder / "sub/own.yml").write_text("here: {}\n")
+    assert run("list", "sub.own", folder=folder).stdout == "\n- here\n\n"
+
+
+def test_output_cut_short(folder):
+    result = run("list", "s.yml", folder=folder, python=["sh", "-c", '"$0" "$@" | head -c 0'])
+    assert "Traceback" not in result.stderr
