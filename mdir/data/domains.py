@@ -1,6 +1,7 @@
 """Unpaired images of two domains."""
 
 import os
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,17 +10,20 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 from mdir.data.image_files import open_image
+from mdir.data.two_domains import images_of
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 
 
 def read_names(path: str) -> list[str]:
-    """Image names of a text file, one a line; blank lines are skipped.
+    """Image names of a text file, one a line (blank lines are skipped), or paths of a folder.
 
     Raises:
-        DataError: there is no such file, or no name in it.
+        DataError: there is no such file or folder, or no name in it.
     """
     used(path)
+    if os.path.isdir(path):
+        return [str(image) for image in images_of(Path(path))]
     try:
         with open(path, encoding="utf-8") as file:
             names = [line.strip() for line in file]
@@ -40,7 +44,7 @@ class RandomDomainsPair(Dataset):
 
     Args:
         transform: pipeline; both images go through it at once and share a crop window.
-        dataset_X, dataset_Y: text files, one image name a line.
+        dataset_X, dataset_Y: text files, one image name a line, or folders of images.
         image_dir: folder pattern of the names (see :func:`mdir.paths.path_join`).
         size: pairs an epoch; null: as many as the smaller list has images (``unaligned``: the
             larger one).

@@ -82,6 +82,7 @@ class TwoDomains(Dataset):
     ):
         self.transform, self.views = transform, split_views(views)
         root = Path(resolve_path(image_dir))
+        self.name = root.parent.name if root.name == "original" else root.name
         self.domains = domains or _find_domains(root / split if layout == "split/domain" else root)
         if len(self.domains) != 2:
             raise DataError(

@@ -38,6 +38,9 @@ def compare_results(
         lines += found
     table = Table(COLUMNS, lines)
     table.notes = _notes(published, lines, protocols)
+    table.notes += [
+        f"{row}: {published.remarks[row]}." for row in results if row in published.remarks
+    ]
     return table
 
 
@@ -52,29 +55,40 @@ def _evaluated(row, metadata):
 
 
 def _line(row, measure, ours, theirs, protocol):
-    difference = round(ours, 1) - theirs
-    sign = MINUS if difference < -0.05 else "+" if difference > 0.05 else ""
     images = protocol.get("images")
     return [
         row,
         measure.name,
         f"{ours:.1f}",
-        f"{theirs:.1f}",
-        f"{sign}{abs(difference):.1f}",
+        "blank" if theirs is None else f"{theirs:.1f}",
+        "" if theirs is None else _difference(round(ours, 1) - theirs),
         f"{images:,}" if images else "unknown",
         f"{measure.images:,}",
     ]
 
 
+def _difference(points):
+    sign = MINUS if points < -0.05 else "+" if points > 0.05 else ""
+    return f"{sign}{abs(points):.1f}"
+
+
 def _notes(published, lines, protocols):
     notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
     for name, protocol in protocols.items():
-        scales = ", ".join(f"{scale:.3g}" for scale in protocol.get("scales", []))
-        notes.append(
-            f"Our protocol on {name}: {protocol['images']:,} images, {protocol['queries']:,} "
-            f"queries, long side {protocol.get('image_size') or 'as the files are'}, scales "
-            f"{scales}, whitening {protocol.get('whitening') or 'none'}; {protocol['junk_rule']}."
+        conditions = (
+            f"{key.replace('_', ' ')} {_words(value)}"
+            for key, value in protocol.items()
+            if key != "dataset"
         )
+        notes.append(f"Our protocol on {name}: {', '.join(conditions)}.")
     if any(ours not in ("unknown", theirs) for *_, ours, theirs in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
     return notes
+
+
+def _words(value):
+    if isinstance(value, (list, tuple)):
+        return " / ".join(map(_words, value))
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "none" if value is None else f"{value:,}" if type(value) is int else str(value)

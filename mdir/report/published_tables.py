@@ -1,6 +1,6 @@
 """Published results, from the data files in the folder ``published``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -22,13 +22,17 @@ class Measure:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """``rows``: row name -> values in percent, one for each measure."""
+    """``rows``: row name -> values in percent, one for each measure, None where left blank.
+
+    ``remarks``: row name -> why its numbers are not to be trusted.
+    """
 
     title: str
     source: str
     protocol: str
     measures: tuple[Measure, ...]
-    rows: dict[str, list[float]]
+    rows: dict[str, list[float | None]]
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 def table_names() -> list[str]:

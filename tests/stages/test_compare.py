@@ -47,7 +47,7 @@ def test_every_format_says_the_same(root, capsys):
 def test_protocol_and_number_of_images(root):
     write_rankings(root, 1125)
     table = run(rankings="rankings")["table"]
-    assert "1,125 images, 3 queries" in table and "not the same" not in table
+    assert "images 1,125, queries 3" in table and "not the same" not in table
     write_rankings(root, 48)
     assert "not the same test sets" in run(rankings="rankings")["table"]
 
@@ -75,4 +75,13 @@ def test_tables_are_whole(name):
     assert table.source and table.protocol and table.title
     for values in table.rows.values():
         assert len(values) == len(table.measures)
-        assert all(0 < value <= 100 for value in values)
+        assert all(value is None or 0 <= value <= 100 for value in values)
+    assert set(table.remarks) <= set(table.rows)
+
+
+def test_blank_and_doubtful_cells_are_marked(root):
+    metadata = {"eval": {"val/validation/score_avg:clear<->fog@1": 0.969}}
+    results = {"OSSCo": metadata, "Pretrained": metadata}
+    table = run(table="ossco_cityscapes", results=results)["table"]
+    assert "blank" in table and "OSSCo: left blank by the authors" in table
+    assert "Pretrained: a copy of the NPID row, suspicious" in table

@@ -1,0 +1,143 @@
+"""The score ``cross_domain_recall`` of two-domain image sets (leftthomas/DaCo, OSSCo)."""
+
+import time
+from typing import Annotated, Literal
+
+import torch
+from torch.utils.data import Dataset
+
+from mdir import registry
+from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.networks.extract import extract_descriptors
+from mdir.registry import Check, Section, register
+from mdir.scores.cross_domain import cross_domain_recall
+from mdir.scores.result import ScoreResult
+
+_SHOWN_RANKS = 10
+
+
+@register("score", "cross_domain_recall")
+class CrossDomainRecall:
+    """Find each image's counterpart in the other domain.
+
+    Features are the first output of the network, one an image. The images are those that the run
+    reports on: an epoch chosen by this score is chosen on them, as in the published projects.
+
+    Args:
+        dataset: a ``TwoDomains`` section, usually of split ``val``.
+        ranks: of the recalls.
+        naming: ``daco``: ``val_precise`` is the mean of the three recalls at the first rank;
+            ``ossco``: the recall over both domains at the first rank, and the names of the domains
+            are in those of the recalls.
+        transforms, mean_std: null: those of the network.
+        batch_size: images of one size that go through the network together.
+    """
+
+    decisive = "score_avg:val_precise"
+
+    def __init__(
+        self,
+        *,
+        dataset: Annotated[dict, Section("dataset")],
+        ranks: list[int] = (1, 2, 4, 8),
+        naming: Literal["daco", "ossco"] = "daco",
+        transforms: Annotated[str, Check(check_transforms)] | None = None,
+        mean_std: list | tuple | None = None,
+        batch_size: int = 16,
+    ):
+        transform = parse_transforms(transforms, mean_std)
+        self.dataset = registry.build("dataset", dataset, transform, ())
+        self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size
+
+    def __call__(self, network, device) -> ScoreResult:
+        begin = time.time()
+        vectors = self.vectors(network)
+        described = time.time()
+        domains = torch.tensor(self.dataset.domain_of)
+        labels = torch.tensor(self.dataset.labels)
+        recall = cross_domain_recall(vectors, domains, labels, self.ranks)
+        return ScoreResult(
+            self.averages(recall),
+            timings={"extract_descriptors": described - begin, "total_s": time.time() - begin},
+            rankings=self._rankings(vectors),
+            protocol={
+                "dataset": self.dataset.name,
+                "domains": " / ".join(self.dataset.domains),
+                "images": len(self.dataset),
+                "candidates": "the other domain; both domains without the query for <->",
+                "similarity": "dot product of L2-normalised features, ties to the lower index",
+                "epoch": "chosen on these very images",
+            },
+        )
+
+    def vectors(self, network) -> torch.Tensor:
+        """Features (N, D) float32 of all images, domain A first."""
+        views = _Views(self.dataset)
+        loader = {"batch_size": self.batch_size}
+        return extract_descriptors(_Features(network), views, loader, "features").T.contiguous()
+
+    def averages(self, recall: dict[str, list[float]]) -> dict[str, float]:
+        """``val_precise`` and the recalls by their published names."""
+        first, second = self.dataset.domains
+        names = {"ab": "val_ab_recall", "ba": "val_ba_recall", "cross": "val_cross_recall"}
+        if self.naming == "ossco":
+            names = {"ab": f"{first}->{second}", "ba": f"{second}->{first}"}
+            names["cross"] = f"{first}<->{second}"
+        chosen = ("ab", "ba", "cross") if self.naming == "daco" else ("cross",)
+        averages = {"val_precise": sum(recall[key][0] for key in chosen) / len(chosen)}
+        for position, rank in enumerate(self.ranks):
+            for direction, name in names.items():
+                averages[f"{name}@{rank}"] = recall[direction][position]
+        return averages
+
+    def _rankings(self, vectors):
+        similarities = vectors @ vectors.T
+        similarities.fill_diagonal_(float("-inf"))
+        order = similarities.argsort(dim=1, descending=True, stable=True)
+        rows = []
+        for query, found in enumerate(order[:, : min(_SHOWN_RANKS, len(order) - 1)].tolist()):
+            hits = [self.dataset.labels[index] == self.dataset.labels[query] for index in found]
+            rank = next((place + 1 for place, hit in enumerate(hits) if hit), None)
+            rows.append(
+                {
+                    **self._named(query),
+                    "box": None,
+                    "ap": 1 / rank if rank else 0.0,
+                    "found": [
+                        {**self._named(index), "right": hit}
+                        for index, hit in zip(found, hits, strict=True)
+                    ],
+                }
+            )
+        return rows
+
+    def _named(self, index):
+        path = self.dataset.files[index]
+        return {"name": f"{path.parent.name}/{path.stem}", "path": str(path)}
+
+
+class _Views(Dataset):
+    """One view of each image."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset.view(index)
+
+
+class _Features:
+    """A network that gives (feature, projection) rows, as one that gives descriptor columns."""
+
+    def __init__(self, network):
+        self.network, self.device = network, network.device
+        self.wrappers, self.members = network.wrappers, network.members
+
+    def eval(self):
+        self.network.eval()
+
+    def __call__(self, images):
+        return self.network(images)[0].T
