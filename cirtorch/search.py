@@ -1,0 +1,153 @@
+"""Exact search by inner product in databases of any size.
+
+    index = Search(database)                       # or Search(database, engine="faiss")
+    scores, indices = index.search(queries, k=100)
+
+The database is read block by block and never held whole. Two engines find the candidates, torch
+(CPU, GPU) and FAISS (an extra, CPU). Their roundings differ, so the candidates are scored again in
+float64 and more of them are asked for while rounding could change the answer: both engines give the
+same indices and scores, with equal scores in the order of the database.
+"""
+
+import numpy as np
+import torch
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.shards import row_blocks
+
+ENGINES = ("exact", "faiss")
+_QUERIES_AT_ONCE = 256
+_SPARE = 32
+
+
+class Search:
+    """An index over the rows of a database.
+
+    Args:
+        database: ``[N, D]`` float rows: array, memory map, tensor, or
+            :class:`~cirtorch.utils.shards.ShardedRows`.
+        engine: ``exact`` (torch) or ``faiss``.
+        device: where ``exact`` computes.
+        rows_at_once: rows in memory at a time.
+
+    Raises:
+        DataError: unknown engine, FAISS not installed, or NaN or infinity in a row.
+    """
+
+    def __init__(self, database, engine="exact", device="cpu", rows_at_once=1 << 15):
+        if engine not in ENGINES:
+            raise DataError(f"search: unknown engine {engine!r}; known are {', '.join(ENGINES)}")
+        self.database = database
+        self.device = device if engine == "exact" else "cpu"
+        self.rows_at_once = rows_at_once
+        self._best = _best_by_torch if engine == "exact" else _faiss_kernel()
+        self._longest = self._longest_row()
+
+    def __len__(self):
+        return self.database.shape[0]
+
+    def search(self, queries, k):
+        """The ``k`` rows of the largest inner product with each query.
+
+        Args:
+            queries: ``[Q, D]`` array or tensor. k: at most N are returned.
+
+        Returns:
+            scores float32 ``[Q, k]``, largest first, and row indices int64 ``[Q, k]``; among equal
+            scores the lower index first.
+        """
+        queries = np.asarray(queries, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self.database.shape[1]:
+            raise DataError(
+                f"search: queries of shape {list(queries.shape)} in a database of "
+                f"{self.database.shape[1]} dimensions; [Q, {self.database.shape[1]}] expected"
+            )
+        k = min(k, len(self))
+        scores = np.zeros((len(queries), k), dtype=np.float32)
+        indices = np.zeros((len(queries), k), dtype=np.int64)
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            part = slice(start, start + _QUERIES_AT_ONCE)
+            scores[part], indices[part] = self._search(queries[part], k)
+        return scores, indices
+
+    def _search(self, queries, k):
+        scores = np.zeros((len(queries), k), dtype=np.float32)
+        indices = np.zeros((len(queries), k), dtype=np.int64)
+        open_rows, count = np.arange(len(queries)), min(len(self), 2 * k + _SPARE)
+        while len(open_rows) and k:
+            values, candidates = self._candidates(queries[open_rows], count)
+            still_open = []
+            for row, lowest, found in zip(open_rows, values[:, -1], candidates, strict=True):
+                exact, found = self._rescored(queries[row], found)
+                scores[row], indices[row] = exact[:k], found[:k]
+                if count < len(self) and exact[k - 1] <= lowest + self._error(queries[row]):
+                    still_open.append(row)
+            open_rows, count = np.array(still_open, dtype=np.int64), min(len(self), 4 * count)
+        return scores, indices
+
+    def _candidates(self, queries, count):
+        """The ``count`` best by the engine's own arithmetic: scores and indices ``[Q, count]``."""
+        queries = torch.from_numpy(queries).to(self.device)
+        values = indices = None
+        for start, block in row_blocks(self.database, self.rows_at_once, self.device):
+            more, positions = self._best(queries, block, min(count, len(block)))
+            positions = positions + start
+            if values is not None:
+                more = torch.cat([values, more], dim=1)
+                positions = torch.cat([indices, positions], dim=1)
+            values, order = more.topk(min(count, more.shape[1]), dim=1)
+            indices = positions.gather(1, order)
+        return values.cpu().numpy(), indices.cpu().numpy()
+
+    def _rescored(self, query, candidates):
+        """Candidates in their final order with float64 scores, the same sum for every row."""
+        candidates = np.sort(candidates)
+        rows = _rows(self.database, candidates)
+        exact = (rows.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        order = np.argsort(-exact, kind="stable")
+        return exact[order], candidates[order]
+
+    def _error(self, query):
+        """How far a float32 score may be from the exact one."""
+        length = np.linalg.norm(query.astype(np.float64)) * self._longest
+        return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * length
+
+    def _longest_row(self):
+        longest = 0.0
+        for start, block in row_blocks(self.database, self.rows_at_once):
+            lengths = block.norm(dim=1)
+            broken = (~torch.isfinite(lengths)).nonzero()
+            if len(broken):
+                raise DataError(f"search: row {start + int(broken[0])} holds NaN or infinity")
+            longest = max(longest, float(lengths.max()))
+        return longest
+
+
+def _rows(database, indices):
+    if torch.is_tensor(database):
+        return database[torch.from_numpy(indices).to(database.device)].float().cpu().numpy()
+    if isinstance(database, np.ndarray):
+        return np.asarray(database[indices], dtype=np.float32)
+    return np.concatenate([database[int(i) : int(i) + 1] for i in indices])
+
+
+def _best_by_torch(queries, block, count):
+    return (queries @ block.t()).topk(count, dim=1)
+
+
+def _faiss_kernel():
+    try:
+        import faiss
+    except ImportError:
+        raise DataError(
+            "search: the engine 'faiss' needs the package faiss-cpu (extra 'faiss' of this "
+            "project); the engine 'exact' needs nothing"
+        ) from None
+
+    def best(queries, block, count):
+        values, indices = faiss.knn(
+            queries.numpy(), block.numpy(), count, metric=faiss.METRIC_INNER_PRODUCT
+        )
+        return torch.from_numpy(values), torch.from_numpy(indices)
+
+    return best

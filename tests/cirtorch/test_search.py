@@ -1,0 +1,96 @@
+"""Both engines give what a full stable sort gives, ties included, from blocks and shards."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from cirtorch.search import Search
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.shards import ShardedRows, open_shards
+
+
+@pytest.fixture(params=["exact", "faiss"])
+def engine(request):
+    if request.param == "faiss":
+        pytest.importorskip("faiss")
+    return request.param
+
+
+def naive_search(database, queries, k):
+    scores = np.array(
+        [[sum(a * b for a, b in zip(q, x, strict=True)) for x in database] for q in queries]
+    )
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, axis=1), order
+
+
+@pytest.mark.parametrize("kind", ["ties", "copies", "zeros", "real"])
+@pytest.mark.parametrize("k", [1, 7, 1000])
+def test_results_equal_a_stable_sort(engine, kind, k):
+    rng = np.random.RandomState(k)
+    database = rng.standard_normal((300, 6)).astype(np.float32)
+    queries = rng.standard_normal((5, 6)).astype(np.float32)
+    if kind == "ties":
+        database, queries = database.round(), queries.round()
+    if kind == "copies":
+        database[100:300] = database[7]
+    if kind == "zeros":
+        database[:] = 0
+    scores, indices = Search(database, engine, rows_at_once=37).search(queries, k)
+    expected = naive_search(database.astype(np.float64), queries.astype(np.float64), k)
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(scores, expected[0], atol=1e-5)
+    assert scores.dtype == np.float32 and indices.dtype == np.int64
+
+
+def test_engines_agree_on_hard_roundings():
+    pytest.importorskip("faiss")
+    rng = np.random.RandomState(0)
+    database = rng.standard_normal((2000, 64)).astype(np.float32)
+    database[1000:] = database[:1000] + rng.standard_normal((1000, 64)).astype(np.float32) * 1e-7
+    database /= np.linalg.norm(database, axis=1, keepdims=True)
+    results = [
+        Search(database, name, rows_at_once=300).search(database[:9], 50)
+        for name in ("exact", "faiss")
+    ]
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_shards_memory_maps_and_tensors(engine, tmp_path):
+    database = np.random.RandomState(1).standard_normal((50, 4)).astype(np.float32)
+    expected = Search(database, engine).search(database[:3], 5)
+    np.save(tmp_path / "all.npy", database)
+    for i, part in enumerate(np.array_split(database, 3)):
+        np.save(tmp_path / f"{i}.npy", part)
+    shards = ShardedRows([np.load(tmp_path / f"{i}.npy", mmap_mode="r") for i in range(3)])
+    mapped = np.load(tmp_path / "all.npy", mmap_mode="r")
+    for same in (shards, mapped, torch.from_numpy(database)):
+        found = Search(same, engine, rows_at_once=9).search(database[:3], 5)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_mistakes_are_told(monkeypatch, tmp_path):
+    database = np.eye(4, dtype=np.float32)
+    with pytest.raises(DataError, match="exact, faiss"):
+        Search(database, "magic")
+    with pytest.raises(DataError, match="dimensions"):
+        Search(database).search(np.ones((2, 3)), 1)
+    database[2] = np.nan
+    with pytest.raises(DataError, match="row 2"):
+        Search(database)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(DataError, match="faiss-cpu"):
+        Search(np.eye(4), "faiss")
+    with pytest.raises(DataError, match="shards.json"):
+        open_shards(tmp_path)
+    with pytest.raises(DataError, match="different sizes"):
+        ShardedRows([np.ones((2, 3)), np.ones((2, 4))])
+
+
+def test_nothing_to_find():
+    scores, indices = Search(np.eye(4)).search(np.eye(4), 0)
+    assert scores.shape == indices.shape == (4, 0)
