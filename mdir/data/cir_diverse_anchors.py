@@ -35,7 +35,7 @@ class CirDiverseAnchors(CirTuples):
         *,
         dataset: str,
         split: Literal["train", "val"],
-        image_size: float | None,
+        image_size: int | float | None,
         neg_num: int,
         query_size: float,
         pool_size: float,

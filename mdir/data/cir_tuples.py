@@ -63,7 +63,7 @@ class CirTuples(Dataset):
         *,
         dataset: str,
         split: Literal["train", "val"],
-        image_size: float | None,
+        image_size: int | float | None,
         neg_num: int,
         query_size: float,
         pool_size: float,

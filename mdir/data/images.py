@@ -101,7 +101,7 @@ class CirImageList(Dataset):
         inputs,
         *,
         image_dir: str,
-        image_size: float | None,
+        image_size: int | float | None,
         image_labels: bool = False,
         ignore_errors: bool = False,
         load_images_with_bbx: bool = False,

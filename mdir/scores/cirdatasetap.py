@@ -54,7 +54,7 @@ class CirDatasetAp:
         self,
         *,
         dataset: Annotated[str | dict, Check(check_test_set)],
-        image_size: float | None,
+        image_size: int | float | None,
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         data_root: str = "data",

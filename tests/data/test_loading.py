@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mdir.data.loading import (
-    check_data_section,
-    make_dataset,
-    make_loader,
-    sample_seed,
-    seeded,
-    select_columns,
-)
+from mdir.data.loading import make_dataset, make_loader, select_columns
+from mdir.data.sampling import sample_seed, seeded
+from mdir.data.sections import check_data_section
 from mdir.errors import USER_ERRORS
 from mdir.registry import ComponentError
 

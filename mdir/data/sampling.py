@@ -1,0 +1,99 @@
+"""Random numbers of a sample and the order of samples: functions of (seed, epoch, index) alone.
+
+So any number of workers, and a run resumed after being killed, give the same batches bit for bit.
+"""
+
+import copy
+import random
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from mdir.errors import UserError
+
+_SHUFFLE = -1  # in place of an index: the order belongs to no sample
+_PASSES = 10**6  # passes that begin with one epoch are numbered apart from those of the next
+
+
+class EpochSampler(Sampler):
+    """All indices once, in order or shuffled by a generator of (seed, epoch)."""
+
+    def __init__(self, length: int, shuffle: bool, seed: int, epoch: int):
+        self.length, self.shuffle, self.seed, self.epoch = length, shuffle, seed, epoch
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        if not self.shuffle:
+            return iter(range(self.length))
+        generator = torch.Generator().manual_seed(sample_seed(self.seed, self.epoch, _SHUFFLE))
+        return iter(torch.randperm(self.length, generator=generator).tolist())
+
+
+class PassesSampler(Sampler):
+    """The indices of ``iterations`` batches out of an endless row of passes over a dataset.
+
+    Yields (pass, index): an image that comes twice within an epoch gets other random numbers.
+    """
+
+    def __init__(self, sampler: EpochSampler, batch_size: int, iterations: int, first_epoch: int):
+        self.sampler, self.batch_size, self.iterations = sampler, batch_size, iterations
+        self.first_epoch = first_epoch
+        if len(sampler) < batch_size:
+            raise UserError(f"the dataset has {len(sampler)} items, a batch {batch_size}")
+
+    def __len__(self):
+        return self.iterations * self.batch_size
+
+    def __iter__(self):
+        start = (self.sampler.epoch - self.first_epoch) * self.iterations
+        batches = len(self.sampler) // self.batch_size
+        current, order = None, []
+        for iteration in range(start, start + self.iterations):
+            number, batch = divmod(iteration, batches)
+            if number != current:
+                current, one_pass = number, copy.copy(self.sampler)
+                one_pass.epoch = self.first_epoch * _PASSES + number
+                order = list(one_pass)
+            for index in order[batch * self.batch_size : (batch + 1) * self.batch_size]:
+                yield one_pass.epoch, index
+
+
+class SeededDataset(Dataset):
+    """A dataset whose item i is made with all generators seeded from (seed, epoch, i)."""
+
+    def __init__(self, dataset, seed: int, epoch: int):
+        self.dataset, self.seed, self.epoch = dataset, seed, epoch
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index) -> Any:
+        epoch, index = index if isinstance(index, tuple) else (self.epoch, index)
+        with seeded(sample_seed(self.seed, epoch, index)):
+            return self.dataset[index]
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """63 well-mixed bits of (seed, epoch, index)."""
+    entropy = [number % 2**64 for number in (seed, epoch, index)]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def seeded(seed: int):
+    """Seed Python's, NumPy's and torch's CPU generators inside the block; restore them after."""
+    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.default_generator.set_state(states[2])

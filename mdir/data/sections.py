@@ -1,0 +1,101 @@
+"""What one entry of a scenario's ``data`` may hold, and every mistake in it."""
+
+import os
+from collections.abc import Iterator
+from typing import Annotated
+
+from mdir import registry
+from mdir.data.transforms.parse import check_transforms
+from mdir.registry import Check, Problem, Section, check_parameters, register
+
+_MAX_WORKERS = 6
+_PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
+
+
+def loader_options(
+    *,
+    batch_size: int | None = None,
+    shuffle: bool = False,
+    num_workers: int | None = None,
+    pin_memory: bool = True,
+    drop_last: bool = False,
+    prefetch_factor: int | None = None,
+    timeout: float = _PATIENCE_S,
+) -> dict:
+    """The ``loader`` part of a data section with its defaults filled in.
+
+    ``num_workers`` null: as many as the machine has processors, at most 6. ``timeout`` in seconds.
+    """
+    if num_workers is None:
+        num_workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
+    options = locals()
+    if num_workers == 0:
+        options.update(timeout=0, prefetch_factor=None)
+    return options
+
+
+def _check_mean_std(value):
+    if len(value) != 2 or len(value[0]) != len(value[1]):
+        raise ValueError("expected [means, standard deviations], two lists of one length")
+    if any(float(std) == 0 for std in value[1]):
+        raise ValueError("a standard deviation is zero")
+
+
+@register("data", "")
+def data_section(
+    *,
+    dataset: dict,
+    loader: dict | None = None,
+    transforms: Annotated[str, Check(check_transforms)] | None = None,
+    mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
+) -> dict:
+    """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
+
+    ``dataset`` is a dataset section; with input data it may also hold ``data_cols: "a:b"``, the
+    columns of the input to use. ``loader``: see :func:`loader_options`.
+    """
+    return {
+        "dataset": dataset,
+        "loader": loader or {},
+        "transforms": transforms,
+        "mean_std": mean_std,
+    }
+
+
+def _check_parts(section) -> Iterator[tuple[tuple, str]]:
+    dataset, loader = section.get("dataset"), section.get("loader")
+    if isinstance(dataset, dict):
+        dataset = {key: value for key, value in dataset.items() if key != "data_cols"}
+        for problem in registry.check(Section("dataset"), dataset, ("dataset",)):
+            yield problem.path, problem.message
+    if isinstance(loader, dict):
+        for problem in check_parameters(loader_options, loader, ("loader",), "loader"):
+            yield problem.path, problem.message
+
+
+data_section.check_section = _check_parts
+
+
+def check_data_section(section, path: tuple = (), defaults: dict | None = None):
+    """Every :class:`Problem` of a data section that is going to be used.
+
+    With ``defaults`` (the network's ``runtime.data``), also that a dataset has its transforms'
+    mean_std. Sections that a step does not use are better left unchecked: the published scenarios
+    share files between steps and leave some incomplete.
+    """
+    if not isinstance(section, dict):
+        yield Problem(path, f"expected a data section (a mapping), got {section!r}")
+        return
+    merged = merge_defaults(section, defaults)
+    yield from check_parameters(data_section, merged, path, "data section")
+    if defaults is not None and not merged.get("mean_std") and _normalizes(merged):
+        yield Problem(path, "mean_std is missing: the transforms normalize")
+
+
+def _normalizes(section):
+    return "normalize" in str(section.get("transforms") or "")
+
+
+def merge_defaults(section: dict, defaults: dict | None) -> dict:
+    """A data section over the network's ``runtime.data`` (transforms, mean_std)."""
+    return {**(defaults or {}), **{k: v for k, v in section.items() if v is not None}}
