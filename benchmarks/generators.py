@@ -1,0 +1,134 @@
+"""Our training steps of the generators against the published ones, as ratios of one run.
+
+    python -m benchmarks.generators [--size 256] [--batch 1] [--steps 5] [METHOD ...]
+
+Both sides start from the same weights and see the same images; their losses are compared before
+anything is timed. Steps alternate, so that a busy machine slows both down alike.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+from benchmarks.published_generators import STEPS
+from mdir import registry
+from mdir.learning.optimizers import make_optimizer
+from mdir.networks.checkpoint import initialize_network
+from mdir.registry import KINDS
+
+HED = (
+    "rgb2bgr_pre,meanstd_pre:[[0.5,0.5,0.5],[0.5,0.5,0.5]]:"
+    "[[0.40787054,0.45752458,0.48109378],[1.0,1.0,1.0]]"
+)
+LAYERS = "4,8,12,16"
+ADAM = {"algorithm": "adam", "lr": 2e-4, "beta1": 0.5, "beta2": 0.999, "weight_decay": 0}
+MEMBERS = {
+    "cyclegan": ("generator_X", "generator_Y", "discriminator_X", "discriminator_Y"),
+    "cut": ("generator_X", "discriminator_Y", "featdown"),
+    "hedgan": ("generator_X", "discriminator_Y", "detector"),
+    "hedngan": ("generator_X", "discriminator_Y", "detector", "detector_frozen"),
+}
+
+
+def network_section(name, norm, filters, blocks):
+    """One network of a published scenario, narrower where asked."""
+    runtime, initialize = {"wrappers": ""}, {"weights": "kaiming_p2p", "seed": 0}
+    if name.startswith("generator"):
+        model = {"architecture": "official_resnet_generator", "input_nc": 3, "output_nc": 3}
+        model |= {"ngf": filters, "n_blocks": blocks, "norm_layer": norm}
+    elif name.startswith("discriminator"):
+        model = {"architecture": "official_p2p_discriminator", "input_nc": 3, "ndf": filters}
+        model["norm_layer"] = norm
+    elif name == "featdown":
+        model = {"architecture": "official_p2p_mlp", "nce_layers": LAYERS}
+        model |= {"ngf": filters, "n_blocks": blocks}
+    else:
+        model, initialize = {"architecture": "hed_interpolation"}, {"weights": "he_normal"}
+        initialize["seed"] = 0
+        runtime = {"wrappers": HED, "frozen": name == "detector_frozen"}
+    return {"type": "SingleNetwork", "model": model, "initialize": initialize, "runtime": runtime}
+
+
+def criterion_section(name, patches=256):
+    """The criterion of a published scenario."""
+    judge = {"loss": "discriminator_loss", "criterion": {"loss": "mse"}}
+    heads = {"loss": "multihead_loss", "normalize_weights": False}
+    if name == "cyclegan":
+        weights = {"adversarial": 1, "cycle": 10}
+        side = {**heads, "weights": weights, "adversarial": {"loss": "mse"}}
+        side["cycle"] = {"loss": "l1"}
+        sides = {"loss_G_X": side, "loss_G_Y": side, "loss_D_X": judge, "loss_D_Y": judge}
+        return {"loss": "cycle_loss", **sides}
+    heads["adversarial"] = judge
+    if name == "cut":
+        nce = {"loss": "multilayer_patchnce_loss", "batch_dim_for_bmm": 1, "nce_layers": LAYERS}
+        nce |= {"num_patches": patches, "temperature": 0.07, "weight": 1}
+        weights = {"adversarial": 1, "identity": 10, "nce": 1}
+        return {**heads, "weights": weights, "identity": {"loss": "l1"}, "nce": nce}
+    weights = {"adversarial": 1, "edge": 5} | ({"hed": 1} if name == "hedngan" else {})
+    losses = {head: {"loss": "l1"} for head in weights if head != "adversarial"}
+    return {**heads, "weights": weights, **losses}
+
+
+def make_method(name, norm=None, filters=64, blocks=9, patches=256, device="cpu"):
+    """A method with the networks, losses and optimizers of its published scenario."""
+    norm = norm or ("instance" if name in ("cyclegan", "cut") else "batch")
+    members = {key: network_section(key, norm, filters, blocks) for key in MEMBERS[name]}
+    if name == "hedgan":
+        members["detector"]["runtime"]["frozen"] = True
+    network = initialize_network({"type": "NetworkSet", **members}, device)
+    network.train()
+    active = [key for key in MEMBERS[name] if not network[key].frozen]
+    composition = {"type": "alternation", "order": ",".join(active), "alternate_iteration": 1}
+    optimizer = make_optimizer({"composition": composition, **dict.fromkeys(active, ADAM)}, network)
+    criterion = registry.build("criterion", criterion_section(name, patches))
+    return registry.build("method", {KINDS["method"].key: name}, network, optimizer, criterion)
+
+
+def compare(name, size, batch, steps, device, filters=64, blocks=9):
+    """Median seconds of a published step and of ours, after checking that they agree."""
+    ours, published = (
+        make_method(name, filters=filters, blocks=blocks, device=device) for _ in range(2)
+    )
+    shape = (batch, 3, size, size)
+    images = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
+    sides = {"published": lambda: STEPS[name](published, images), "ours": lambda: ours.step(images)}
+    first = {
+        side: {key: float(value) for key, value in step().items()} for side, step in sides.items()
+    }
+    if name != "cut":  # each side draws its own patches
+        for key, value in first["published"].items():
+            assert abs(first["ours"][key] - value) <= 1e-3 * max(1, abs(value)), (name, key)
+    times = {side: [] for side in sides}
+    for _ in range(steps):
+        for side, step in sides.items():
+            begin = time.perf_counter()
+            step()
+            if device != "cpu":
+                torch.cuda.synchronize()
+            times[side].append(time.perf_counter() - begin)
+    return {side: statistics.median(values) for side, values in times.items()}
+
+
+def main(arguments=None):
+    """Print a line for each method."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("methods", nargs="*", default=list(MEMBERS), metavar="METHOD")
+    parser.add_argument("--size", type=int, default=128, help="side of the images in pixels")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--filters", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=9)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    given = parser.parse_args(arguments)
+    for name in given.methods:
+        shape = (given.size, given.batch, given.steps, given.device, given.filters, given.blocks)
+        times = compare(name, *shape)
+        ratio = times["published"] / times["ours"]
+        print(f"{name:9} a published step takes {ratio:.2f} times as long as ours", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Images of a folder or list through a generator: what the scores of generators look at."""
+
+import os
+
+import torch
+
+from cirtorch.utils.errors import DataError
+from mdir.artifacts import used
+from mdir.data.domains import read_names
+from mdir.data.labelled import plain
+from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+
+
+class ImageSource:
+    """Image files, and the data section that opens them.
+
+    Args:
+        data: data section with an ``InferImageList`` or ``ImageList``; what it lacks comes from
+            the network's ``runtime.data``.
+        names_file: text file of names below the section's ``image_dir``; null: all image files
+            of that folder, sorted.
+
+    Raises:
+        DataError: the folder or the list is missing or holds no image.
+    """
+
+    def __init__(self, data: dict, names_file: str | None = None):
+        self.data = data
+        folder = resolve_path(data["dataset"]["image_dir"]).partition("*")[0]
+        if names_file is None:
+            self.names = list_images(folder)
+        else:
+            self.names = read_names(resolve_path(names_file))
+
+    def __len__(self):
+        return len(self.names)
+
+    def section(self, network) -> dict:
+        """The data section with the network's preprocessing where it has none."""
+        return merge_defaults(self.data, network.runtime.get("data"))
+
+    def images(self, network):
+        """Yield ``(names, images)``: batches (B,3,H,W) on the CPU, as the network takes them."""
+        section = self.section(network)
+        dataset = make_dataset(section, None, (self.names,))
+        done = 0
+        for batch in make_loader(dataset, section, {"batch_size": 1}):
+            images = batch[-1] if isinstance(batch, (list, tuple)) else batch
+            images = plain(images)
+            yield self.names[done : done + len(images)], images
+            done += len(images)
+
+
+def list_images(folder: str) -> list[str]:
+    """Names of the image files of a folder, sorted.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    used(folder)
+    if not os.path.isdir(folder):
+        raise DataError(f"{folder}: there is no such folder of images")
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(EXTENSIONS))
+    if not names:
+        raise DataError(f"{folder}: holds no image ({', '.join(EXTENSIONS)})")
+    return names
+
+
+def choose_generator(network, net_name: str | None = None):
+    """The member that translates: of that name, else ``generator_X``, else ``generator``.
+
+    A network without members is taken itself.
+
+    Raises:
+        UserError: there is no such member.
+    """
+    if not network.members:
+        return network
+    wanted = [net_name] if net_name else ["generator_X", "generator"]
+    for name in wanted:
+        if name in network:
+            return network[name]
+    raise UserError(
+        f"no network {' or '.join(map(repr, wanted))} to translate with; there are "
+        f"{', '.join(network.names())}"
+    )
+
+
+@torch.no_grad()
+def translate(generator, images: torch.Tensor) -> torch.Tensor:
+    """(B,3,H,W) -> (B,C,H,W), normalized as before; a size that was rounded up is cut back."""
+    output = generator(images)
+    return output[..., : images.shape[-2], : images.shape[-1]]
+
+
+def to_unit_range(images: torch.Tensor, mean_std) -> torch.Tensor:
+    """Undo the normalization: the first three channels as values in 0..1, clipped."""
+    mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in mean_std)
+    return (images[:, :3] * std + mean).clamp(0, 1)

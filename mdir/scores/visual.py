@@ -1,0 +1,39 @@
+"""Translations to look at (published project: gandtr)."""
+
+import os
+import time
+from typing import Annotated
+
+from mdir.registry import Section, register
+from mdir.scores.result import ScoreResult
+from mdir.scores.translations import ImageSource, choose_generator, to_unit_range, translate
+
+
+@register("score", "visual")
+class VisualScore:
+    """Translates every image of a folder and shows the results; there is no number.
+
+    Args:
+        data: data section (``InferImageList``); every image file of ``image_dir`` is taken.
+        net_name: the member that translates; null: ``generator_X``, else ``generator``.
+    """
+
+    decisive = None
+
+    def __init__(self, *, data: Annotated[dict, Section("data")], net_name: str | None = None):
+        self.source, self.net_name = ImageSource(data), net_name
+
+    def __call__(self, network, device) -> ScoreResult:
+        begin = time.time()
+        generator = choose_generator(network, self.net_name)
+        generator.eval()
+        mean_std = self.source.section(generator)["mean_std"]
+        pictures = {}
+        for names, images in self.source.images(generator):
+            shown = to_unit_range(translate(generator, images), mean_std).cpu()
+            pictures.update(
+                (os.path.splitext(name)[0], picture)
+                for name, picture in zip(names, shown, strict=True)
+            )
+        spent = time.time() - begin
+        return ScoreResult(images=pictures, timings={"visual": spent, "total_s": spent})
