@@ -1,18 +1,14 @@
 """Losses, scores and weights out of ``events.jsonl``, as plots."""
 
-import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from cirtorch.utils.files import atomic_write
+from mdir.report.figures import COLOUR, INK, panels, save_svg, set_title
 from mdir.report.pictures import spread
 
-COLOUR = "#2f7ed8"
-INK = "#8a8f98"  # readable on white and on black
-COLUMNS = 3
 MOMENTS = 12  # histograms of weights in one plot
 PANELS = 12  # parameters of one network in one picture
 
@@ -65,9 +61,9 @@ def _add(series, row, values):
 
 def draw_series(series: dict[str, Series], path: Path) -> None:
     """Draw each series into a plot of its own, side by side in one SVG file."""
-    figure, axes = _panels(len(series), 2.0)
+    figure, axes = panels(len(series), 2.0)
     for axis, (name, one) in zip(axes, series.items(), strict=False):
-        _title(axis, name)
+        set_title(axis, name)
         if one.iterations:
             x, y = zip(*one.iterations, strict=True)
             axis.plot(x, y, color=COLOUR, alpha=0.25, linewidth=0.6)
@@ -75,7 +71,7 @@ def draw_series(series: dict[str, Series], path: Path) -> None:
             x, y = zip(*one.epochs, strict=True)
             axis.plot(x, y, color=COLOUR, linewidth=1.6, marker="o", markersize=2.5)
         axis.set_xlabel("epoch", color=INK, fontsize=7)
-    _save(figure, path)
+    save_svg(figure, path)
 
 
 def draw_weights(rows: list[dict], path: Path) -> None:
@@ -88,9 +84,9 @@ def draw_weights(rows: list[dict], path: Path) -> None:
     """
     names = list(rows[0]["data"])
     names = [names[k] for k in spread(len(names), PANELS)]
-    figure, axes = _panels(len(names), 1.6)
+    figure, axes = panels(len(names), 1.6)
     for axis, name in zip(axes, names, strict=False):
-        _title(axis, name)
+        set_title(axis, name)
         moments = [m for row in rows for m in _moments(row["data"][name])][-MOMENTS:]
         for number, moment in enumerate(moments):
             counts = np.array(moment["counts"], float)
@@ -99,42 +95,8 @@ def draw_weights(rows: list[dict], path: Path) -> None:
             shade = 0.25 + 0.75 * (number + 1) / len(moments)
             axis.fill_between(edges, len(moments) - number, height, color=COLOUR, alpha=shade * 0.6)
         axis.set_yticks([])
-    _save(figure, path)
+    save_svg(figure, path)
 
 
 def _moments(value):
     return value if isinstance(value, list) else [value]
-
-
-def _panels(count, height):
-    # imported late: a report without plots needs no matplotlib
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    lines = -(-count // COLUMNS)
-    figure = Figure(figsize=(9, height * lines + 0.2), layout="constrained")
-    axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
-    for axis in axes[count:]:
-        axis.set_axis_off()
-    return figure, axes
-
-
-def _title(axis, name):
-    axis.set_title(name, color=INK, fontsize=8)
-    axis.tick_params(colors=INK, labelsize=7)
-    axis.patch.set_alpha(0)
-    for side, spine in axis.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK)
-
-
-def _save(figure, path):
-    import matplotlib
-
-    picture = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "mdir"}):  # the same run, the same file
-        figure.savefig(picture, format="svg", transparent=True, metadata={"Date": None})
-    with atomic_write(path) as file:
-        file.write(picture.getvalue())

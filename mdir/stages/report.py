@@ -6,6 +6,7 @@ from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
 from mdir.report.curves import draw_series, read_events, read_series
+from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings
 from mdir.report.galleries import gallery, read_rankings
 from mdir.report.page import Picture, Section, write_page
 from mdir.report.pictures import PictureFolder
@@ -27,6 +28,7 @@ def report(
     losses: dict[str, str] | None = None,
     translations: dict[str, dict[str, str]] | None = None,
     galleries: dict[str, str] | None = None,
+    embeddings: dict[str, str] | None = None,
     pictures: int = 8,
     found: int = 8,
 ):
@@ -42,6 +44,7 @@ def report(
         losses: name -> folder of a training run.
         translations: name -> ``{input: folder, output: folder}``.
         galleries: name -> rankings file of a validate step.
+        embeddings: name -> embedding file of the step ``recall``: recall curves and t-SNE maps.
         pictures: how many translations and queries of each are shown.
         found: how many answers of a query are shown.
 
@@ -60,6 +63,8 @@ def report(
         print(f"\n{table.as_text()}\n", flush=True)
     for name, run in (losses or {}).items():
         sections.append(_losses(name, Path(resolve_path(run)), folder))
+    if embeddings:
+        sections.append(_embeddings(embeddings, folder))
     for name, place in (translations or {}).items():
         before, after = resolve_path(place["input"]), Path(resolve_path(place["output"]))
         used(after)
@@ -97,4 +102,17 @@ def _losses(name, run, folder):
         path = f"files/losses_{stem}_{number}.svg"
         draw_series(names, folder / path)
         section.plots.append(Picture(path, key))
+    return section
+
+
+def _embeddings(embeddings, folder):
+    paths = {name: Path(resolve_path(path)) for name, path in embeddings.items()}
+    for path in paths.values():
+        used(path)
+    read = read_embeddings(paths)
+    draw_recalls(read, folder / "files" / "recalls.svg")
+    draw_maps(read, folder / "files" / "maps.svg")
+    text = "Recall of each picture's counterpart; t-SNE of the features, pairs joined by a line."
+    section = Section("Two domains", text)
+    section.plots = [Picture("files/recalls.svg", ""), Picture("files/maps.svg", "")]
     return section

@@ -1,0 +1,71 @@
+"""Recall curves and maps of the features of two domains."""
+
+import json
+import re
+from pathlib import Path
+
+from mdir.errors import UserError
+from mdir.report.figures import INK, PALETTE, panels, save_svg, set_title
+
+_LINES = 60  # pairs joined in a map, so that it stays readable
+
+
+def read_embeddings(paths: dict[str, Path]) -> dict[str, dict]:
+    """``PREFIX_embedding.json`` of the step ``recall`` by name."""
+    read = {}
+    for name, path in paths.items():
+        try:
+            read[name] = json.loads(path.read_text(encoding="utf-8"))
+            read[name]["points"], read[name]["recall"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"report: {path} is no embedding file of the step recall") from error
+    return read
+
+
+def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
+    """Recall over rank, a panel for each direction and a line for each method."""
+    directions = {}
+    for name, embedding in embeddings.items():
+        for key, value in embedding["recall"].items():
+            direction, _, rank = key.rpartition("@")
+            directions.setdefault(direction, {}).setdefault(name, []).append((int(rank), value))
+    figure, axes = panels(len(directions), 2.6)
+    for axis, (direction, lines) in zip(axes, directions.items(), strict=False):
+        set_title(axis, f"{re.sub('^val_|_recall$', '', direction).replace('_', ' ')}: recall@rank")
+        for number, (name, points) in enumerate(lines.items()):
+            ranks, values = zip(*sorted(points), strict=True)
+            colour = PALETTE[number % len(PALETTE)]
+            percent = [100 * value for value in values]
+            axis.plot(ranks, percent, color=colour, marker="o", markersize=3, label=name)
+        axis.set_ylim(-2, 102)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(ranks, ranks)
+    axes[0].legend(fontsize=7, labelcolor=INK, framealpha=0)
+    save_svg(figure, path)
+
+
+def draw_maps(embeddings: dict[str, dict], path: Path) -> None:
+    """The t-SNE of each method: a colour a domain, a thin line joins the images of an instance."""
+    figure, axes = panels(len(embeddings), 3.0)
+    for axis, (name, embedding) in zip(axes, embeddings.items(), strict=False):
+        set_title(axis, name)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for a, b in list(_pairs(embedding))[:_LINES]:
+            axis.plot(*zip(a, b, strict=True), color=INK, alpha=0.35, linewidth=0.5, zorder=1)
+        for domain, title in enumerate(embedding["domains"]):
+            chosen = zip(embedding["points"], embedding["domain_of"], strict=True)
+            x, y = zip(*(point for point, of in chosen if of == domain), strict=True)
+            axis.scatter(x, y, s=9, color=PALETTE[domain], label=title, zorder=2)
+    axes[0].legend(fontsize=7, labelcolor=INK, framealpha=0)
+    save_svg(figure, path)
+
+
+def _pairs(embedding):
+    first = {}
+    rows = zip(embedding["points"], embedding["domain_of"], embedding["labels"], strict=True)
+    for point, domain, label in rows:
+        if domain == 0:
+            first[label] = point
+        elif label in first:
+            yield first[label], point

@@ -1,0 +1,48 @@
+"""What the plots of a report share: panels side by side, readable on white and on black."""
+
+import io
+from pathlib import Path
+
+from cirtorch.utils.files import atomic_write
+
+COLOUR = "#2f7ed8"
+PALETTE = (COLOUR, "#e4572e", "#3aa655", "#8e6bbf", "#c99a2e", "#5b6470", "#d6559b", "#2aa7a7")
+INK = "#8a8f98"
+COLUMNS = 3
+
+
+def panels(count: int, height: float):
+    """A figure and so many axes of ``height`` inches, three in a row."""
+    # imported late: a report without plots needs no matplotlib
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    lines = -(-count // COLUMNS)
+    figure = Figure(figsize=(9, height * lines + 0.2), layout="constrained")
+    axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, axes
+
+
+def set_title(axis, name: str) -> None:
+    """Name a panel and take away what distracts."""
+    axis.set_title(name, color=INK, fontsize=8)
+    axis.tick_params(colors=INK, labelsize=7)
+    axis.patch.set_alpha(0)
+    for side, spine in axis.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+
+
+def save_svg(figure, path: Path) -> None:
+    """Write a figure; the same figure gives the same file."""
+    import matplotlib
+
+    picture = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "mdir"}):
+        figure.savefig(picture, format="svg", transparent=True, metadata={"Date": None})
+    with atomic_write(path) as file:
+        file.write(picture.getvalue())
