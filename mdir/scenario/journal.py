@@ -39,7 +39,7 @@ class Journal:
                 record = json.load(file)
             if record["format"] == FORMAT and record["status"] and record["parameters"] is not None:
                 return record
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, LookupError, TypeError):
             pass
