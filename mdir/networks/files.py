@@ -13,6 +13,7 @@ import torch
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import used
+from mdir.networks.portable import read_network
 from mdir.paths import local_file
 
 _NAMES, _INCLUDED = "_network_names", "_networks_included"
@@ -46,7 +47,8 @@ def read_network_files(path: str) -> dict:
     """All dicts of a stored network: ``{"net": its own, member: its own, ...}``.
 
     Args:
-        path: a network file or the folder of a finished run, as a scenario names it (URLs too).
+        path: a network file or the folder of a finished run, as a scenario names it (URLs too);
+            ``.safetensors`` as :mod:`mdir.networks.portable` writes it.
 
     Raises:
         DataError: files are missing, or are none of networks.
@@ -54,6 +56,8 @@ def read_network_files(path: str) -> dict:
     place = local_file(path)
     if os.path.isdir(place):
         place = os.path.join(place, "net_best.pth")
+    if place.endswith(".safetensors"):
+        return read_network(place)
     return read_network_set(place)
 
 

@@ -1,0 +1,111 @@
+"""Networks and whitenings without pickles: tensors as safetensors, everything else as JSON.
+
+``NAME.safetensors`` holds the tensors, those of a network's members as ``MEMBER/KEY`` (``net`` for
+the outermost); ``NAME.json`` the rest, with the order of the keys.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import produced, used
+
+_WEIGHTS = "model_state"
+FORMAT = "mdir-network-1"
+WHITENING = "mdir-whitening-1"
+
+
+def write_network(states: dict, path: str | os.PathLike, notes: dict | None = None) -> None:
+    """Write the states of a network (as ``state_dict()`` gives them) beside a JSON file.
+
+    Args:
+        path: ends in ``.safetensors``.
+        notes: further JSON values for a reader.
+    """
+    tensors, networks = {}, {}
+    for name, state in states.items():
+        state = dict(state)
+        weights = state.pop(_WEIGHTS, None)
+        if weights is not None:
+            state["keys"] = list(weights)
+            tensors |= {f"{name}/{key}": tensor for key, tensor in weights.items()}
+        networks[name] = state
+    _write(path, tensors, {"format": FORMAT, **(notes or {}), "networks": networks})
+
+
+def read_network(path: str | os.PathLike) -> dict:
+    """States of a network from its two files.
+
+    Raises:
+        DataError: a file is missing, broken, or of something else.
+    """
+    tensors, content = _read(path, FORMAT)
+    states = {}
+    for name, state in content["networks"].items():
+        keys = state.pop("keys", None)
+        if keys is not None:
+            absent = [key for key in keys if f"{name}/{key}" not in tensors]
+            if absent:
+                raise DataError(f"{path}: lacks the tensor {name}/{absent[0]}")
+            state[_WEIGHTS] = {key: tensors[f"{name}/{key}"] for key in keys}
+        states[name] = state
+    return states
+
+
+def write_whitening(m, projection, path: str | os.PathLike) -> None:
+    """Write a whitening, ``m [D, 1]`` and ``P [D', D]`` in their own precision."""
+    tensors = {"m": torch.as_tensor(m), "P": torch.as_tensor(projection)}
+    _write(path, tensors, {"format": WHITENING, "apply": "P (v - m), divided by its norm + 1e-6"})
+
+
+def read_whitening(path: str | os.PathLike) -> dict:
+    """``{"m", "P"}`` as NumPy arrays from the two files of a whitening."""
+    tensors, _ = _read(path, WHITENING)
+    return {key: tensors[key].numpy() for key in ("m", "P")}
+
+
+def format_of(path: str | os.PathLike) -> str:
+    """What the two files hold: ``FORMAT`` or ``WHITENING`` of this module."""
+    return _read_json(path)["format"]
+
+
+def _write(path, tensors, content):
+    path = Path(path)
+    plain = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}
+    with atomic_write(path) as file:
+        file.write(save(plain, {"format": "pt"}))
+    with atomic_write(path.with_suffix(".json"), "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+    produced(path)
+    produced(path.with_suffix(".json"))
+
+
+def _read(path, expected):
+    content = _read_json(path)
+    if content["format"] != expected:
+        raise DataError(f"{path}: holds {content['format']}, not {expected}")
+    used(path)
+    try:
+        return load_file(path), content
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+
+
+def _read_json(path):
+    place = Path(path).with_suffix(".json")
+    used(place)
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{place}: is missing; it belongs to {path}") from None
+    except ValueError as error:
+        raise DataError(f"{place}: not readable JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") not in (FORMAT, WHITENING):
+        raise DataError(f"{place}: neither a network nor a whitening of this toolkit")
+    return content

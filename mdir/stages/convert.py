@@ -1,0 +1,71 @@
+"""Step: published checkpoints and whitenings to safetensors and JSON, and back."""
+
+import os
+import pickle
+
+from cirtorch.utils.files import atomic_write
+from cirtorch.utils.safe_pickle import load_pickle
+from mdir.artifacts import produced, used
+from mdir.errors import UserError
+from mdir.networks import portable
+from mdir.networks.files import read_network_files, save_network
+from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.paths import local_file, resolve_path
+from mdir.stages.step import step
+
+
+@step
+def convert(inputs, *, source: str, target: str):
+    """Rewrite a network or a whitening in the format of the target's suffix.
+
+    Args:
+        source: a network's file, folder or URL, a whitening pickle (``.pkl``), or the
+            ``.safetensors`` file of either.
+        target: ``.safetensors`` (a ``.json`` is written beside), ``.pth`` for a network in one
+            file, ``.pkl`` for a whitening, as the published project reads them.
+
+    Returns:
+        ``target``: the file written.
+    """
+    place, target = local_file(source), resolve_path(target)
+    suffix = os.path.splitext(target)[1]
+    if os.path.realpath(place) == os.path.realpath(target):
+        raise UserError(f"{target}: source and target are the same file")
+    is_whitening = place.endswith(".pkl") or (
+        place.endswith(".safetensors") and portable.format_of(place) == portable.WHITENING
+    )
+    writers = _WHITENING_WRITERS if is_whitening else _NETWORK_WRITERS
+    if suffix not in writers:
+        what = "whitening" if is_whitening else "network"
+        raise UserError(f"{target}: a {what} is written as {' or '.join(writers)}")
+    content = _read_whitening(place) if is_whitening else read_network_files(place)
+    writers[suffix](content, target)
+    return {"target": target}
+
+
+def _read_whitening(place):
+    if place.endswith(".safetensors"):
+        return portable.read_whitening(place)
+    read_whitening(place)
+    used(place)
+    return {key: load_pickle(place)[key] for key in ("m", "P")}
+
+
+def _write_pickle(whitening, target):
+    with atomic_write(target) as file:
+        pickle.dump(whitening, file, protocol=4)
+    produced(target)
+
+
+def _write_checkpoint(states, target):
+    save_network(states, target)
+    produced(target)
+
+
+_WHITENING_WRITERS = {
+    ".safetensors": lambda whitening, target: portable.write_whitening(
+        whitening["m"], whitening["P"], target
+    ),
+    ".pkl": _write_pickle,
+}
+_NETWORK_WRITERS = {".safetensors": portable.write_network, ".pth": _write_checkpoint}

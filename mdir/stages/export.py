@@ -1,0 +1,125 @@
+"""Step: a network for use elsewhere, as ONNX and as safetensors with JSON."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+
+from cirtorch.utils.files import atomic_write
+from mdir.artifacts import produced
+from mdir.errors import UserError
+from mdir.networks.checkpoint import load_network
+from mdir.networks.portable import write_network
+from mdir.paths import resolve_path
+from mdir.registry import Section
+from mdir.stages.step import step
+
+OPSET = 18
+_EXAMPLE_SIDE = 64
+
+
+@step
+def export(
+    inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    target: str,
+    formats: list[Literal["onnx", "safetensors"]] = ("onnx", "safetensors"),
+    member: str | None = None,
+):
+    """Write the bare model of a network: normalized images in, its answer out.
+
+    Args:
+        network: which one, see :func:`mdir.networks.checkpoint.load_network`.
+        target: path of the files without suffix, relative to the root.
+        formats: ``onnx`` (opset 18; batch, height and width are free) and ``safetensors``. A JSON
+            file beside them tells how images are prepared.
+        member: which network of a set or sequence.
+
+    Returns:
+        ``files``: what was written.
+    """
+    model = load_network(network, "cpu").eval()
+    model = model[member] if member else model
+    if model.members:
+        raise UserError(
+            f"export: the network has members {', '.join(model.names())}; choose one by 'member'"
+        )
+    target = Path(resolve_path(target))
+    notes = _notes(model)
+    if "onnx" in formats:
+        _write_onnx(model, target.with_name(target.name + ".onnx"))
+    plain = target.with_name(target.name + ".safetensors")
+    if "safetensors" in formats:
+        write_network(model.state_dict(), plain, notes)
+    else:
+        with atomic_write(plain.with_suffix(".json"), "w", encoding="utf-8") as file:
+            json.dump(notes, file, indent=1)
+        produced(plain.with_suffix(".json"))
+    suffixes = [".json", *(f".{name}" for name in formats)]
+    return {"files": [f"{target}{suffix}" for suffix in suffixes]}
+
+
+def _notes(model):
+    """What a user of the files has to know about input and output."""
+    data = model.runtime.get("data") or {}
+    return {
+        "input": {
+            "name": "images",
+            "axes": ["batch", "channels", "height", "width"],
+            "transforms": data.get("transforms"),
+            "mean_std": data.get("mean_std"),
+        },
+        "output": {"name": "output", "axes": _output_axes(model)},
+        "in_channels": model.meta.get("in_channels"),
+        "out_channels": model.meta.get("out_channels"),
+    }
+
+
+def _output_axes(model):
+    answer = model.forward_batch(_example(model))
+    return (
+        ["dimensions", "batch"] if answer.dim() == 2 else ["batch", "channels", "height", "width"]
+    )
+
+
+def _example(model):
+    channels = model.meta.get("in_channels") or 3
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, channels, _EXAMPLE_SIDE, _EXAMPLE_SIDE, generator=generator)
+
+
+@torch.no_grad()
+def _write_onnx(network, path):
+    _need_onnx()
+    free = torch.export.Dim.DYNAMIC
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / path.name
+        torch.onnx.export(
+            network.model,
+            (_example(network),),
+            made,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["images"],
+            output_names=["output"],
+            dynamic_shapes=({0: free, 2: free, 3: free},),
+            external_data=False,
+            verbose=False,
+        )
+        with atomic_write(path) as file:
+            file.write(made.read_bytes())
+    produced(path)
+
+
+def _need_onnx():
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"export to ONNX needs the package {error.name!r}: pip install 'mdir[onnx]', or leave "
+            "'onnx' out of formats"
+        ) from None
