@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.utils.data import Dataset
 
+from cirtorch.datasets.datahelpers import collate_tuples
 from cirtorch.datasets.mining import mine_hard_negatives
 from cirtorch.utils.errors import DataError
 from mdir.data.image_files import load_image
@@ -17,12 +18,6 @@ from mdir.data.labelled import LabelledImage
 from mdir.data.training_database import load_training_database
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import register
-
-
-def collate_tuples(batch) -> tuple[list, list]:
-    """Items -> list of tuples of images and list of targets; nothing is stacked."""
-    images, targets = zip(*batch, strict=True)
-    return list(images), list(targets)
 
 
 def draw(count: int, size: int, shuffle: bool) -> list[int]:

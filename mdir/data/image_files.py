@@ -5,14 +5,10 @@ import math
 import os
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 
+from cirtorch.datasets.datahelpers import imresize, pil_loader
 from cirtorch.utils.errors import DataError
-
-# A photograph cut short by its camera or its download still shows most of the place.
-ImageFile.LOAD_TRUNCATED_IMAGES = True
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
 def open_image(path: str, mode: str = "RGB"):
@@ -23,18 +19,23 @@ def open_image(path: str, mode: str = "RGB"):
     Raises:
         DataError: the file is missing or cannot be read as an image; the message names it.
     """
+    if path.endswith((".npy", ".npy.gz")):
+        return _open_array(path)
+    if mode == "RGB":
+        return pil_loader(path)
     try:
-        if path.endswith(".npy"):
-            return np.load(path, allow_pickle=False)
-        if path.endswith(".npy.gz"):
-            with gzip.open(path) as file:
-                return np.load(file, allow_pickle=False)
         with Image.open(path) as image:
             return image.convert(mode)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such image") from None
-    except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as an image ({error})") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as an image of mode {mode} ({error})") from error
+
+
+def _open_array(path):
+    try:
+        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+            return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as an array ({error})") from error
 
 
 def load_image(path: str, image_size: float | None = None, bbx=None, precropped: bool = False):
@@ -63,15 +64,7 @@ def load_image(path: str, image_size: float | None = None, bbx=None, precropped:
         image = image.crop(box)
     if image_size is None or math.isinf(image_size):
         return image
-    limit = image_size if box is None else image_size * max(_box_size(box)) / longest
-    return shrink(image, limit)
-
-
-def shrink(image, limit: float):
-    """PIL's thumbnail (Lanczos) with the longest side at most ``int(limit)`` pixels, at least 1."""
-    side = max(int(limit), 1)
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return image
+    return imresize(image, image_size * (1 if box is None else max(image.size) / longest))
 
 
 def crop_path(path: str, box) -> str:
@@ -87,10 +80,6 @@ def _check_box(bbx, path):
         box = tuple(float(value) for value in bbx)
     except (TypeError, ValueError):
         box = ()
-    if len(box) != 4 or min(_box_size(box)) <= 0:
+    if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
         raise DataError(f"{path}: the box {list(bbx)} is not x1, y1, x2, y2 with x1 < x2, y1 < y2")
     return box
-
-
-def _box_size(box):
-    return box[2] - box[0], box[3] - box[1]

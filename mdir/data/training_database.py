@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
 from cirtorch.utils.safe_pickle import load_pickle
@@ -53,7 +54,8 @@ def load_training_database(
         dataset: name, ``retrieval-SfM-...`` unless both places are given.
         split: ``train`` or ``val``.
         dataset_pkl: pickle ``{split: {cids, cluster, qidxs, pidxs}}``, a path or URL.
-        image_dir: folder of images laid out by cid, see :func:`cid_path`.
+        image_dir: folder of images laid out by cid, see
+            :func:`cirtorch.datasets.datahelpers.cid2filename`.
 
     Raises:
         DataError: a file is missing, or what is wrong with the database, naming the file.
@@ -71,7 +73,7 @@ def load_training_database(
         raise DataError(f"{path}: has no split {split!r}; it holds {there}")
     columns = _checked(content[split], f"{path}: split {split!r}")
     folder = resolve_path(image_dir)
-    paths = [cid_path(cid, folder) for cid in columns["cids"]]
+    paths = [cid2filename(cid, folder) for cid in columns["cids"]]
     missing = [image for image in paths if not os.path.exists(image)]
     if missing:
         raise DataError(
@@ -79,17 +81,6 @@ def load_training_database(
             + ", ".join(missing[:_SHOWN])
         )
     return TrainingDatabase(paths, columns["cluster"], columns["qidxs"], columns["pidxs"])
-
-
-def cid_path(cid: str, folder: str) -> str:
-    """``folder/ef/cd/ab/...abcdef``: three folders from the end of an image's hash.
-
-    A ``*`` in the folder is replaced by that; absolute cids are paths already.
-    """
-    if cid.startswith("/"):
-        return cid
-    relative = os.path.join(cid[-2:], cid[-4:-2], cid[-6:-4], cid)
-    return folder.replace("*", relative) if "*" in folder else os.path.join(folder, relative)
 
 
 def _checked(split, where):

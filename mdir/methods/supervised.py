@@ -9,7 +9,7 @@ from mdir.methods.base import Method
 from mdir.registry import register
 
 
-@register("method", "SupervisedEpoch", "supervised")
+@register("method", "SupervisedEpoch", "supervised", "metric")
 class SupervisedEpoch(Method):
     """Forward, loss, backward, step.
 

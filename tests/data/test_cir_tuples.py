@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from mdir.data.cir_diverse_anchors import CirDiverseAnchors
 from mdir.data.cir_tuples import CirTuples
 from mdir.data.loading import make_loader
-from mdir.data.training_database import cid_path, load_training_database
+from mdir.data.training_database import load_training_database
 from mdir.data.transforms.parse import parse_transforms
 from mdir.networks.single import SingleNetwork
 
@@ -48,7 +49,7 @@ def database(root):
     rng = np.random.default_rng(1)
     cids = [f"{i:032x}" for i in range(12)]
     for i, cid in enumerate(cids):
-        path = cid_path(cid, str(root / "ims"))
+        path = cid2filename(cid, str(root / "ims"))
         pixels = 60 * np.eye(4)[i % 4][:3] + 60 + rng.integers(0, 60, (6 + i % 3, 9, 3))
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.astype(np.uint8)).save(path, "png")
@@ -177,9 +178,3 @@ def test_missing_split_and_keys(database, root):
     write(root, database)
     with pytest.raises(DataError, match="has no cluster"):
         load_training_database("own", "train", "own.pkl", "ims")
-
-
-def test_places_of_images():
-    assert cid_path("0123456789abcdef", "ims") == "ims/ef/cd/ab/0123456789abcdef"
-    assert cid_path("0123456789abcdef", "a/*.jpg") == "a/ef/cd/ab/0123456789abcdef.jpg"
-    assert cid_path("/photos/one.jpg", "ims") == "/photos/one.jpg"

@@ -85,7 +85,7 @@ def test_a_crop_beyond_the_image_is_black(folder):
 
 
 def test_crops_made_beforehand(folder):
-    Image.new("RGB", (8, 8), "white").save(folder / "a.3_4_12_14.png")
+    Image.new("RGB", (9, 10), "white").save(folder / "a.3_4_12_14.png")
     image = load_image(str(folder / "a.png"), 20, (2.6, 4.2, 12.4, 14.4), precropped=True)
     assert max(image.size) == 5 and np.asarray(image).min() == 255
     assert crop_path("x.jpg", (0.5, 1, 2, 3)) == "x.1_1_2_3.jpg"

@@ -10,7 +10,6 @@ from PIL import Image
 
 from mdir import registry
 from mdir.data.image_files import load_image
-from mdir.data.training_database import cid_path
 from mdir.data.transforms.histograms import named_histograms
 from mdir.data.transforms.parse import parse_transforms
 from mdir.networks.single import SingleNetwork
@@ -110,8 +109,3 @@ def test_loading(number, tmp_path):
     Image.fromarray(arrays["img"]).save(path)
     image = load_image(str(path), *LOADING["cases"][number])
     np.testing.assert_array_equal(np.asarray(image), arrays[f"load{number}"])
-
-
-@pytest.mark.parametrize("cid, folder, path", LOADING.get("cid2filename", []))
-def test_places_of_images(cid, folder, path):
-    assert cid_path(cid, folder) == path

@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.layers.functional import l2n
 from cirtorch.layers.pooling import GeM
 from mdir import registry
-from mdir.data.training_database import cid_path
 from mdir.data.transforms.parse import parse_transforms
 from mdir.methods.supervised import SupervisedEpoch
 from mdir.networks.single import SingleNetwork
@@ -52,7 +52,7 @@ class Recording(SingleNetwork):
 def write_database(root, database, vectors):
     cids = database["cids"]
     for number, cid in enumerate(cids):
-        path = Path(cid_path(cid, str(root / "ims")))
+        path = Path(cid2filename(cid, str(root / "ims")))
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (2, 2), (number % 256, number // 256, 0)).save(path, "png")
     (root / "db.pkl").write_bytes(pickle.dumps({"train": database}))
