@@ -77,14 +77,13 @@ def make_loader(
     problems = list(check_parameters(loader_options, layers, ("loader",), "loader"))
     if problems:
         raise registry.ComponentError(problems)
-    options = loader_options(**layers)
+    options = loader_options(len(dataset), **layers)
     if options["batch_size"] is None:
         raise UserError("loader: batch_size is missing")
     if len(dataset) == 0:
         raise UserError(f"{type(dataset).__name__}: the dataset is empty")
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     options["pin_memory"] = options["pin_memory"] and torch.cuda.is_available()
-    options["num_workers"] = min(options["num_workers"], len(dataset))
     sampler = EpochSampler(len(dataset), options.pop("shuffle"), seed, epoch)
     if iterations is not None:
         sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)

@@ -9,10 +9,12 @@ from mdir.data.transforms.parse import check_transforms
 from mdir.registry import Check, Problem, Section, check_parameters, register
 
 _MAX_WORKERS = 6
+_ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading them
 _PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
 
 
 def loader_options(
+    items: int,
     *,
     batch_size: int | None = None,
     shuffle: bool = False,
@@ -22,16 +24,29 @@ def loader_options(
     prefetch_factor: int | None = None,
     timeout: float = _PATIENCE_S,
 ) -> dict:
-    """The ``loader`` part of a data section with its defaults filled in.
+    """The ``loader`` part of a data section with its defaults filled in, for so many ``items``.
 
-    ``num_workers`` null: as many as the machine has processors, at most 6. ``timeout`` in seconds.
+    ``num_workers`` null: as many as the machine has processors, at most 6, and none for a few
+    items. ``timeout`` in seconds.
     """
     if num_workers is None:
-        num_workers = min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
-    options = locals()
-    if num_workers == 0:
-        options.update(timeout=0, prefetch_factor=None)
-    return options
+        num_workers = min(_MAX_WORKERS, _processors(), items // _ITEMS_A_WORKER)
+    num_workers = min(num_workers, items)
+    alone = num_workers == 0
+    return {
+        "batch_size": batch_size,
+        "shuffle": shuffle,
+        "num_workers": num_workers,
+        "pin_memory": pin_memory,
+        "drop_last": drop_last,
+        "prefetch_factor": None if alone else prefetch_factor,
+        "timeout": 0 if alone else timeout,
+    }
+
+
+def _processors():
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count()
 
 
 def _check_mean_std(value):

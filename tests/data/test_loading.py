@@ -8,7 +8,7 @@ import torch
 
 from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.sampling import sample_seed, seeded
-from mdir.data.sections import check_data_section
+from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS
 from mdir.registry import ComponentError
 
@@ -140,3 +140,9 @@ def test_epochs_of_so_many_iterations_go_through_whole_passes():
     assert passes[0] != passes[1]
     assert len({value for _, value in rows}) == 24
     assert [(int(i), float(x)) for i, x in epoch(1)] == rows[8:16]
+
+
+def test_few_items_need_no_workers():
+    assert make_loader(Noise(), {"loader": {"batch_size": 1}}).num_workers == 0
+    assert make_loader(Noise(), {"loader": {"batch_size": 1, "num_workers": 2}}).num_workers == 2
+    assert loader_options(10**6)["num_workers"] >= 1
