@@ -116,7 +116,7 @@ def test_test_set(root):
     assert (cfg["n"], cfg["nq"], cfg["dataset"]) == (12, 3, "roxford5k")
     assert cfg["im_fname"](cfg, 2) == str(folder / "jpg" / "im2.jpg")
     assert Path(cfg["qim_fname"](cfg, 1)).exists() and cfg["ext"] == cfg["qext"] == ".jpg"
-    assert query_boxes(cfg)[0] == (2, 3, 25.6, 28.2)
+    assert query_boxes(cfg)[0] == (4, 6, 61.6, 66.2)
     for query in cfg["gnd"]:
         query["bbx"] = None
     assert query_boxes(cfg) is None

@@ -14,7 +14,7 @@ from cirtorch.layers.pooling import GeM
 from cirtorch.networks.imageretrievalnet import ImageRetrievalNet
 
 TRANSFORM = T.Compose([T.ToTensor(), T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
-SIZES = [(40, 30), (30, 40), (40, 30), (33, 47), (64, 48)]
+SIZES = [(96, 72), (72, 96), (96, 72), (77, 99), (128, 96)]
 
 
 def tiny_network(dim=8):
@@ -63,7 +63,7 @@ def test_set(root, name="roxford5k", images=12, queries=3):
     for i, image in enumerate(imlist + qimlist):
         draw(folder / "jpg" / f"{image}.jpg", i)
     gnd = [
-        {"bbx": [2, 3, 25.6, 28.2], "easy": [i], "hard": [i + 3], "junk": [i + 6]}
+        {"bbx": [4, 6, 61.6, 66.2], "easy": [i], "hard": [i + 3], "junk": [i + 6]}
         for i in range(queries)
     ]
     content = {"imlist": imlist, "qimlist": qimlist, "gnd": gnd}

@@ -1,0 +1,107 @@
+"""Whitening and evaluation on test sets, as the published programs do them."""
+
+import os
+import time
+
+import torch
+
+from cirtorch.datasets.datahelpers import cid2filename
+from cirtorch.datasets.testdataset import configdataset, query_boxes
+from cirtorch.networks.imageretrievalnet import extract_vectors
+from cirtorch.utils.checkpoint import load_whitening
+from cirtorch.utils.download import download_test, download_train
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.evaluate import compute_map_and_print
+from cirtorch.utils.files import atomic_write
+from cirtorch.utils.general import get_data_root, htime
+from cirtorch.utils.protocol import describe_protocol
+from cirtorch.utils.ranking import count_ranks
+from cirtorch.utils.safe_pickle import load_pickle
+from cirtorch.utils.whiten import whitenapply, whitenlearn
+
+
+def need_test_sets(datasets):
+    """Download the test sets if one that is asked for is absent."""
+    root = os.path.join(get_data_root(), "test")
+    if not all(os.path.exists(os.path.join(root, d, f"gnd_{d}.pkl")) for d in datasets):
+        download_test(get_data_root())
+
+
+def whitening_of_network(net, name, ms, describe, cache=None):
+    """Whitening ``(m, P)`` for a network, learned on the training set ``name``.
+
+    Taken from the network's ``meta["Lw"]``, else from the file ``cache``, else learned from
+    ``<name>-whiten.pkl`` and kept in ``cache`` where one is given.
+
+    Args:
+        describe: list of image paths -> ``[D, N]``.
+    """
+    start = time.time()
+    stored = net.meta.get("Lw", {}).get(name)
+    if stored is not None:
+        print(f">> {name}: Whitening is precomputed, loading it from network meta...")
+        whitening = stored["ms" if len(ms) > 1 else "ss"]
+        m, P = whitening["m"], whitening["P"]
+    elif cache is not None and os.path.isfile(cache):
+        print(f">> {name}: Whitening is precomputed, loading it...")
+        m, P = load_whitening(cache)
+    else:
+        print(f">> {name}: Learning whitening...")
+        m, P = _learn(name, describe)
+        if cache is not None:
+            print(f">> {name}: Saving to {cache}...")
+            with atomic_write(cache) as file:
+                torch.save({"m": m, "P": P}, file)
+    print(f">> {name}: elapsed time: {htime(time.time() - start)}")
+    return m, P
+
+
+def _learn(name, describe):
+    folder = os.path.join(get_data_root(), "train", name)
+    path = os.path.join(folder, f"{name}-whiten.pkl")
+    if not os.path.exists(path):
+        download_train(get_data_root())
+    pairs = load_pickle(path)
+    missing = {"cids", "qidxs", "pidxs"} - set(pairs if isinstance(pairs, dict) else ())
+    if missing:
+        raise DataError(f"{path}: lacks {', '.join(sorted(missing))}")
+    vecs = describe([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
+    return whitenlearn(vecs.numpy(), pairs["qidxs"], pairs["pidxs"])
+
+
+def evaluate_test_set(net, dataset, image_size, transform, ms=(1,), msp=1, whitening=None):
+    """Extract, rank and score one test set, and print score and protocol.
+
+    Args:
+        whitening: None, or ``(name, (m, P))``: scored a second time with it.
+
+    Returns:
+        what :func:`~cirtorch.utils.evaluate.compute_map_and_print` gives, of the last scoring.
+    """
+    start = time.time()
+    print(f">> {dataset}: Extracting...")
+    cfg = configdataset(dataset, os.path.join(get_data_root(), "test"))
+    images = [cfg["im_fname"](cfg, i) for i in range(cfg["n"])]
+    queries = [cfg["qim_fname"](cfg, i) for i in range(cfg["nq"])]
+    print(f">> {dataset}: database images...")
+    vecs = extract_vectors(net, images, image_size, transform, ms=ms, msp=msp)
+    if query_boxes(cfg) is None and queries == images:
+        qvecs = vecs
+    else:
+        print(f">> {dataset}: query images...")
+        qvecs = extract_vectors(net, queries, image_size, transform, query_boxes(cfg), ms, msp)
+    print(f">> {dataset}: Evaluating...")
+    result = _score(cfg, vecs, qvecs, dataset, describe_protocol(cfg, image_size, ms))
+    if whitening is not None:
+        name, (m, P) = whitening
+        vecs, qvecs = (torch.from_numpy(whitenapply(v.numpy(), m, P)) for v in (vecs, qvecs))
+        protocol = describe_protocol(cfg, image_size, ms, name)
+        result = _score(cfg, vecs, qvecs, dataset + " + whiten", protocol)
+    print(f">> {dataset}: elapsed time: {htime(time.time() - start)}")
+    return result
+
+
+def _score(cfg, vecs, qvecs, title, protocol):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    ranks = count_ranks(vecs.t(), qvecs, cfg["gnd"], device=device)
+    return compute_map_and_print(title, ranks, cfg["gnd"], protocol=protocol)

@@ -1,0 +1,71 @@
+"""Evaluate a retrieval network, with or without learned whitening.
+
+    python3 -m cirtorch.examples.test --network-path retrievalSfM120k-resnet101-gem \\
+        --datasets 'roxford5k,rparis6k' --whitening 'retrieval-SfM-120k' \\
+        --multiscale '[1, 1/2**(1/2), 1/2]'
+"""
+
+import argparse
+
+from cirtorch.datasets.testdataset import DATASETS
+from cirtorch.examples import common, evaluation
+from cirtorch.networks.imageretrievalnet import extract_vectors
+
+
+def parse(arguments=None):
+    """The published options."""
+    parser = argparse.ArgumentParser(
+        prog="cirtorch.examples.test", description="Evaluate an image retrieval network"
+    )
+    common.add_network_arguments(parser)
+    parser.add_argument(
+        "--datasets",
+        "-d",
+        default="oxford5k,paris6k",
+        type=common.names,
+        metavar="DATASETS",
+        help=f"comma separated test sets out of {', '.join(DATASETS)} (default: oxford5k,paris6k)",
+    )
+    parser.add_argument(
+        "--whitening",
+        "-w",
+        metavar="WHITENING",
+        help="training set on which whitening is learned (retrieval-SfM-30k, retrieval-SfM-120k)",
+    )
+    common.add_image_arguments(parser)
+    args = parser.parse_args(arguments)
+    unknown = [name for name in args.datasets if name.lower() not in DATASETS]
+    if unknown:
+        parser.error(f"unknown datasets {', '.join(unknown)}; choose from {', '.join(DATASETS)}")
+    return args
+
+
+def main(arguments=None):
+    """Run the program; returns ``{dataset: (averages, per query)}``."""
+    args = parse(arguments)
+    common.choose_gpu(args.gpu_id)
+    evaluation.need_test_sets([name.lower() for name in args.datasets])
+    net = common.open_chosen_network(args)
+    ms, msp = args.multiscale, common.scale_power(net, args.multiscale)
+    transform = common.network_transform(net)
+    whitening = None
+    if args.whitening is not None:
+        cache = None
+        if args.network_path is not None:
+            cache = f"{args.network_path}_{args.whitening}_whiten{'_ms' * (len(ms) > 1)}.pth"
+
+        def describe(images):
+            return extract_vectors(net, images, args.image_size, transform, ms=ms, msp=msp)
+
+        learned = evaluation.whitening_of_network(net, args.whitening, ms, describe, cache)
+        whitening = args.whitening, learned
+    return {
+        name: evaluation.evaluate_test_set(
+            net, name.lower(), args.image_size, transform, ms, msp, whitening
+        )
+        for name in args.datasets
+    }
+
+
+if __name__ == "__main__":
+    common.run(main)

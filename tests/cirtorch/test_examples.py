@@ -1,0 +1,178 @@
+"""The command-line programs on drawn images, CPU only."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cirtorch.examples import common, evaluation, extract, test, test_e2e, train
+from cirtorch.networks.imageretrievalnet import init_network
+from cirtorch.networks.pretrained import off_the_shelf, open_network
+from cirtorch.utils.errors import DataError
+from tests.cirtorch import world
+
+SMALL = ["--image-size", "96", "--gpu-id", ""]
+TRAINING = ["--not-pretrained", "-nn", "2", "-qs", "4", "-ps", "20", "-j", "0", "-b", "2"]
+TRAINING += ["--lr", "1e-3", "--epochs", "2"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def network(tmp_path):
+    torch.manual_seed(0)
+    net = init_network({"architecture": "squeezenet1_1", "pretrained": False})
+    path = tmp_path / "net.pth"
+    torch.save({"meta": net.meta, "state_dict": net.state_dict()}, path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def keep_gpus(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+
+def test_evaluation_with_learned_whitening(root, network, capsys, monkeypatch):
+    world.test_set(root)
+    world.test_set(root, "247tokyo1k")
+    monkeypatch.setattr(evaluation, "whitenlearn", lambda X, q, p: (X[:, :1], np.eye(len(X))))
+    world.training_set(root, "retrieval-SfM-30k")
+    arguments = ["--network-path", network, "-d", "roxford5k", "-w", "retrieval-SfM-30k", *SMALL]
+    arguments += ["--multiscale", "[1, 1/2**(1/2)]"]
+    first = test.main(arguments)
+    out = capsys.readouterr().out
+    assert ">> roxford5k: mAP E: " in out and ">> roxford5k + whiten: mAP E: " in out
+    assert "msp: 3.0" in out and "image size 96, scales [1, 0.7071]" in out
+    assert "whitening retrieval-SfM-30k" in out
+    assert os.path.exists(network + "_retrieval-SfM-30k_whiten_ms.pth")
+    assert 0 <= first["roxford5k"][0]["map_medium"] <= 1
+    again = test.main(arguments)
+    assert again["roxford5k"][0] == first["roxford5k"][0]
+    assert "Whitening is precomputed, loading it..." in capsys.readouterr().out
+
+
+def test_end_to_end_evaluation(root, network, capsys):
+    world.test_set(root, "rparis6k")
+    result = test_e2e.main(["--network", network, "--datasets", "rparis6k", *SMALL])
+    assert list(result["rparis6k"][0]) == ["map_easy", "map_medium", "map_hard"]
+    assert "whitening none" in capsys.readouterr().out
+
+
+def test_whitening_inside_the_network(root, capsys):
+    net = world.tiny_network()
+    stored = {"m": np.zeros((8, 1)), "P": np.eye(8)}
+    net.meta["Lw"] = {"retrieval-SfM-30k": {"ss": stored, "ms": None}}
+    m, P = evaluation.whitening_of_network(net, "retrieval-SfM-30k", [1], None)
+    assert m is stored["m"] and P is stored["P"]
+    assert "loading it from network meta" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_extraction(tmp_path, network, listed):
+    names = ["a.jpg", "sub/b.png", "sub/c.jpg"]
+    for i, name in enumerate(names):
+        world.draw(tmp_path / "images" / name, i)
+    source = tmp_path / "images"
+    if listed:
+        source = tmp_path / "images" / "list.txt"
+        source.write_text("\n".join(names))
+    out = str(tmp_path / "out.npy")
+    arguments = ["-npath", network, "--images", str(source), "--output", out, *SMALL]
+    assert extract.main(arguments) == out
+    vectors = np.load(out)
+    assert vectors.shape == (3, 512) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    assert (tmp_path / "out.txt").read_text().split() == names
+
+
+def train_arguments(folder, *more):
+    return [str(folder), "-d", "retrieval-SfM-tiny", "-td", "", "--arch", "squeezenet1_1"] + [
+        *TRAINING,
+        *SMALL,
+        *more,
+    ]
+
+
+def test_training_resumed_is_training_uninterrupted(root, tmp_path, capsys):
+    world.training_set(root)
+    whole = train.main(train_arguments(tmp_path / "whole"))
+    assert Path(whole).name == (
+        "retrieval-SfM-tiny_squeezenet1_1_gem_notpretrained_contrastive_m0.70_adam_lr1.0e-03"
+        "_wd1.0e-06_nnum2_qsize4_psize20_bsize2_uevery1_imsize96"
+    )
+    assert ">> Val: [2][" in capsys.readouterr().out
+    assert os.path.exists(os.path.join(whole, "model_best.pth.tar"))
+    parts = tmp_path / "parts"
+    train.main([*train_arguments(parts), "--epochs", "1"])
+    resumed = train.main(train_arguments(parts, "--resume", "model_epoch1.pth.tar"))
+    a, b = (torch.load(f"{f}/model_epoch2.pth.tar", weights_only=True) for f in (whole, resumed))
+    assert a["min_loss"] == b["min_loss"]
+    for key, value in a["state_dict"].items():
+        assert torch.equal(value, b["state_dict"][key]), key
+    assert open_network(f"{whole}/model_best.pth.tar").meta["architecture"] == "squeezenet1_1"
+
+
+@pytest.mark.parametrize("options", [["-l", "triplet", "-o", "sgd", "--no-val", "-p", "gemmp"]])
+def test_training_options(root, tmp_path, options):
+    world.training_set(root)
+    world.test_set(root)
+    world.training_set(root, "retrieval-SfM-30k", images=12, clusters=4)
+    arguments = train_arguments(tmp_path, *options, "--update-every", "2", "--epochs", "1")
+    folder = train.main(arguments)
+    state = torch.load(f"{folder}/model_epoch1.pth.tar", weights_only=True)
+    assert state["state_dict"]["pool.p"].shape == (512,)
+    assert any(abs(g["initial_lr"] - 0.1) < 1e-9 for g in state["optimizer"]["param_groups"])
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [("[1]", [1]), ("1", [1]), ("[1, 2**(1/2), 1/2]", [1, 2**0.5, 0.5]), ("(1, 0.5)", [1, 0.5])],
+)
+def test_scales(text, expected):
+    assert common.scales(text) == expected
+
+
+@pytest.mark.parametrize("text", ["[exit()]", "[]", "[0]", "[1/0]", "[9**9**9**9]", "[1", "['a']"])
+def test_scales_run_nothing(text):
+    with pytest.raises(Exception, match="scales lie|not a list"):
+        common.scales(text)
+
+
+def test_names_of_networks():
+    with pytest.raises(DataError, match="ARCH-POOL"):
+        off_the_shelf("resnet101-gem-whitten")
+    with pytest.raises(DataError, match="rSfM120k-tl-resnet50-gem-w"):
+        open_network("nothing")
+
+
+@pytest.mark.parametrize(
+    "program, arguments, words",
+    [
+        (test, ["-npath", "absent.pth", "-d", "roxford5k"], "error: network 'absent.pth'"),
+        (test, ["-npath", "x", "-d", "oxford"], "unknown datasets oxford"),
+        (train, ["out", "--loss", "square"], "contrastive"),
+        (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.npy"], "error: nowhere: "),
+        (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.txt"], "ends in .npy"),
+    ],
+)
+def test_mistakes_end_with_a_message(root, capsys, monkeypatch, program, arguments, words):
+    world.test_set(root)
+    monkeypatch.setattr(sys, "argv", ["program", *arguments, "--gpu-id", ""])
+    with pytest.raises(SystemExit) as ended:
+        common.run(program.main)
+    assert ended.value.code not in (None, 0)
+    assert words in str(ended.value.code) + capsys.readouterr().err
+
+
+def test_run_as_a_program(root):
+    ended = subprocess.run(
+        [sys.executable, "-m", "cirtorch.examples.test_e2e", "-n", "absent", "-d", "", "-g", ""],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "CIRTORCH_ROOT": str(root)},
+    )
+    assert ended.returncode == 1 and ended.stderr.startswith("error: network 'absent'")
