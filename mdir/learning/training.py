@@ -8,6 +8,7 @@ import torch
 
 from mdir import registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.errors import UserError
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.runtime import Runtime
 from mdir.learning.schedulers import make_scheduler
@@ -62,6 +63,7 @@ class EpochTraining:
         self.runtime.prepare(network)
         self.section = merge_defaults(data[epoch_iteration["data"]], runtime_data(network))
         self.dataset = make_dataset(self.section, None, inputs)
+        require_batches(self.dataset, self.section, {"shuffle": True})
         _set_deterministic(deterministic)
         seed_everything(seed)
         self.criterion = make_criterion(criterion, network.device)
@@ -109,6 +111,20 @@ class EpochTraining:
             self.method.load_state_dict(extra["method"])
         if "generators" in extra:
             restore_generators(extra["generators"])
+
+
+def require_batches(dataset, section: dict, defaults: dict | None = None) -> None:
+    """Refuse data that cannot be gone through, before anything is trained.
+
+    Raises:
+        UserError, ComponentError: loader options are wrong or missing, there are no data, or fewer
+            than a batch where incomplete ones are dropped.
+    """
+    if not len(make_loader(dataset, section, defaults)):
+        raise UserError(
+            f"{type(dataset).__name__}: {len(dataset)} items give no whole batch; ask for a "
+            "smaller batch_size or drop_last: false"
+        )
 
 
 def make_criterion(section: dict | None, device):

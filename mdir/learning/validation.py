@@ -14,7 +14,7 @@ from mdir import registry
 from mdir.artifacts import produced
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.learning.seeding import seed_epoch
-from mdir.learning.training import make_criterion, runtime_data
+from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.supervised import batch_size, to_device
 from mdir.registry import ComponentError, Problem, Section, check, register
@@ -73,6 +73,7 @@ class SingleValidation:
         else:
             self.section = merge_defaults(setting.data[data], preprocessing)
             self.dataset = make_dataset(self.section, None, setting.inputs)
+            require_batches(self.dataset, self.section)
             self.criterion = self._criterion(criterion)
             self.decisive = "loss:total"
 
