@@ -217,8 +217,6 @@ def _order_warnings(plan):
     numbered = [(step, re.match(r"\d+", step.name)) for step in plan.steps]
     numbered = [(step, int(match[0])) for step, match in numbered if match]
     for (step, number), (later, next_number) in zip(numbered, numbered[1:], strict=False):
-        lead = f"{step.node.where}: target {plan.target}: step {step.name}"
         if number > next_number:
-            yield f"{lead} runs before {later.name}: steps run in the order of their names"
-        elif number == next_number:
-            yield f"{lead} and {later.name} share a number; they run in the order of their names"
+            place = f"{step.node.where}: target {plan.target}: step {step.name}"
+            yield f"{place} runs before {later.name}: steps run in the order of their names"

@@ -1,0 +1,65 @@
+"""Steps and components of another package, installed as an installer does it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.scenario.command import COMMAND, COMPONENT, ENTRY_POINTS, STEPS, run
+
+SCENARIO = """\
+go:
+  1_make: {__function__: tiny.make, loss: {loss: tiny_loss, margin: 1e-1}}
+  2_plain: {__function__: tiny.plain, made: "${1_make._output_metadata.made}"}
+  3_write: {__function__: tiny.write, path: a.txt, text: "${2_plain._output_metadata.params.made}"}
+"""
+PROJECT = """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "tiny"
+version = "1.0"
+"""
+
+
+def check(folder, result):
+    assert result.returncode == 0, result.stderr
+    assert (folder / "root/a.txt").read_text() == "tiny loss with margin 0.1"
+
+
+def test_found_on_the_path(tmp_path):
+    (tmp_path / "s.yml").write_text(SCENARIO)
+    check(tmp_path, run("go", "s.yml", folder=tmp_path))
+
+
+def test_found_after_pip_install(tmp_path):
+    source = tmp_path / "source"
+    (source / "tiny").mkdir(parents=True)
+    (source / "pyproject.toml").write_text(PROJECT + _as_toml(ENTRY_POINTS))
+    for name, text in (("__init__", ""), ("steps", STEPS), ("component", COMPONENT)):
+        (source / "tiny" / f"{name}.py").write_text(text)
+    site = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--quiet"]
+    options = ["--no-build-isolation", "--target", str(site), str(source)]
+    done = subprocess.run([*pip, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"pip cannot build here: {done.stderr.strip().splitlines()[-1:]}")
+    (tmp_path / "s.yml").write_text(SCENARIO)
+    environ = {**os.environ, "CIRTORCH_ROOT": str(tmp_path / "root"), "PYTHONPATH": str(site)}
+    result = subprocess.run(
+        [*COMMAND, "go", "s.yml"], cwd=tmp_path, env=environ, capture_output=True, text=True
+    )
+    check(tmp_path, result)
+
+
+def _as_toml(text):
+    lines = []
+    for line in text.splitlines():
+        name, equals, value = line.partition(" = ")
+        if equals:
+            lines.append(f'"{name}" = "{value}"')
+        elif line:
+            lines.append(f'[project.entry-points."{line.strip("[]")}"]')
+    return "\n".join(lines)

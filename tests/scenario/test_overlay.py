@@ -1,0 +1,196 @@
+"""Covering layers: properties of the rule, templates, and what is refused."""
+
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdir.scenario.overlay import Loader
+from mdir.scenario.plan import load_scenario
+from mdir.scenario.tree import Node, Place, ScenarioError, plain
+
+KEYS = st.text("abc", min_size=1, max_size=2)
+SCALARS = st.none() | st.integers(-3, 3) | st.text("xy", max_size=2)
+TREES = st.dictionaries(
+    KEYS,
+    st.recursive(SCALARS, lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=8),
+    max_size=3,
+)
+
+
+def nodes(value):
+    """A tree without places, for the rule alone."""
+    place = Place("test", is_file=False)
+    if isinstance(value, dict):
+        value = {key: nodes(item) for key, item in value.items()}
+    elif isinstance(value, list):
+        value = [nodes(item) for item in value]
+    return Node(value, place)
+
+
+def covered(below, above):
+    loader = Loader()
+    return plain(loader.settle(loader.cover(nodes(below), nodes(above)))), loader.problems
+
+
+def naive(below, above):
+    """The rule without markers, lists and templates, written as it is said."""
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    result = copy.deepcopy(below)
+    for key, value in above.items():
+        result[key] = naive(result[key], value) if key in result else value
+    return result
+
+
+@given(TREES, TREES)
+def test_mappings_merge_key_by_key(below, above):
+    assert covered(below, above) == (naive(below, above), [])
+
+
+@given(TREES)
+def test_nothing_covers_nothing_and_all_covers_itself(tree):
+    assert covered(tree, {}) == (tree, [])
+    assert covered({}, tree) == (tree, [])
+    assert covered(tree, tree) == (tree, [])
+
+
+@given(TREES, TREES, TREES)
+def test_layers_associate(first, second, third):
+    left = covered(covered(first, second)[0], third)
+    if not any(isinstance(value, dict) for value in (*second.values(),)):
+        return
+    assert left == (naive(naive(first, second), third), [])
+
+
+@given(TREES, KEYS, TREES)
+def test_star_replaces_whatever_is_there(below, key, value):
+    result, found = covered(below, {f"{key}*": value})
+    assert (result, found) == ({**below, key: value}, [])
+
+
+@given(st.lists(SCALARS), st.lists(SCALARS))
+def test_plus_joins_lists(first, second):
+    assert covered({"k": first}, {"k+": second}) == ({"k": first + second}, [])
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "message"),
+    [
+        ({"k": [1]}, {"k": [1]}, "write k* to replace it or k+ to append"),
+        ({}, {"k+": [1]}, "k+ has nothing to add to"),
+        ({"k": None}, {"k+": 1}, "k+ has nothing to add to"),
+        ({"k": {}}, {"k+": {}}, "joins two lists, two texts or two numbers, not a mapping"),
+        ({"k": [1]}, {"k": {"0": 1}}, "so its keys must be indices, not '0'"),
+        ({"k": [1]}, {"k": {True: 1}}, "so its keys must be indices, not True"),
+        ({"k": [1]}, {"k": {1: 1}}, "index 1 is outside the list of argument 'test' (1 items)"),
+        ({}, {"*": 1}, "the key '*' is a marker without a name"),
+    ],
+)
+def test_what_is_refused(below, above, message):
+    (problem,) = covered(below, above)[1]
+    assert message in problem.message
+
+
+def load(folder, files, *args):
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    scenario = load_scenario([str(folder / "s.yml"), *args])
+    return plain(scenario.tree), scenario.warnings
+
+
+def refused(folder, files, *args):
+    with pytest.raises(ScenarioError) as caught:
+        load(folder, files, *args)
+    return [str(each).replace(f"{folder}/", "") for each in caught.value.problems]
+
+
+def test_later_layers_win_over_templates_and_dotted_keys(tmp_path):
+    files = {
+        "s.yml": "t: {s: {__template__: base.yml, a.b: 1, list*: [2]}}",
+        "base.yml": "a: {b: 0, c: 0}\nlist: [1]\n",
+    }
+    tree, _ = load(tmp_path, files, "t.s.a.b=3", "t.s.list+=[4]")
+    assert tree == {"t": {"s": {"a": {"b": 3, "c": 0}, "list": [2, 4]}}}
+
+
+def test_an_argument_may_change_the_template(tmp_path):
+    files = {
+        "s.yml": "t: {s: {__template__: one.yml, x: 1}}",
+        "one.yml": "a: 1",
+        "two.yml": "b: 2",
+    }
+    assert load(tmp_path, files, "t.s.__template__=two.yml")[0] == {"t": {"s": {"b": 2, "x": 1}}}
+
+
+def test_a_plain_mapping_covered_by_one_with_a_template(tmp_path):
+    files = {
+        "s.yml": "__template__: root.yml\nt: {s: {__template__: base.yml, y: 2}}",
+        "root.yml": "t: {s: {x: 1, d.e: 5}}",
+        "base.yml": "x: 0\ny: 0\nz: 0\n",
+    }
+    assert load(tmp_path, files)[0] == {"t": {"s": {"x": 1, "y": 2, "z": 0, "d": {"e": 5}}}}
+
+
+def test_template_taken_from_the_other_folder_is_warned_of(tmp_path):
+    files = {
+        "s.yml": "__template__: sub/root.yml\nt: {s: {__template__: base.yml}}",
+        "sub/root.yml": "t: {}",
+        "sub/base.yml": "x: 1",
+    }
+    tree, warnings = load(tmp_path, files)
+    assert tree == {"t": {"s": {"x": 1}}}
+    assert len(warnings) == 1
+    assert f"{tmp_path}/s.yml:2:23: template 'base.yml' is taken from" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("files", "report"),
+    [
+        (
+            {"s.yml": "t: {s: {__template__: s.yml}}"},
+            "s.yml:1:9: target t, step s, key t.s: circular template: s.yml -> s.yml",
+        ),
+        (
+            {"s.yml": "__template__: b.yml", "b.yml": "__template__: s.yml"},
+            "s.yml:1:1: circular template: b.yml -> s.yml -> b.yml",
+        ),
+        ({"s.yml": "t: {s: {__template__: 3}}"}, "must be the path of a file, not 3"),
+        (
+            {"s.yml": "t: {s: {a: {__template__: x/y.yml}}}"},
+            "s.yml:1:13: target t, step s, key a: template not found: x/y.yml",
+        ),
+        (
+            {"s.yml": "t: {s: {__template__: b.yml}}", "b.yml": "[1]"},
+            "b.yml:1:1: target t, step s: the top of a scenario file must be a mapping",
+        ),
+        (
+            {"s.yml": "t: {s: {__template__: b.yml, a..b: 1}}", "b.yml": "a: 1"},
+            "s.yml:1:30: target t, step s, key a..b: a dotted key has an empty part",
+        ),
+        (
+            {"s.yml": "t: {s: {__template__: b.yml, a: [1], a.b: 1}}", "b.yml": "c: 1"},
+            "s.yml:1:38: target t, step s, key a.b: 'a' is a list in s.yml:1:30, no mapping",
+        ),
+    ],
+)
+def test_bad_templates(tmp_path, files, report):
+    (found,) = refused(tmp_path, files)
+    assert report in found
+
+
+def test_every_problem_of_all_layers_at_once(tmp_path):
+    files = {
+        "s.yml": "t: {s: {__template__: b.yml, l: [2], x: 1, x: 2}}",
+        "b.yml": "l: [1]\nm: [1]\n",
+    }
+    assert len(refused(tmp_path, files, "t.s.m=[2]", "t.s.n+=1", "nonsense")) == 5
+
+
+def test_aliases_are_independent(tmp_path):
+    files = {"s.yml": "t: {s: &s {l: [1], m: {k: 1}}, u: *s}"}
+    tree, _ = load(tmp_path, files, "t.s.l+=[2]", "t.s.m.k=5")
+    assert tree["t"]["u"] == {"l": [1], "m": {"k": 1}}
+    assert tree["t"]["s"] == {"l": [1, 2], "m": {"k": 5}}

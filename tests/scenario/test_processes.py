@@ -1,0 +1,72 @@
+"""Several processes of one launch: the first decides and writes, the others follow."""
+
+import json
+import time
+
+import pytest
+
+from tests.scenario.command import STEPS, install, run, start
+
+SCENARIO = """\
+go:
+  1_write: {__function__: tiny.write, path: a.txt, text: one}
+  2_all: {__function__: tiny.everywhere, path: "${1_write._output_metadata.path}"}
+  3_lines: {__function__: tiny.lines}
+"""
+EVERYWHERE = """
+
+def everywhere(params, data=()):
+    rank = os.environ["RANK"]
+    Path(resolve_path(f"rank{rank}.txt")).write_text(params["path"])
+    return {"rank": rank}
+
+
+everywhere.in_every_process = True
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "s.yml").write_text(SCENARIO)
+    (tmp_path / "root").mkdir()
+    site = install(tmp_path / "site")
+    (site / "more.py").write_text(STEPS + EVERYWHERE)
+    info = site / "more-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: more\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mdir.steps]\ntiny.everywhere = more:everywhere\n")
+    return tmp_path
+
+
+def launch(folder, delays=(0, 0), lines="a\nb\n"):
+    processes = []
+    for rank, delay in enumerate(delays):
+        time.sleep(delay)
+        environ = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        processes.append(start("go", "s.yml", folder=folder, environ=environ, stdin=-1))
+    results = [process.communicate(lines, timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], results
+    return results
+
+
+@pytest.mark.parametrize("delays", [(0, 0), (0, 1)])
+def test_work_is_done_where_it_belongs(folder, delays):
+    (out, _), (silent, _) = launch(folder, delays)
+    assert silent == ""
+    assert ": 3 ran, 0 skipped" in out
+    written = [(folder / f"root/rank{rank}.txt").read_text() for rank in (0, 1)]
+    assert written == [f"{folder}/root/a.txt"] * 2
+    record = json.loads((folder / "root/journal/s/go/2_all.json").read_text())
+    assert record["metadata"] == {"rank": "0"}
+    (out, _), (silent, _) = launch(folder)
+    assert ": 0 ran, 3 skipped" in out
+    assert silent == ""
+
+
+def test_a_bad_scenario_is_reported_once(folder):
+    (folder / "s.yml").write_text("go:\n  1_a: {__function__: absent}\n")
+    for rank, lines in ((0, 2), (1, 0)):
+        environ = {"RANK": str(rank), "WORLD_SIZE": "2"}
+        result = run("go", "s.yml", folder=folder, environ=environ)
+        assert result.returncode == 2
+        assert len(result.stderr.splitlines()) == lines

@@ -1,0 +1,194 @@
+"""Typed signatures as schemas: what is admitted, converted and refused, and in which words."""
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdir import registry
+from mdir.registry import Check, ComponentError, Kind, Section, build, check, check_parameters
+from mdir.stages.step import step
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def positive(value):
+    if not value > 0:
+        raise ValueError(f"must be positive, not {value!r}")
+
+
+class Part:
+    def __init__(self, *, size: int = 1):
+        self.size = size
+
+
+class Whole:
+    def __init__(
+        self,
+        given,
+        *,
+        rate: Annotated[float, Check(positive)],
+        part: Annotated[dict, Section("tests_part", build=True)] | None = None,
+        rates: list[float] | float = 1.0,
+        mode: Literal["a", "b"] = "a",
+        **others: Annotated[dict, Section("tests_part", build=True)],
+    ):
+        self.given, self.rate, self.part = given, rate, part
+        self.rates, self.mode, self.others = rates, mode, others
+
+    @staticmethod
+    def check_section(params):
+        if params["mode"] == "b" and not params["part"]:
+            yield ("mode",), "b needs a part"
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch):
+    monkeypatch.setitem(registry.KINDS, "tests_part", Kind("kind", (), {"part": Part}, True))
+    monkeypatch.setitem(registry.KINDS, "tests_whole", Kind("type", (), {"whole": Whole}, True))
+
+
+def messages(annotation, value):
+    return [(problem.path, problem.message) for problem in check(annotation, value)]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "good", "bad", "words"),
+    [
+        (int, [0, -3], [True, 1.0, "1", None], "a whole number"),
+        (float, [0, 1.5, "2e-4", float("inf")], [True, "x", None, [1]], "a number"),
+        (str, ["", "x"], [1, None, []], "text"),
+        (bool, [True], [1, "true"], "true or false"),
+        (None, [None], [0], "null"),
+        (dict, [{}], [[], "x"], "a mapping"),
+        (list, [[]], [{}, "x"], "a list"),
+        (int | None, [1, None], ["x"], "a whole number or null"),
+        (Literal["a", 1], ["a", 1], ["b", True, 1.0], "'a' or 1"),
+        (list[int] | None, [[1], [], None], [1], "a list of a whole number or null"),
+        (tuple[int, str], [[1, "x"]], [[1], 1], "a list of 2: a whole number, text"),
+        (tuple[int, ...], [[], [1, 2]], [1], "a list"),
+    ],
+)
+def test_plain_types(annotation, good, bad, words):
+    for value in good:
+        assert messages(annotation, value) == []
+    for value in bad:
+        assert messages(annotation, value) == [((), f"expected {words}, got {value!r}")]
+
+
+@given(PLAIN)
+def test_anything_is_anything(value):
+    assert messages(Any, value) == []
+
+
+@given(PLAIN)
+def test_checking_never_breaks(value):
+    for annotation in (list[float], dict[str, int], tuple[int, str] | None, Section("tests_whole")):
+        for path, message in messages(annotation, value):
+            assert isinstance(path, tuple)
+            assert message
+
+
+def test_mistakes_inside_are_named_where_they_are():
+    assert messages(list[int], [1, "x"]) == [((1,), "expected a whole number, got 'x'")]
+    assert messages(dict[str, list[int]] | None, {"k": [1, None]}) == [
+        (("k", 1), "expected a whole number, got None")
+    ]
+    assert messages(Annotated[float, Check(positive)] | None, -1) == [
+        ((), "must be positive, not -1.0")
+    ]
+
+
+@pytest.mark.parametrize("text", ["${1_a.x}", "x/$<1_a.x>"])
+def test_variables_are_left_for_later(text):
+    assert messages(int, text) == []
+    assert messages(Section("tests_part"), {"kind": text}) == []
+    assert messages(Section("tests_part"), {"kind": "part", "size": text}) == []
+    assert messages(int, "${}")
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "message"),
+    [
+        ("part", (), "expected a tests_part section (a mapping), got 'part'"),
+        ({}, (), "missing 'kind', the name of the tests_part. Allowed: part"),
+        (
+            {"kind": "prt"},
+            ("kind",),
+            "unknown tests_part 'prt'. Did you mean 'part'? Allowed: part",
+        ),
+        ({"kind": 3}, ("kind",), "unknown tests_part 3. Allowed: part"),
+        (
+            {"kind": "part", "siz": 2},
+            ("siz",),
+            "unknown parameter 'siz'. Did you mean 'size'? Allowed: size (of tests_part part)",
+        ),
+        ({"kind": "part", "size": "x"}, ("size",), "expected a whole number, got 'x'"),
+    ],
+)
+def test_sections(section, path, message):
+    assert messages(Section("tests_part"), section) == [(path, message)]
+
+
+def test_all_problems_of_a_deep_section():
+    section = {
+        "type": "whole",
+        "part": {"kind": "part", "size": None},
+        "mode": "c",
+        "extra": {"kind": "none"},
+    }
+    found = {problem.path: problem.message for problem in check(Section("tests_whole"), section)}
+    assert found == {
+        ("part", "size"): "expected a whole number, got None",
+        ("mode",): "expected 'a' or 'b', got 'c'",
+        ("extra", "kind"): "unknown tests_part 'none'. Allowed: part",
+        (): "missing parameter 'rate' of tests_whole whole: a number",
+    }
+
+
+def test_a_component_checks_further_once_the_rest_is_sound():
+    good = {"rate": 1, "mode": "b", "part": None}
+    assert [each.message for each in check_parameters(Whole, good)] == ["b needs a part"]
+    assert len(list(check_parameters(Whole, {"rate": 1, "mode": 3}))) == 1
+    assert list(check_parameters(Whole, {"rate": 1, "part": "${1_a.x}"})) == []
+    with pytest.raises(KeyError):
+        list(check_parameters(Whole, {"rate": 1}))
+
+
+def test_building_converts_and_nests():
+    section = {"type": "whole", "rate": "2e-4", "part": {"kind": "part", "size": 3}, "mode": "a"}
+    whole = build("tests_whole", section, "given", rates=[1, "5e-1"], other={"kind": "part"})
+    assert (whole.given, whole.rate, whole.part.size) == ("given", 2e-4, 3)
+    assert whole.rates == [1.0, 0.5]
+    assert isinstance(whole.rate, float)
+    assert isinstance(whole.others["other"], Part)
+    assert section["type"] == "whole"
+
+
+def test_building_refuses_with_every_problem():
+    with pytest.raises(ComponentError) as caught:
+        build("tests_whole", {"type": "whole", "mode": "a", "part": {"kind": "part", "x": 1}})
+    assert len(caught.value.problems) == 2
+    assert "part.x: unknown parameter 'x'" in str(caught.value)
+
+
+def test_a_name_belongs_to_one_module():
+    registry.register("tests_part", "part")(Part)
+    stranger = type("Stranger", (), {"__module__": "elsewhere"})
+    with pytest.raises(RuntimeError, match="registered by tests.scenario.test_registry already"):
+        registry.register("tests_part", "part")(stranger)
+
+
+def test_steps_check_and_convert():
+    @step
+    def scale(inputs, *, rate: float, size: int = 2):
+        return {"rate": rate, "size": size, "inputs": inputs}
+
+    assert scale({"rate": "1e-1"}) == ({"rate": 0.1, "size": 2, "inputs": ()},)
+    with pytest.raises(ComponentError, match="rat: unknown parameter 'rat'. Did you mean 'rate'"):
+        scale({"rat": 1})

@@ -1,0 +1,66 @@
+"""Every scenario that is shipped: all its targets, steps, components and variables are sound."""
+
+import re
+
+import pytest
+import yaml
+
+from mdir.scenario.checks import check_everything
+from mdir.scenario.plan import SCENARIOS
+from tests.scenario.command import PROJECT
+
+
+def is_overlay(path):
+    """Whether a file is laid over others: a ``toy.yml``, or its first line says so."""
+    return path.name == "toy.yml" or path.read_text().startswith("# Over ")
+
+
+def is_scenario(path):
+    """Whether a file is performed as it is: no overlay, no template.
+
+    Files below ``parameters`` are templates of steps, names with an underscore in front templates
+    of scenarios.
+    """
+    inside = path.relative_to(PROJECT / "scenarios")
+    is_template = "parameters" in inside.parts or path.name.startswith("_")
+    return not is_template and not is_overlay(path)
+
+
+FILES = sorted((PROJECT / "scenarios").rglob("*.yml"))
+SHIPPED = [path for path in FILES if is_scenario(path)]
+
+
+def name(path):
+    return str(path.relative_to(PROJECT / "scenarios"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_validate(path):
+    assert check_everything([str(path)]) == []
+
+
+def covered():
+    """Scenarios with an overlay: a toy.yml fits its whole family, others what they name."""
+    for overlay in filter(is_overlay, FILES):
+        if overlay.name == "toy.yml":
+            paths = [path for path in SHIPPED if overlay.parent in path.parents]
+        else:
+            named = re.findall(r"^#.*perform_scenario.py \S+ (\S+)", overlay.read_text(), re.M)
+            paths = [PROJECT / "scenarios" / path for path in named]
+        for path in paths:
+            yield pytest.param(path, overlay, id=f"{name(path)} {overlay.name}")
+
+
+@pytest.mark.parametrize(("path", "overlay"), covered())
+def test_validate_with_an_overlay(path, overlay):
+    assert check_everything([str(path), str(overlay)]) == []
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if not is_scenario(path)], ids=name)
+def test_templates_and_overlays_are_yaml(path):
+    assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_scenarios_are_there():
+    assert SHIPPED
+    assert (PROJECT / "scenarios").samefile(SCENARIOS)

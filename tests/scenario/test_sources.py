@@ -1,0 +1,158 @@
+"""Reading YAML files and key=value arguments: values, places, and what is refused."""
+
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdir.scenario.plan import load_scenario
+from mdir.scenario.sources import Reader
+from mdir.scenario.tree import ScenarioError, find, plain
+
+KEYS = st.text("abxyz_", min_size=1, max_size=4)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def problems(tmp_path, text, *args, mode="w"):
+    with open(tmp_path / "s.yml", mode) as file:
+        file.write(text)
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario([str(tmp_path / "s.yml"), *args])
+    return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
+
+
+def test_places_of_keys_and_values(tmp_path):
+    path = tmp_path / "p.yml"
+    path.write_text("a:\n  b: [1, {c: 2}]\n")
+    tree = Reader().file(str(path))
+    node = find(tree, ("a", "b", 1, "c"))
+    assert (str(node.key_place), str(node.place)) == (f"{path}:2:11", f"{path}:2:14")
+    assert str(find(tree, ("a", "b", 1)).where) == f"{path}:2:10"
+    assert str(find(tree, ("a", "absent", "deep")).where) == f"{path}:1:1"
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+def test_same_values_as_the_safe_loader(tmp_path_factory, tree):
+    path = tmp_path_factory.mktemp("s") / "s.yml"
+    path.write_text(yaml.safe_dump(tree))
+    assert plain(Reader().file(str(path))) == yaml.safe_load(path.read_text())
+
+
+@given(KEYS, VALUES)
+def test_arguments_are_json(key, value):
+    node = Reader().argument(f"a.{key}={json.dumps(value)}")
+    assert plain(node) == {"a": {key: value}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("plain text", "plain text"),
+        ("a=b", "a=b"),
+        ("1e-4", 1e-4),
+        ("no", False),
+        ("", None),
+        ("~", None),
+        ("http://x/y.pth", "http://x/y.pth"),
+        ("${1_a.b}/c", "${1_a.b}/c"),
+    ],
+)
+def test_arguments_that_are_yaml_scalars(text, value):
+    assert plain(Reader().argument(f"k={text}")) == {"k": value}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("verbose", "neither a .yml file nor key=value"),
+        ("a..b=1", "the key 'a..b' has an empty part"),
+        ("=1", "the key '' has an empty part"),
+        ("a=[1, b]", "the value '[1, b]' is neither JSON nor plain text; quote text as JSON does"),
+        ("a=#1", "the value '#1' is neither JSON nor plain text; quote text as JSON does"),
+        ('a={"b": 1, "b": 2}', "duplicate key in the value"),
+    ],
+)
+def test_bad_arguments(tmp_path, argument, message):
+    assert problems(tmp_path, "go: {}", argument) == [f"argument {argument!r}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "report"),
+    [
+        ("go: [1\n", "s.yml:2:1: not YAML: did not find expected ',' or ']', while parsing a flow"),
+        ("go:\n\t- 1\n", "s.yml:2:1: not YAML: found character that cannot start any token"),
+        ("go: *absent\n", "s.yml:1:5: not YAML: found undefined alias"),
+        ("- 1\n", "s.yml:1:1: the top of a scenario file must be a mapping"),
+        ("text\n", "s.yml:1:1: the top of a scenario file must be a mapping"),
+        ("go: !!python/object:os.system {}\n", "s.yml:1:5: the tag 'tag:yaml.org,2002:python/"),
+        ("go: !own 1\n", "s.yml:1:5: could not determine a constructor for the tag '!own'"),
+        ("go: 2020-13-45\n", "s.yml:1:5: cannot read '2020-13-45': month must be in 1..12"),
+        ("? [a]\n: 1\n", "s.yml:1:3: a key must be a plain value, not a mapping or list"),
+        ("go: &a [*a]\n", "s.yml:1:5: an alias stands inside the very value that it repeats"),
+        ("go: {<<: 1}\n", "s.yml:1:10: << needs a mapping or a list of them"),
+        ("go: {'': 1}\n", "s.yml:1:6: target go: the key is empty text"),
+        ("go: \0\n", "s.yml:1:5: the character 0 is not allowed in YAML"),
+    ],
+)
+def test_bad_files(tmp_path, text, report):
+    (found,) = problems(tmp_path, text)
+    assert found.startswith(report)
+
+
+def test_duplicate_keys_name_both_places(tmp_path):
+    text = "go:\n  1_a: {x: 1}\n  1_a: {y: 1, y: 2}\n"
+    assert problems(tmp_path, text) == [
+        "s.yml:3:15: target go, step 1_a, key y: duplicate key 'y' (first in line 3)",
+        "s.yml:3:3: target go, step 1_a: duplicate key '1_a' (first in line 2)",
+    ]
+
+
+def test_no_text_no_file_a_folder(tmp_path):
+    assert problems(tmp_path, b"go:\n  \xff: 1", mode="wb") == ["s.yml:2:3: this is not UTF-8 text"]
+    with pytest.raises(ScenarioError, match="absent.yml: file not found"):
+        load_scenario([str(tmp_path / "absent.yml")])
+    (tmp_path / "folder.yml").mkdir()
+    with pytest.raises(ScenarioError, match="folder.yml: file not found"):
+        load_scenario([str(tmp_path / "folder.yml")])
+
+
+def test_alias_bomb_is_refused(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for level in range(1, 9):
+        lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
+    (report,) = problems(tmp_path, "\n".join(lines))
+    assert "more than 200000 values once aliases and templates are written out" in report
+
+
+def test_template_bomb_is_refused(tmp_path):
+    for level in range(20):
+        inner = f"{{__template__: t{level + 1}.yml}}"
+        (tmp_path / f"t{level}.yml").write_text(f"a: {inner}\nb: {inner}\n")
+    (tmp_path / "t20.yml").write_text("x: 1\n")
+    report = problems(tmp_path, "__template__: t0.yml\n")
+    assert any("more than 200000 values" in line for line in report)
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    for depth in (150, 5000):
+        (report,) = problems(tmp_path, "a: " + "[" * depth + "]" * depth)
+        assert "nested deeper than 100 levels" in report or "not YAML" in report
+
+
+def test_an_empty_file_is_an_empty_layer(tmp_path):
+    (tmp_path / "s.yml").write_text("go: {}\n")
+    (tmp_path / "empty.yml").write_text("# nothing\n")
+    scenario = load_scenario([str(tmp_path / "s.yml"), str(tmp_path / "empty.yml")])
+    assert plain(scenario.tree) == {"go": {}}
+
+
+def test_merge_keys(tmp_path):
+    text = "a: &a {x: 1, z: {k: 1}}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b], y: 3}\n"
+    (tmp_path / "s.yml").write_text(text)
+    assert plain(Reader().file(str(tmp_path / "s.yml"))) == yaml.safe_load(text)

@@ -1,0 +1,118 @@
+"""Variables: types, spellings, short form, results, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdir.scenario.variables import Context, Pending, Resolver
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet="ab{}<>. ", max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def context(parameters, results=None):
+    """A first step with these parameters and results, and a second one to resolve."""
+    made = Context("name", ["1_a", "2_b", "3_c"])
+    made.add("1_a", "f.one", parameters)
+    made.finish("1_a", parameters, {} if results is None else results)
+    made.add("2_b", "f.two", {})
+    return made
+
+
+def resolve(value, parameters=None, results=None):
+    resolver = Resolver(context(parameters or {}, results))
+    return resolver.resolve(value), resolver
+
+
+@given(PLAIN)
+def test_without_a_dollar_nothing_changes(value):
+    assert resolve(value)[0] == value
+
+
+@given(PLAIN)
+def test_a_whole_variable_keeps_its_type_and_is_a_copy(value):
+    parameters = {"k": value}
+    for text in ("${1_a.k}", "$<1_a.k>", "${1_a.parameters.k}", "$<1_a.parameters.k>"):
+        found, resolver = resolve(text, parameters)
+        assert (type(found), found) == (type(value), value)
+        assert resolver.steps == {"1_a"}
+        if isinstance(found, (dict, list)):
+            assert found is not value
+
+
+@given(PLAIN)
+def test_inside_text_it_is_what_str_gives(value):
+    assert resolve("<${1_a.k}>${1_a.k}", {"k": value})[0] == f"<{value}>{value}"
+
+
+def test_names():
+    value = {
+        "${SCENARIO_NAME}_x": ["$<SCENARIO_NAME>", "${1_a.function}", "${1_a._output_metadata.m.0}"]
+    }
+    assert resolve(value, results={"m": [7]})[0] == {"name_x": ["name", "f.one", 7]}
+
+
+def test_values_are_resolved_in_turn():
+    parameters = {"k": "${1_a.list.-1}!", "list": [1, "${SCENARIO_NAME}"]}
+    assert resolve("${1_a.k}", parameters)[0] == "name!"
+
+
+def test_results_that_are_not_there_yet_stay_as_text():
+    value, resolver = resolve(
+        {"x": "${1_a._output_metadata.x}/${SCENARIO_NAME}", "y": "${1_a.z}"},
+        {"z": "${1_a._output_metadata}"},
+        Pending("1_a"),
+    )
+    assert value == {"x": "${1_a._output_metadata.x}/name", "y": "${1_a.z}"}
+    assert (resolver.waiting, resolver.problems) == ({"1_a"}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("${1_aa.k}", "there is no step '1_aa'. Did you mean '1_a'?"),
+        ("${1_a.kez}", "there is no 'kez' in 1_a.parameters. Did you mean 'key'? Known there: key"),
+        ("${1_a.key.5}", "index 5 is outside 1_a.parameters.key (2 items)"),
+        ("${1_a.key.x}", "1_a.parameters.key is a list, so 'x' must be an index"),
+        ("${1_a.n.x}", "1_a.parameters.n is 3, so there is no 'x' in it"),
+        ("${3_c.k}", "step 3_c runs later"),
+        ("${2_b._output_metadata}", "step 2_b has no results before it has run"),
+        ("${1_a.loop}", "circular: 1_a.parameters.loop -> 1_a.parameters.loop"),
+        ("${1_a.deep}", "variable ${1_a.gone}: there is no 'gone' in 1_a.parameters"),
+        ("${}", None),
+        ("${a b}", None),
+    ],
+)
+def test_what_is_refused(text, message):
+    parameters = {"key": [1, 2], "n": 3, "loop": "${1_a.loop}", "deep": "x${1_a.gone}"}
+    value, resolver = resolve({"k": [text]}, parameters)
+    if message is None:
+        assert (value, resolver.problems) == ({"k": [text]}, [])
+    else:
+        ((path, found),) = resolver.problems
+        assert path == ("k", 0)
+        assert found.startswith(f"variable {text}: {message}")
+
+
+def test_keys_must_stay_keys():
+    _, resolver = resolve({"${1_a.list}": 1, "${SCENARIO_NAME}": 1, "name": 2}, {"list": []})
+    assert [message for _, message in resolver.problems] == [
+        "${1_a.list} is no text but []",
+        "name gives 'name', which is there already",
+    ]
+
+
+def test_variables_that_multiply_are_refused():
+    parameters = {f"v{i}": f"${{1_a.v{i + 1}}}" * 2 for i in range(40)} | {"v40": "x"}
+    _, resolver = resolve("${1_a.v0}", parameters)
+    assert "more than 100000 values are put in" in resolver.problems[0][1]
+
+
+def test_later_steps_see_what_a_step_was_given():
+    parameters = {"k": {"deep": 1}}
+    made = context(parameters)
+    parameters["k"].clear()
+    assert Resolver(made).resolve("${1_a.k.deep}") == 1
