@@ -3,14 +3,15 @@
 import os
 
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
 from mdir.data.sampling import EpochSampler, PassesSampler, SeededDataset, sample_seed
 from mdir.data.sections import check_data_section, loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
-from mdir.errors import UserError
+from mdir.errors import USER_ERRORS, UserError
 from mdir.registry import check_parameters
 
 _WORKERS = -2  # in place of an index: what the loader itself draws belongs to no sample
@@ -71,6 +72,7 @@ def make_loader(
 
     Raises:
         UserError: no batch size is given, or the dataset is empty (or smaller than a batch).
+        DataError: in iterating, what was wrong with an item.
     """
     own = getattr(dataset, "loader_defaults", None) or {}
     layers = {**(stage_defaults or {}), **own, **(section.get("loader") or {})}
@@ -87,15 +89,52 @@ def make_loader(
     sampler = EpochSampler(len(dataset), options.pop("shuffle"), seed, epoch)
     if iterations is not None:
         sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)
-    return DataLoader(
-        SeededDataset(dataset, seed, epoch),
+    return _Loader(
+        _Guarded(SeededDataset(dataset, seed, epoch)),
         sampler=sampler,
-        collate_fn=collate_fn or getattr(dataset, "collate_fn", None) or default_collate,
+        collate_fn=_GuardedCollate(
+            collate_fn or getattr(dataset, "collate_fn", None) or default_collate
+        ),
         generator=torch.Generator().manual_seed(sample_seed(seed, epoch, _WORKERS)),
         worker_init_fn=_start_worker,
         multiprocessing_context="fork" if options["num_workers"] else None,
         **options,
     )
+
+
+class _Loader(DataLoader):
+    """Raises what is wrong with the data here, with its own message instead of a worker's trace."""
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+
+
+class _Guarded(Dataset):
+    """Items, or the :class:`DataError` that came up in making one."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        try:
+            return self.dataset[index]
+        except USER_ERRORS as error:
+            return DataError(str(error))
+
+
+class _GuardedCollate:
+    def __init__(self, collate):
+        self.collate = collate
+
+    def __call__(self, items):
+        errors = [item for item in items if isinstance(item, DataError)]
+        return errors[0] if errors else self.collate(items)
 
 
 def _start_worker(_):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.utils.errors import DataError
 from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.sampling import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
-from mdir.errors import USER_ERRORS
+from mdir.errors import USER_ERRORS, UserError
 from mdir.registry import ComponentError
 
 
@@ -146,3 +147,20 @@ def test_few_items_need_no_workers():
     assert make_loader(Noise(), {"loader": {"batch_size": 1}}).num_workers == 0
     assert make_loader(Noise(), {"loader": {"batch_size": 1, "num_workers": 2}}).num_workers == 2
     assert loader_options(10**6)["num_workers"] >= 1
+
+
+class Broken(Noise):
+    """Item 7 cannot be made."""
+
+    def __getitem__(self, index):
+        if index == 7:
+            raise UserError("seven.jpg: cannot be read")
+        return index
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_errors_of_workers_keep_their_message(workers):
+    loader = make_loader(Broken(), {"loader": {"batch_size": 2, "num_workers": workers}})
+    with pytest.raises(DataError) as caught:
+        list(loader)
+    assert str(caught.value) == "seven.jpg: cannot be read"
