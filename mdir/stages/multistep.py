@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 
+from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.safe_pickle import load_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir.artifacts import produced, used
-from mdir.data.training_database import cid_path
 from mdir.errors import UserError
 from mdir.learning.resources import Resources
 from mdir.learning.runtime import default_device
@@ -55,9 +55,11 @@ def _infer_and_learn_whitening(
         _tell(path)
         return {"status": "skipped", "whitening_path": path}
     cids, qidxs, pidxs = read_pairs(whitening["dataset_pkl"])
-    names = [cid_path(cid, "") for cid in cids]
+    names = [cid2filename(cid, "") for cid in cids]
     metadata, names, vectors = run_inference(model, output, data, [names], forward)
-    learned, result = _learn(whitening["type"], vectors, _rows(names), (cids, qidxs, pidxs))
+    rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
+    pairs = [[rows[cid2filename(cids[i], "")] for i in idxs] for idxs in (qidxs, pidxs)]
+    learned, result = _learn(whitening["type"], vectors, pairs)
     if path is not None:
         _store(path, result, origin)
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
@@ -159,23 +161,16 @@ def _tell(path):
         produced(_record_path(path))
 
 
-def _rows(names):
-    """Row of each image by the last part of its name; the last row wins for a repeated one."""
-    return {name.rpartition("/")[2]: row for row, name in enumerate(names)}
-
-
-def _learn(kind, vectors, rows, lists):
-    """Metadata and ``{"m", "P"}`` from descriptors ``[N, D]``."""
+def _learn(kind, vectors, pairs):
+    """Metadata and ``{"m", "P"}`` from descriptors ``[N, D]`` and the rows of matching ones."""
     if vectors.size == 0:
         raise UserError("whitening: there are no descriptors to learn from")
-    cids, qidxs, pidxs = lists
     started, resources = time.time(), Resources()
     columns = np.asarray(vectors, dtype=np.float64).T
     if kind == "pca":
         total, (m, projection) = columns.shape[1], pcawhitenlearn(columns)
     else:
-        pairs = [[rows[cids[i].rpartition("/")[2]] for i in idxs] for idxs in (qidxs, pidxs)]
-        total, (m, projection) = len(qidxs), whitenlearn(columns, *pairs)
+        total, (m, projection) = len(pairs[0]), whitenlearn(columns, *pairs)
     learned = {
         "stats": {"failed_times": 0, "vectors_used": 1.0, "vectors_total": total},
         "timings": {"whitening_learn": round(time.time() - started, 2)},
