@@ -57,7 +57,7 @@ def open_shards(folder):
     arrays, names = [], []
     for shard in index["shards"]:
         array = np.load(folder / shard["vectors"], mmap_mode="r", allow_pickle=False)
-        shard_names = (folder / shard["names"]).read_text().splitlines()
+        shard_names = json.loads((folder / shard["names"]).read_text())["names"]
         if len(array) != len(shard_names):
             raise DataError(
                 f"{folder / shard['vectors']}: {len(array)} rows for {len(shard_names)} names"

@@ -1,6 +1,5 @@
 """Step: describe the images of a training set and learn a whitening of their descriptors."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -20,6 +19,7 @@ from mdir.errors import UserError
 from mdir.learning.resources import Resources
 from mdir.learning.runtime import default_device
 from mdir.networks.checkpoint import load_network
+from mdir.networks.fingerprint import network_fingerprint
 from mdir.networks.wrappers_retrieval import read_whitening
 from mdir.paths import local_file, resolve_path
 from mdir.registry import Section, check_parameters
@@ -50,7 +50,9 @@ def _infer_and_learn_whitening(
     """
     model = load_network(network, default_device()).eval()
     path = _place(whitening)
-    origin = _origin(model, {"data": data, "forward": forward, "whitening": whitening["type"]})
+    origin = network_fingerprint(
+        model, {"data": data, "forward": forward, "whitening": whitening["type"]}
+    )
     if path is not None and _is_done(path, origin):
         _tell(path)
         return {"status": "skipped", "whitening_path": path}
@@ -116,17 +118,6 @@ def _place(whitening):
     folder = os.path.join(resolve_path(whitening["directory"]), "whitening")
     os.makedirs(folder, exist_ok=True)
     return os.path.join(folder, f"{whitening['type']}-{source}.pkl")
-
-
-def _origin(network, settings) -> str:
-    """A hash of everything that the result depends on."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for name, state in network.state_dict().items():
-        digest.update(f"{name} {state.get('network_params')}".encode())
-        for key, tensor in state.get("model_state", {}).items():
-            digest.update(key.encode())
-            digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _record_path(path):

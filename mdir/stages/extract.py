@@ -1,0 +1,170 @@
+"""Step: descriptors of a folder of any size, in shards; a stopped run goes on where it was."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from cirtorch.datasets.imagefiles import list_images
+from cirtorch.utils.files import atomic_write
+from cirtorch.utils.shards import INDEX
+from mdir.artifacts import produced, used
+from mdir.data.images import CirImageList
+from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.errors import UserError
+from mdir.learning.runtime import default_device
+from mdir.networks.checkpoint import load_network
+from mdir.networks.extract import describe
+from mdir.networks.fingerprint import network_fingerprint
+from mdir.paths import resolve_path
+from mdir.registry import Check, Section
+from mdir.stages.step import step
+
+_PLAN = "plan.json"
+
+
+@step
+def extract(
+    _inputs,
+    *,
+    network: Annotated[dict, Section("network")],
+    images: str,
+    directory: str,
+    image_size: int | None = 1024,
+    shard_size: int = 10_000,
+    transforms: Annotated[str, Check(check_transforms)] | None = None,
+    mean_std: list | tuple | None = None,
+    loader: dict | None = None,
+):
+    """Describe all images of a folder or a list and write the descriptors to shards.
+
+    A shard holds ``shard_size`` images: ``NAME.npy`` with rows ``[n, D]`` float32 and
+    ``NAME.json`` with the names of the rows and of images that could not be read. ``shards.json``
+    is written last; :func:`cirtorch.utils.shards.open_shards` reads it all for
+    :class:`cirtorch.search.Search`. Finished shards of the same network, images and settings are
+    not made again.
+
+    Args:
+        network: section ``{path, runtime}``; its wrappers do scales and whitening.
+        images: folder (searched recursively) or text file with a path a line.
+        directory: folder of the shards; relative to CIRTORCH_ROOT.
+        image_size: longest side in pixels; null: as the files are.
+        shard_size: images in a shard.
+        transforms, mean_std: null: those of the network.
+        loader: options of the data loader, such as ``num_workers`` and ``batch_size``.
+
+    Returns:
+        Metadata: ``index`` (path of shards.json), ``images``, ``dimensions``, ``shards``,
+        ``shards_made`` (by this run) and ``unreadable`` (number of images left out).
+    """
+    if shard_size < 1:
+        raise UserError(f"extract: shard_size {shard_size} is not a positive number")
+    folder, names = list_images(resolve_path(images))
+    used(resolve_path(images))
+    model = load_network(network, default_device()).eval()
+    data = model.runtime.get("data") or {}
+    transform = parse_transforms(
+        transforms or data.get("transforms"), mean_std or data.get("mean_std")
+    )
+
+    def dataset(part):
+        return CirImageList(
+            transform, (part,), image_dir=folder, image_size=image_size, ignore_errors=True
+        )
+
+    settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shard_size}
+    shards = _Shards(resolve_path(directory), names, shard_size)
+    shards.begin(network_fingerprint(model, {**settings, "folder": folder, "names": names}))
+    for number in shards.missing():
+        what = f"shard {number + 1} of {len(shards)}"
+        shards.write(number, list(describe(model, dataset(shards.names(number)), loader, what)))
+    return shards.finish()
+
+
+@dataclass
+class _Shards:
+    """The files of an extraction, each written whole or not at all."""
+
+    directory: str
+    all_names: list[str]
+    size: int
+    made: int = 0
+
+    def __len__(self):
+        return -(-len(self.all_names) // self.size)
+
+    def names(self, number):
+        return self.all_names[number * self.size : (number + 1) * self.size]
+
+    def _file(self, number, extension):
+        return f"shard-{number:06d}.{extension}"
+
+    def _path(self, name):
+        return os.path.join(self.directory, name)
+
+    def begin(self, origin):
+        """Claim the folder for this extraction; it must not hold another one."""
+        plan = {"origin": origin}
+        if os.path.exists(self._path(_PLAN)):
+            with open(self._path(_PLAN), encoding="utf-8") as file:
+                if json.load(file) != plan:
+                    raise UserError(
+                        f"{self.directory}: holds the shards of another network, other images or "
+                        "other settings; remove the folder or choose another directory"
+                    )
+        self._write_json(_PLAN, plan)
+
+    def missing(self):
+        """Numbers of the shards that are still to be made (names are written after vectors)."""
+        for number in range(len(self)):
+            if not all(os.path.exists(self._path(self._file(number, e))) for e in ("npy", "json")):
+                yield number
+
+    def write(self, number, described):
+        """Store one shard from ``(indices, columns [D, n])`` in any order."""
+        rows = {
+            index: row
+            for indices, columns in described
+            for index, row in zip(indices, columns.float().cpu().t().numpy(), strict=True)
+        }
+        names = self.names(number)
+        vectors = np.stack([rows[i] for i in sorted(rows)]) if rows else np.zeros((0, 0), "f4")
+        with atomic_write(self._path(self._file(number, "npy"))) as file:
+            np.save(file, vectors.astype(np.float32))
+        content = {
+            "names": [names[i] for i in sorted(rows)],
+            "unreadable": [name for i, name in enumerate(names) if i not in rows],
+        }
+        self._write_json(self._file(number, "json"), content)
+        self.made += 1
+
+    def finish(self):
+        """Write the index; returns the step's metadata."""
+        shards, counts, unreadable, dimensions = [], 0, 0, None
+        for number in range(len(self)):
+            vectors, names = self._file(number, "npy"), self._file(number, "json")
+            with open(self._path(names), encoding="utf-8") as file:
+                content = json.load(file)
+            counts += len(content["names"])
+            unreadable += len(content["unreadable"])
+            if content["names"]:
+                shards.append({"vectors": vectors, "names": names})
+                dimensions = np.load(self._path(vectors), mmap_mode="r").shape[1]
+        if not shards:
+            raise UserError(f"extract: none of {len(self.all_names)} images could be read")
+        self._write_json(INDEX, {"shards": shards})
+        produced(self.directory)
+        return {
+            "index": self._path(INDEX),
+            "images": counts,
+            "dimensions": dimensions,
+            "shards": len(shards),
+            "shards_made": self.made,
+            "unreadable": unreadable,
+        }
+
+    def _write_json(self, name, content):
+        with atomic_write(self._path(name), "w") as file:
+            json.dump(content, file)
