@@ -7,7 +7,6 @@ import time
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
