@@ -34,14 +34,15 @@ class CirTuples(Dataset):
 
     Args:
         transform: pipeline over all images of a tuple.
-        dataset: ``retrieval-SfM-...``, or any name where ``dataset_pkl`` and ``image_dir`` say
-            where the database is.
+        dataset: ``retrieval-SfM-...``, or any name where ``dataset_pkl`` says where the database
+            is.
         split: ``train`` or ``val``.
         image_size: longest side in pixels.
         neg_num: negatives of a tuple.
         query_size: tuples of an epoch; at most as many as there are pairs.
         pool_size: images among which negatives are searched; at most as many as there are.
-        dataset_pkl, image_dir: null for the published places under the root.
+        dataset_pkl, image_dir: null for the published places, see
+            :func:`mdir.data.training_database.load_training_database`.
         shuffle: draw pairs and pool at random (torch's global generator) or take the first ones.
         swap_qp: let queries be positives and the other way round.
         first_neg: ``neg``; ``pos`` takes the hardest negative for a positive, ``exc`` leaves it

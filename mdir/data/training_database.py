@@ -30,8 +30,8 @@ class TrainingDatabase:
     pidxs: list[int]
 
 
-def default_places(dataset: str) -> tuple[str, str]:
-    """Pickle and image folder of a data set that has its place under the root.
+def default_pickle(dataset: str) -> str:
+    """Where the pickle of a published data set lies; its images are in ``ims`` beside it.
 
     Raises:
         DataError: the name is not that of a retrieval-SfM data set.
@@ -39,10 +39,9 @@ def default_places(dataset: str) -> tuple[str, str]:
     if not dataset.startswith("retrieval-SfM"):
         raise DataError(
             f"dataset {dataset!r}: only retrieval-SfM-... has a place of its own; "
-            "give dataset_pkl and image_dir for another one"
+            "give the dataset_pkl of another one"
         )
-    folder = os.path.join(get_data_root(), "train", dataset)
-    return os.path.join(folder, f"{dataset}.pkl"), os.path.join(folder, "ims")
+    return os.path.join(get_data_root(), "train", dataset, f"{dataset}.pkl")
 
 
 def load_training_database(
@@ -51,19 +50,16 @@ def load_training_database(
     """Read a split and check that it is whole and that its images are there.
 
     Args:
-        dataset: name, ``retrieval-SfM-...`` unless both places are given.
+        dataset: name, ``retrieval-SfM-...`` unless ``dataset_pkl`` is given.
         split: ``train`` or ``val``.
         dataset_pkl: pickle ``{split: {cids, cluster, qidxs, pidxs}}``, a path or URL.
         image_dir: folder of images laid out by cid, see
-            :func:`cirtorch.datasets.datahelpers.cid2filename`.
+            :func:`cirtorch.datasets.datahelpers.cid2filename`; ``ims`` beside the pickle if null.
 
     Raises:
         DataError: a file is missing, or what is wrong with the database, naming the file.
     """
-    if dataset_pkl is None or image_dir is None:
-        places = default_places(dataset)
-        dataset_pkl, image_dir = dataset_pkl or places[0], image_dir or places[1]
-    path = local_file(resolve_path(dataset_pkl))
+    path = local_file(dataset_pkl or default_pickle(dataset))
     if not os.path.exists(path):
         raise DataError(f"{path}: there is no such training database")
     used(path)
@@ -72,7 +68,7 @@ def load_training_database(
         there = ", ".join(map(str, content)) if isinstance(content, dict) else "no mapping"
         raise DataError(f"{path}: has no split {split!r}; it holds {there}")
     columns = _checked(content[split], f"{path}: split {split!r}")
-    folder = resolve_path(image_dir)
+    folder = resolve_path(image_dir or os.path.join(os.path.dirname(path), "ims"))
     paths = [cid2filename(cid, folder) for cid in columns["cids"]]
     missing = [image for image in paths if not os.path.exists(image)]
     if missing:

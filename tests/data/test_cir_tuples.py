@@ -165,7 +165,7 @@ def test_broken_databases(database, root, change, message):
 
 
 def test_missing_database(root):
-    with pytest.raises(DataError, match="give dataset_pkl and image_dir"):
+    with pytest.raises(DataError, match="give the dataset_pkl"):
         load_training_database("own", "train")
     with pytest.raises(DataError, match="retrieval-SfM-120k.pkl: there is no such"):
         load_training_database("retrieval-SfM-120k", "train")
@@ -178,3 +178,9 @@ def test_missing_split_and_keys(database, root):
     write(root, database)
     with pytest.raises(DataError, match="has no cluster"):
         load_training_database("own", "train", "own.pkl", "ims")
+
+
+def test_absolute_names_need_no_image_dir(database, root):
+    database["cids"] = [cid2filename(cid, str(root / "ims")) for cid in database["cids"]]
+    write(root, database)
+    assert load_training_database("own", "train", "own.pkl").paths == database["cids"]
