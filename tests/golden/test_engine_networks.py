@@ -1,5 +1,6 @@
 """Networks of several files: the published project's own checkpoint, its numbers and rules."""
 
+import re
 import shutil
 
 import numpy as np
@@ -113,11 +114,12 @@ def chosen(key):
 
 
 def golden_input():
+    """``float32(sin(FACTOR*arange(COUNT))).reshape(SHAPE)``, as the file words it."""
     text = CHECKPOINT["input"]
-    count = int(text.split("arange(")[1].split(")")[0])
-    values = np.sin(float(text.split("sin(")[1].split("*")[0]) * np.arange(count))
-    side = round((count / 3) ** 0.5)
-    return torch.from_numpy(values.astype(np.float32).reshape(1, 3, side, side))
+    factor = float(re.search(r"sin\(([\d.]+)", text)[1])
+    count = int(re.search(r"arange\((\d+)\)", text)[1])
+    shape = [int(n) for n in re.search(r"reshape\(([\d, ]+)\)", text)[1].split(",")]
+    return torch.from_numpy(np.sin(factor * np.arange(count)).astype(np.float32).reshape(shape))
 
 
 @chosen("forward")
