@@ -66,7 +66,7 @@ class CUT(OneSidedGan):
 
         with frozen(self.discriminator):
             gan = self.judge(self.discriminator(fake_Y), True)
-            combined, identity = self._contrast(translated, keys, flip)
+            combined, identity = self._contrast(translated, sources, keys, flip)
             for name in ("generator_X", "featdown"):
                 self.optimizer[name].zero_grad()
             (total_of(gan) + combined.total).backward()
@@ -96,48 +96,46 @@ class CUT(OneSidedGan):
         """Translations of the sources in one pass, and the features that they are to recall.
 
         Where going on behind the tapped layers changes nothing of them and one image does not
-        change another's features, that pass yields the features as well.
+        change another's features, that pass yields the features as well; else they are None.
         """
         batch = torch.cat(sources)
-        sizes = [len(source) for source in sources]
-        layers = self.nce.layers
-        if not self.nce.weight:
-            return self.generator(batch).split(sizes), [None] * len(sources)
-        if not flip and self._one_pass_will_do():
+        sizes, layers = [len(source) for source in sources], self.nce.layers
+        if self.nce.weight and not flip and self._one_pass_will_do():
             translated, features = self.generator(batch, layers=layers)
             features = [feature.detach().split(sizes) for feature in features]
             return translated.split(sizes), list(zip(*features, strict=True))
         translated = self.generator(batch.flip(3) if flip else batch)
-        return translated.split(sizes), [self._keys_of(source) for source in sources]
+        return translated.split(sizes), [None] * len(sources)
 
     def _one_pass_will_do(self):
         wrapped = len(self.generator.wrappers[self.generator.stage]) > 0
         pure = getattr(self.generator.model, "taps_are_pure", None)
         return not wrapped and pure is not None and pure(self.nce.layers)
 
-    @torch.no_grad()
-    def _keys_of(self, source):
-        return self.generator(source, layers=self.nce.layers, encode_only=True)
-
-    def _patch_loss(self, image, keys, flipped):
+    def _patch_loss(self, image, source, keys, flipped):
         """PatchNCE between a translation's patches and the same places of its source."""
-        queries = self.generator(image, layers=self.nce.layers, encode_only=True)
+        taps = {"layers": self.nce.layers, "encode_only": True}
+        head, count = self.head.model, self.nce.num_patches
+        queries = self.generator(image, **taps)
         if flipped:
             queries = [feature.flip(3) for feature in queries]
-        head = self.head.model
         with torch.no_grad():
-            keys, places = head(keys, self.nce.num_patches)
-        queries, _ = head(queries, self.nce.num_patches, places)
+            keys = self.generator(source, **taps) if keys is None else keys
+        # Not without gradients: mixed precision would then reuse these graphless casts of the
+        # head's weights for the queries. The criterion detaches the keys.
+        keys, places = head(keys, count)
+        queries, _ = head(queries, count, places)
         return self.nce(queries, keys)
 
-    def _contrast(self, translated, keys, flipped):
+    def _contrast(self, translated, sources, keys, flipped):
         """The loss to minimise and the weighted identity term within it."""
         if not self.nce.weight:
             zero = translated[0].new_zeros(())
             nothing = LossValue(zero, {f"layer{layer}": zero for layer in self.nce.layers})
             return nothing, nothing
-        own = self._patch_loss(translated[0], keys[0], flipped)
+        own = self._patch_loss(translated[0], sources[0], keys[0], flipped)
         if not self.identity_weight:
             return own, 0 * own.detach()
-        identity = self.identity_weight * self._patch_loss(translated[1], keys[1], flipped)
+        identity = self._patch_loss(translated[1], sources[1], keys[1], flipped)
+        identity = self.identity_weight * identity
         return (own + identity) / 2, identity
