@@ -43,7 +43,7 @@ def produced(path: str | os.PathLike) -> None:
 
 def _tell(kind, path):
     artifacts = _current.get()
-    if artifacts is not None:
+    if artifacts is not None and "://" not in str(path):  # a URL is no file of ours
         paths, path = getattr(artifacts, kind), os.path.abspath(path)
         if path not in paths:
             paths.append(path)

@@ -13,6 +13,8 @@ from mdir.scenario.plan import (
 from mdir.scenario.tree import Problem, ScenarioError
 from mdir.scenario.variables import Pending, Resolver
 
+NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
+
 
 def check_everything(args: list[str]) -> list[str]:
     """Check every target of a scenario, components included; nothing runs.
@@ -46,7 +48,7 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
     if all(problem.path for problem in scenario.problems):
         problems += check_variables(plan)
     if problems:
-        raise ScenarioError(problems)
+        raise ScenarioError(problems, NOT_YET if plan.steps else None)
     return plan
 
 

@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except ScenarioError as error:
-        return _fail(error, options, 2, _report(error.problems))
+        return _fail(error, options, 2, _report(error))
     except StepFailed as error:
         return _fail(error, options, 1, str(error))
     except USER_ERRORS as error:
@@ -215,9 +215,10 @@ def _print_warnings(warnings):
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def _report(problems):
-    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
-    return "\n".join([f"the scenario cannot be performed, {count}:", *map(str, problems)])
+def _report(error):
+    count = len(error.problems)
+    head = f"the scenario cannot be performed, {count} problem{'s' if count > 1 else ''}:"
+    return "\n".join([head, *map(str, error.problems), *filter(None, [error.note])])
 
 
 def _fail(error, options, code, text):

@@ -11,6 +11,7 @@ from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Pending, Resolver
 
 RUN, SKIP, LEAVE = "run", "skip", "leave"
+ALWAYS = "it always runs"
 
 
 @dataclass
@@ -102,7 +103,7 @@ class Decider:
         if record is None:
             return RUN, "it has not run yet"
         if functions.always_runs(step.function):
-            return RUN, "it always runs"
+            return RUN, ALWAYS
         awaited = waiting or [name for name in refers_to if name in self.changing]
         awaited = awaited or self._awaited_inputs(record)
         if awaited:

@@ -5,7 +5,7 @@ import os
 from cirtorch.utils.general import sha256_hash
 
 MAX_HASHED = 256 * 2**20
-MAX_LISTED = 5000
+MAX_LISTED = 2000
 
 
 def fingerprint(path: str) -> dict:
@@ -13,7 +13,7 @@ def fingerprint(path: str) -> dict:
 
     Returns:
         ``kind`` "missing", or "file" with ``size`` (bytes), ``time`` (ns) and, up to 256 MiB,
-        ``sha256``, or "folder" with ``files`` {relative path: [size, time]}, at most 5000 of them.
+        ``sha256``, or "folder" with ``files`` {relative path: [size, time]}, at most 2000 of them.
     """
     if os.path.isdir(path):
         return {"kind": "folder", "files": _listing(path)}

@@ -10,6 +10,7 @@ from cirtorch.utils.general import htime
 from mdir import artifacts
 from mdir.scenario import functions as known_functions
 from mdir.scenario.decisions import (
+    ALWAYS,
     LEAVE,
     SKIP,
     Choice,
@@ -89,7 +90,7 @@ class _Run:
             self.summary.skipped.append(name)
             self.summary.outputs[name] = list(decision.record["outputs"])
         else:
-            if decision.record is not None:
+            if decision.record is not None and why != ALWAYS:
                 self.say(f"runs again: {why}")
             metadata, identity = self._run(decision)
             self.summary.ran.append(name)

@@ -57,9 +57,13 @@ class Problem:
 
 
 class ScenarioError(UserError, ValueError):
-    """A scenario cannot be performed; ``problems`` lists everything that is wrong with it."""
+    """A scenario cannot be performed; ``problems`` lists everything that is wrong with it.
 
-    def __init__(self, problems):
+    ``note`` says what has not been looked at.
+    """
+
+    def __init__(self, problems, note=None):
+        self.note = note
         problems = {(each.place, each.message): each for each in reversed(list(problems))}
         self.problems = list(reversed(problems.values()))
         super().__init__("\n".join(map(str, self.problems)))
