@@ -57,10 +57,11 @@ exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted,
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the result is the exit code."""
-    if arguments[:1] == ["doctor"]:
-        return import_module("mdir.utils.doctor").main(arguments[1:])
-    options = _parse(arguments)
+    options = argparse.Namespace(traceback=False)
     try:
+        if arguments[:1] == ["doctor"]:
+            return import_module("mdir.utils.doctor").main(arguments[1:])
+        options = _parse(arguments)
         return _run(options, arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
