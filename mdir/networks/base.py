@@ -193,10 +193,10 @@ def take_keys(state: dict, keys, name: str) -> list:
     return [state[key] for key in keys[1:]]
 
 
-def to_device(images, device):
+def to_device(images, device: torch.device):
     """Move every tensor and labelled image of nested lists, tuples and dicts."""
     if isinstance(images, (torch.Tensor, LabelledImage)):
-        return images.to(device, non_blocking=True)
+        return images.to(device, non_blocking=device.type == "cuda")
     if isinstance(images, dict):
         return {key: to_device(item, device) for key, item in images.items()}
     if isinstance(images, (list, tuple)):

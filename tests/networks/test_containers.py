@@ -87,6 +87,54 @@ def test_only_the_cir_variant_hands_lists_on_as_a_whole(kind):
     assert isinstance(seen[0], list) == (kind == "CirSequentialNetwork")
 
 
+def augmented_embedding():
+    """The published chain in small: some anchors are translated, all equalized, then described."""
+    wrappers = (
+        "meanstd_post:[[0.5,0.5,0.5],[0.5,0.5,0.5]]:[[0.485,0.456,0.406],[0.229,0.224,0.225]],"
+        "clahepost:[[0.5,0.5,0.5],[0.5,0.5,0.5]]:1.0,cir_ratio_pass_through:0.5:anc"
+    )
+    embed = {
+        "type": "SingleNetwork",
+        "model": {
+            "architecture": "cirnet",
+            "cir_architecture": "alexnet",
+            "local_whitening": False,
+            "pooling": "gem",
+            "regional": False,
+            "whitening": False,
+            "pretrained": False,
+        },
+        "initialize": False,
+        "runtime": {"wrappers": "cirfaketuplebatch"},
+    }
+    augment = generator(7, frozen=True, wrappers=wrappers)
+    return {
+        "type": "CirSequentialNetwork",
+        "sequence": "augment,embed",
+        "augment": augment,
+        "embed": embed,
+    }
+
+
+@pytest.mark.parametrize("side", [64, 66])
+def test_augmented_batch_is_described_like_its_images(side):
+    network = build(augmented_embedding()).eval()
+    images = torch.rand(5, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    names = [f"image{i}" for i in range(5)]
+    labels = ["anc", "pos", "anc", "anc", "anc"]
+    one_by_one = [
+        LabelledImage(images[i : i + 1], [name], [name], [labels[i]])
+        for i, name in enumerate(names)
+    ]
+    with torch.no_grad():
+        together = network(LabelledImage(images, names, names, labels))
+        alone = torch.cat([network(image) for image in one_by_one], dim=1)
+        as_tuples = network([one_by_one[:2], one_by_one[2:4]])
+    assert together.shape == (256, 5)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(as_tuples, alone[:, :4], atol=1e-5, rtol=1e-4)
+
+
 def test_parameters_are_groups_by_member():
     network = build(sequence())
     groups = network.parameters({"lr": 0.1})

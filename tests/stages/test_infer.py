@@ -158,6 +158,12 @@ def test_absolute_names_stay_in_the_folder(pictures, root):
     assert picture_names(["../../x.png"]) == ["x.png"]
 
 
+def test_rows_of_several_pictures(pictures, root):
+    _, names = infer(params(image_dir="out/*"), ([["d/b.jpg", "c.png"], ["a.png", "a.png"]],))
+    assert names == ["d%b::c.png", "a::a.png"]
+    assert read(root, "d%b::c.png").shape == (12, 16, 3)
+
+
 def test_two_inputs_for_one_file(pictures):
     with pytest.raises(UserError, match="would be written there"):
         infer(params(), (["a.png", "a.jpg"],))

@@ -1,0 +1,89 @@
+"""A single network: how its weights begin, and what its runtime hands to the model."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cirtorch.utils.errors import DataError
+from mdir.registry import register
+from tests.networks.tiny import build, generator
+
+
+@register("architecture", "test_with_runtime")
+class WithRuntime(nn.Module):
+    """A model that is told its ``runtime.model``."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def copy_with_runtime(self, runtime):
+        other = copy.copy(self)
+        other.runtime = runtime
+        return other
+
+    def parameter_groups(self, opts):
+        return [{"params": [self.layer.weight], "lr": opts["lr"] * 10}]
+
+    def forward(self, x):
+        return x
+
+
+def with_runtime(**runtime):
+    return build(
+        {
+            "type": "SingleNetwork",
+            "model": {"architecture": "test_with_runtime"},
+            "initialize": False,
+            "runtime": runtime,
+        }
+    )
+
+
+def weights(network):
+    return torch.cat([p.detach().flatten() for p in network.model.parameters()])
+
+
+def test_seed_decides_the_weights():
+    one, same, other = (weights(build(generator(seed))) for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_state_dict_as_start(root):
+    network = build(generator(1))
+    torch.save(network.model.state_dict(), root / "start.pth")
+    section = {**generator(2), "initialize": "start.pth"}
+    assert torch.equal(weights(build(section)), weights(network))
+    with pytest.raises(DataError, match="absent.pth: there is no such file"):
+        build({**section, "initialize": "absent.pth"})
+
+
+@pytest.mark.parametrize("initialize", [False, None, {"weights": "default", "seed": 5}])
+def test_weights_of_the_constructor(initialize):
+    torch.manual_seed(0)
+    first = weights(build({**generator(), "initialize": initialize}))
+    torch.manual_seed(0)
+    again = weights(build({**generator(), "initialize": initialize}))
+    assert torch.equal(first, again)
+
+
+def test_model_is_told_its_runtime():
+    network = with_runtime(model={"scales": 2})
+    assert network.model.runtime == {"scales": 2}
+    overlay = network.overlay_params({"runtime": {"model": {"scales": 3}}})
+    assert overlay.model.runtime == {"scales": 3} and network.model.runtime == {"scales": 2}
+    assert overlay.model.layer is network.model.layer
+
+
+def test_groups_are_the_models_own():
+    groups = with_runtime().parameters({"lr": 0.5})
+    assert [group["lr"] for group in groups] == [5.0]
+
+
+def test_stored_parameters_do_not_follow_the_section():
+    section = generator()
+    network = build(section)
+    section["model"]["ngf"] = 99
+    assert network.network_params["model"]["ngf"] == 2
