@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 
 from mdir.learning.event_files import EventFiles
 from mdir.learning.events import Events, histogram
-from mdir.learning.processors import Processor, Progress
+from mdir.learning.processors import HtmlReport, Processor, Progress
 from mdir.learning.tensorboard import TensorBoard
 
 LOSS, SCORE = "train/learning/loss", "val/learning/score_avg"
@@ -150,6 +152,31 @@ def test_progress_shows_a_row_without_iterations(capsys):
     events = Events([Progress(None, key_suffix="score_avg:map")])
     one_epoch(events, 0, [1.0], 0.25)
     assert capsys.readouterr().err == "Val [01]: 0.25\n"
+
+
+def test_the_page_is_drawn_first_and_last_and_seldom_in_between(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(folder, title):
+        drawn.append(title)
+        clock[0] += 2
+
+    clock = [100.0]
+    monkeypatch.setattr("mdir.learning.processors.time.time", lambda: clock[0])
+    page = ModuleType("mdir.report.training_page")
+    page.write_training_page = draw
+    monkeypatch.setitem(sys.modules, "mdir.report.training_page", page)
+    report = HtmlReport(tmp_path / "run" / "epochs")
+    for epoch in range(9):
+        report.epoch_closed(epoch, {}, {})
+        clock[0] += 10
+    assert drawn == ["Epoch 1 of run", "Epoch 5 of run", "Epoch 9 of run"]
+    report.close()
+    assert len(drawn) == 3
+    report.epoch_closed(9, {}, {})
+    report.close()
+    assert drawn[-1] == "Epoch 10 of run"
+    HtmlReport(tmp_path).close()
 
 
 def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
