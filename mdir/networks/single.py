@@ -131,11 +131,15 @@ def model_with_weights(params: dict, weights: dict, name: str):
     overwritten anyway.
     """
     model = registry.build("architecture", without_fetching(params))
+    _load(model, weights, f"network {name!r}")
+    return model
+
+
+def _load(model, weights, what):
     try:
         model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(f"network {name!r}: weights do not fit the architecture: {error}") from None
-    return model
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise UserError(f"{what}: weights do not fit the architecture: {error}") from None
 
 
 def without_fetching(params: dict) -> dict:
@@ -172,7 +176,7 @@ def single_network(
         return _from_path(path, runtime, model, device)
     network = registry.build("architecture", model)
     if isinstance(initialize, str):
-        network.load_state_dict(read_weights(initialize))
+        _load(network, read_weights(initialize), initialize)
     elif initialize:
         _initialize(network, initialize)
     return SingleNetwork(network, deepcopy({"model": model, "runtime": runtime}), device=device)

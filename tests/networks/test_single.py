@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cirtorch.utils.errors import DataError
+from mdir.errors import UserError
 from mdir.registry import register
 from tests.networks.tiny import build, generator
 
@@ -58,6 +59,10 @@ def test_state_dict_as_start(root):
     assert torch.equal(weights(build(section)), weights(network))
     with pytest.raises(DataError, match="absent.pth: there is no such file"):
         build({**section, "initialize": "absent.pth"})
+    for wrong in ({"layer.weight": torch.zeros(1)}, [1], 3):
+        torch.save(wrong, root / "wrong.pth")
+        with pytest.raises(UserError, match="wrong.pth: weights do not fit"):
+            build({**section, "initialize": "wrong.pth"})
 
 
 @pytest.mark.parametrize("initialize", [False, None, {"weights": "default", "seed": 5}])
