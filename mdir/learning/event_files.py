@@ -11,8 +11,12 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
+from mdir.learning.metrics import summary
 
 EXTENSIONS = {"image:rgb": ".png", "image:gray": ".png", "text": ".txt"}
+
+
+MOST_ITERATIONS = 1000  # of one key and epoch; longer epochs are written as means of blocks
 
 
 class EventFiles:
@@ -30,9 +34,9 @@ class EventFiles:
     def append(self, epoch: int | None, rows: dict[str, dict]) -> None:
         """Add the rows of an epoch."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = [json.dumps(_json({"epoch": epoch, **row})) + "\n" for row in rows.values()]
+        rows = [_json({"epoch": epoch, **thinned(row)}) for row in rows.values()]
         with open(self.events, "a", encoding="utf-8") as file:
-            file.write("".join(lines))
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())
 
@@ -72,6 +76,29 @@ class EventFiles:
             else:
                 Image.fromarray(_pixels(blob["data"])).save(file, format="PNG")
         return path
+
+
+def thinned(row: dict, most: int = MOST_ITERATIONS) -> dict:
+    """A scalar row of many iterations as means over blocks of them, told by their last iteration.
+
+    NaNs are left out of the means. Files of long runs stay readable, metrics are taken before.
+    """
+    iterations = row["relative_iteration"]
+    if not row["dtype"].startswith("scalar/") or not isinstance(iterations, list):
+        return row
+    block = math.ceil(len(iterations) / most)
+    if block <= 1:
+        return row
+    starts = range(0, len(iterations), block)
+    data = {
+        name: [summary(values[start : start + block], "loss") for start in starts]
+        for name, values in row["data"].items()
+    }
+    moments = {
+        field: [row[field][start : start + block][-1] for start in starts]
+        for field in ("relative_iteration", "timestamp")
+    }
+    return {**row, "data": data, **moments}
 
 
 def _pixels(image):

@@ -1,9 +1,11 @@
 """A whole training run: found or begun, trained, validated and kept."""
 
 import copy
+import os
 from typing import Annotated, Literal
 
 from mdir import registry
+from mdir.artifacts import used
 from mdir.learning.checkpoints import CheckpointFolder
 from mdir.learning.event_files import EventFiles
 from mdir.learning.events import Events
@@ -13,6 +15,7 @@ from mdir.learning.runtime import leaves
 from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.checkpoint import initialize_network, network_from_state
 from mdir.networks.comparing import require_equal
+from mdir.paths import resolve_path
 from mdir.registry import Check, Section, check_parameters, register
 
 
@@ -55,6 +58,7 @@ class TrainValLearning:
             self.network = initialize_network(network, device)
         else:
             self._require_same_run(stored.learning)
+            tell_paths(network)
             self.network = network_from_state(stored.networks, section=network, device=device)
         self.training = registry.build("training", training, self.network, data, inputs)
         self.events = Events(make_processors(output, self.folder.folder), self._files())
@@ -153,6 +157,15 @@ class TrainValLearning:
 
     def _files(self):
         return EventFiles(self.folder.folder)
+
+
+def tell_paths(network: dict) -> None:
+    """Tell the stored networks that a section begins with, which a resumed run does not read."""
+    for key, value in network.items():
+        if isinstance(value, dict):
+            tell_paths(value)
+        elif key == "path" and isinstance(value, str) and os.path.exists(resolve_path(value)):
+            used(resolve_path(value))
 
 
 def make_processors(output: dict, folder) -> list:

@@ -83,6 +83,18 @@ def test_the_state_is_small_and_gives_the_same_metrics():
     assert again.state_dict({"progress": {}}, "folder") == state
 
 
+def test_long_epochs_are_written_as_means_of_blocks(tmp_path):
+    events = Events(files=EventFiles(tmp_path))
+    values = [float(i) for i in range(2500)]
+    one_epoch(events, 0, values)
+    (row,) = lines(tmp_path)
+    assert row["relative_iteration"][:2] == [2, 5]
+    assert row["relative_iteration"][-1] == 2499
+    assert row["data"]["total"][0] == 1.0
+    assert row["data"]["total"][-1] == 2499.0
+    assert events.metrics.metadata()["train/learning/loss:total_avg.4"] == [np.mean(values)]
+
+
 def test_device_values_are_fetched_together():
     class Interval(Processor):
         def __init__(self):

@@ -1,0 +1,151 @@
+"""Validations: losses, scores, what decides."""
+
+from typing import Literal
+
+import pytest
+import torch
+
+from mdir.learning.events import Events
+from mdir.learning.validation import Setting, make_validation, write_rankings
+from mdir.networks.checkpoint import initialize_network
+from mdir.registry import Section, check, register
+from mdir.scores.result import ScoreResult
+from tests.learning.tiny_run import data_section, network, write_data
+
+
+@register("score", "score_of_tests")
+class Score:
+    """Counts what it is given."""
+
+    decisive = "score_avg:map"
+
+    def __init__(self, *, factor: float, transforms: str | None = None):
+        self.factor, self.transforms = factor, transforms
+
+    def __call__(self, network, device):
+        assert network.stage == "eval"
+        assert not torch.is_grad_enabled()
+        return ScoreResult(
+            averages={"map": 0.5 * self.factor},
+            per_query={"ap": [0.0, float("nan"), 1.0]},
+            timings={"total_s": 2.0},
+            images={"one": torch.zeros(3, 24, 24)},
+            rankings=[{"name": "q"}],
+            protocol={"size": 3},
+        )
+
+
+def single(**given):
+    section = {
+        "type": "SingleValidation",
+        "data": None,
+        "criterion": {"type": "score_of_tests", "factor": 1},
+        "network_overlay": None,
+        "frequency": 2,
+    }
+    return {**section, **given}
+
+
+@pytest.fixture
+def setting(root):
+    write_data(root)
+    net = initialize_network(network(1), "cpu")
+    return Setting(net, {"val": data_section("val", 0)}, stage="validation")
+
+
+def test_a_score_becomes_rows(setting, tmp_path):
+    setting.rankings = tmp_path
+    validation = make_validation(single(), setting)
+    (member,) = validation.members
+    assert validation.decisive_criterion == "val/validation/score_avg:map"
+    assert member.score.transforms == setting.network.runtime["data"]["transforms"]
+    assert [member.is_due(epoch) for epoch in range(4)] == [False, True, False, True]
+    events = Events()
+    member.run(events, 0)
+    events.close_epoch()
+    assert events.metrics.metadata() == {
+        "val/validation/score_avg:map": [0.5],
+        "val/validation/score:ap_avg.4": [0.5],
+    }
+    rows = events.state_dict({}, "")["data"][0]
+    assert rows["val/validation/dataset"]["data"] == {"total_s": 2.0}
+    assert rows["val/validation/data/one"]["relative_iteration"] == [-2]
+    assert (tmp_path / "val.json").read_text() == (
+        '{"protocol": {"size": 3}, "queries": [{"name": "q"}]}'
+    )
+
+
+@pytest.mark.parametrize("loss", ["l1", "contrastive"])
+def test_a_loss_is_averaged_as_its_reduction_says(setting, loss):
+    class Sum:
+        reduction = "sum" if loss == "contrastive" else "mean"
+
+        def __call__(self, output, target):
+            return (output - target).abs().sum()
+
+    validation = make_validation(single(data="val", criterion={"loss": "l1"}), setting)
+    validation.criterion = Sum()
+    images, targets = torch.zeros(2, 3, 24, 24), torch.ones(2, 3, 24, 24)
+    setting.network.eval()
+    with torch.no_grad():
+        expected = (setting.network(images) - targets).abs().sum().item()
+        found = validation._loss((images, targets))["total"].item()
+        unwrapped = validation._loss((images, [targets]))["total"].item()
+    assert found == unwrapped == pytest.approx(expected / (2 if loss == "contrastive" else 1))
+
+
+def test_an_overlay_gives_the_network_another_runtime(setting):
+    overlay = {"runtime": {"wrappers": "reflectpad_divisible:4"}}
+    (member,) = make_validation(single(network_overlay=overlay), setting).members
+    assert member.network.runtime == {"wrappers": "reflectpad_divisible:4"}
+    assert member.network.model is setting.network.model
+    assert member.score.transforms == setting.network.runtime["data"]["transforms"]
+
+
+def test_several_are_labelled_and_one_decides(setting):
+    section = {
+        "type": "MultiCriterialValidation",
+        "decisive_criterion": "b/validation/score_avg:map",
+        "a": single(frequency=None),
+        "b": single(criterion={"type": "score_of_tests", "factor": 2}),
+    }
+    assert not list(check(Section("validation"), section))
+    validation = make_validation(section, setting)
+    events = Events()
+    for member in validation.members:
+        member.run(events, 0)
+    events.close_epoch()
+    assert events.metrics.metadata()["b/validation/score_avg:map"] == [1.0]
+    assert events.metrics.is_last_best(validation.decisive_criterion)
+
+
+@pytest.mark.parametrize(("section", "criterion"), [(False, None), ("epoch", "epoch")])
+def test_no_validation(setting, section: Literal[False] | str, criterion):
+    validation = make_validation(section, setting)
+    assert list(validation.members) == []
+    assert validation.decisive_criterion == criterion
+
+
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        (single(frequency="often"), "frequency"),
+        (single(criterion="default"), "criterion"),
+        (single(criterion={"type": "no_score"}), "criterion.type"),
+        (single(criterion={"type": "score_of_tests"}), "criterion"),
+        (single(data="val", criterion={"loss": "l7"}), "criterion.loss"),
+        ({"type": "MultiCriterialValidation", "decisive_criterion": "map", "a": single()},
+         "decisive_criterion"),
+        ({"type": "MultiCriterialValidation", "decisive_criterion": None, "a": False}, "a"),
+        ({"type": "MultiCriterialValidation", "decisive_criterion": None,
+          "a": {"type": "MultiCriterialValidation", "decisive_criterion": None}}, "a.type"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_with_their_key(section, where):
+    assert [".".join(map(str, p.path)) for p in check(Section("validation"), section)] == [where]
+
+
+def test_rankings_are_written_whole(tmp_path):
+    result = ScoreResult(rankings=[{"ap": None}])
+    write_rankings(tmp_path / "a" / "x.json", result)
+    assert (tmp_path / "a" / "x.json").read_text() == '{"protocol": {}, "queries": [{"ap": null}]}'
