@@ -189,6 +189,14 @@ def test_no_validation_or_just_a_criterion(data, validation, index):
         assert (data / "run/epochs/net_best.pth").exists()
 
 
+def test_runtime_settings_change_little(data):
+    runtime = {"precision": "bf16", "channels_last": True, "threads": 1}
+    metadata = train(changed("learning.training.runtime", runtime))[0]
+    assert metadata["metrics"][LOSS] == pytest.approx(PINNED[LOSS][:2], rel=0.02)
+    weights = load_state(data / "run/epochs/last_last.pth")["model_state"]
+    assert weights["model.1.weight"].dtype == torch.float32
+
+
 def test_several_validations(data):
     single = train_params()["learning"]["validation"]
     several = {
