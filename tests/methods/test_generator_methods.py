@@ -46,10 +46,13 @@ def weights(method):
     }
 
 
-@pytest.mark.parametrize("name, norm", [*((n, None) for n in MEMBERS), ("cut", "batch")])
+SLOW = [pytest.param(name, None, marks=pytest.mark.slow) for name in ("hedgan", "hedngan")]
+
+
+@pytest.mark.parametrize("name, norm", [("cyclegan", None), ("cut", None), ("cut", "batch"), *SLOW])
 def test_equal_to_the_published_step(name, norm):
     ours, published = (in_double(make_method(name, norm, **SMALL)) for _ in range(2))
-    for step in range(1 if "hed" in name else 2):
+    for step in range(2):
         losses = []
         for run in (ours.step, lambda batch: STEPS[name](published, batch)):
             np.random.seed(step)
@@ -108,7 +111,7 @@ def test_samples_are_the_last_images_of_the_batch(name):
     assert samples["fake_Y"].shape == (3, 32, 32)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
 def test_mixed_precision_trains_every_network(name):
     method = make_method(name, **SMALL)
     before = weights(method)
@@ -117,8 +120,7 @@ def test_mixed_precision_trains_every_network(name):
     after = weights(method)
     for member in MEMBERS[name]:
         keys = [k for k in before if k.startswith(f"{member}.") and k.endswith("weight")]
-        unchanged = [key for key in keys if torch.equal(before[key], after[key])]
-        assert unchanged == (keys if method.network[member].frozen else [])
+        assert not any(torch.equal(before[key], after[key]) for key in keys)
 
 
 def changed(name, change, **params):
