@@ -6,7 +6,7 @@ from mdir.networks.wrapping import check_wrappers
 FROM_CHECKPOINT = "load_from_checkpoint"
 
 _KEYS = ("wrappers", "data", "frozen", "model")
-_DATA_KEYS = {"mean_std": list | tuple | None, "transforms": str | None}
+_DATA_KEYS = {"mean_std": tuple[list[float], list[float]] | None, "transforms": str | None}
 
 
 def check_runtime(runtime: dict):

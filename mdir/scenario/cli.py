@@ -182,6 +182,7 @@ def _stdin_lines(plan, options):
     wanted = any(functions.reads_stdin(step.function, step.parameters) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
+    sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
     return [line.strip() for line in sys.stdin]
 
 

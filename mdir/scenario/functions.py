@@ -61,7 +61,7 @@ def _attribute(name, attribute):
     """What a function of another package declares; one that cannot be imported declares nothing."""
     try:
         return getattr(load(name), attribute, None)
-    except ImportError:
+    except (ImportError, AttributeError):
         return None
 
 

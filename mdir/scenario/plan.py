@@ -159,7 +159,7 @@ def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
     """
     try:
         function = getattr(functions.load(step.function), "function", None)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         message = f"the step function {step.function!r} cannot be imported: {error}"
         return [plan.problem(step, (FUNCTION,), message)]
     if function is None:
