@@ -60,7 +60,8 @@ def _prepared(net):
 def _described(net, batch, device, transform, ms, msp):
     """``[D, B]`` on the CPU; a batch too large for the device's memory is halved."""
     try:
-        x = transform(batch.to(device, non_blocking=True))
+        # convolutions of VGG are faster in this layout, those of ResNet no slower
+        x = transform(batch.to(device)).contiguous(memory_format=torch.channels_last)
         return (net(x) if ms == [1] else multiscale(net, x, ms, msp)).float().cpu()
     except torch.OutOfMemoryError:
         if len(batch) == 1:
