@@ -12,7 +12,10 @@ from tests.golden.golden import fill, load_json, load_npz, normal
 
 TOLERANCE = 1e-4
 META = load_json("retrieval", "meta.json", {})
-EMBED = {kind: load_npz("retrieval", f"{kind}.npz") for kind in ("embed", "embed_cirtorch")}
+EMBED = {
+    "embed": load_npz("retrieval", "embed.npz"),
+    "embed_cirtorch": load_npz("retrieval", "embed_cirtorch.npz"),
+}
 KEYS = {
     "embed": load_json("retrieval", "state_dict_keys.json", {}),
     "embed_cirtorch": load_json("retrieval", "state_dict_keys_cirtorch.json", {}),
