@@ -53,7 +53,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
     begin = time.time()
     for iteration, batch in enumerate(loader):
         loaded = time.time()
-        losses = training.step(batch)
+        losses = training.step(batch, iteration)
         stepped = time.time()
         events.register(epoch, iteration, size, "train/learning/loss", losses, "scalar/loss")
         if are_samples_due(epoch, iteration, size):
@@ -67,6 +67,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
         }
         events.register(epoch, iteration, size, "train/learning/iteration", spent, "scalar/time")
         begin = time.time()
+    training.end_epoch()
 
 
 def are_samples_due(epoch: int, iteration: int, size: int) -> bool:

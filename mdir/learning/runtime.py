@@ -1,14 +1,21 @@
 """How a run computes: device, precision, memory layout, compilation, threads."""
 
+import os
 from contextlib import nullcontext
 from typing import Literal
 
 import torch
 
+from mdir import distributed
+
 
 def default_device() -> torch.device:
-    """The GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU, of several processes the one that is this one's, or else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if distributed.size() == 1:
+        return torch.device("cuda")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 class Runtime:

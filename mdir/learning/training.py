@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import torch
 
-from mdir import registry
+from mdir import distributed, registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
 from mdir.learning.optimizers import make_optimizer
-from mdir.learning.runtime import Runtime
+from mdir.learning.runtime import Runtime, models
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
+from mdir.learning.sharing import SharedSteps, average_buffers, shared_loader
 from mdir.registry import Section, check, check_parameters, register
 
 ITERATION_KEYS = ("data", "criterion")
@@ -70,6 +71,8 @@ class EpochTraining:
         self.optimizer = make_optimizer(optimizer, network)
         self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
         self.method = self._make_method(epoch_iteration)
+        self.shared = SharedSteps(self.method, self.optimizer) if distributed.size() > 1 else None
+        self._shares = []
 
     def _make_method(self, section):
         rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
@@ -81,7 +84,7 @@ class EpochTraining:
     def loader(self, seed: int, epoch: int):
         """Batches of one epoch, shuffled unless the section says otherwise."""
         dataset, section, first = self.method.epoch_data(self.dataset, self.section, epoch)
-        return make_loader(
+        loader = make_loader(
             dataset,
             section,
             {"shuffle": True},
@@ -90,14 +93,30 @@ class EpochTraining:
             iterations=self.epoch_iterations,
             first_epoch=first,
         )
+        if self.shared is not None:
+            loader = shared_loader(loader)
+            self._shares = loader.batch_sampler.shares
+        return loader
 
-    def step(self, batch) -> dict:
-        """One optimisation step; losses by name, not yet fetched from the device."""
+    def step(self, batch, iteration: int) -> dict:
+        """One optimisation step; losses by name, not yet fetched from the device.
+
+        Args:
+            batch: of :meth:`loader`.
+            iteration: its number in the epoch, from 0.
+        """
         with (
             torch.autograd.set_detect_anomaly(self.debug),
             self.runtime.autocast(self.network.device),
         ):
+            if self.shared is not None:
+                return self.shared.step(batch, self._shares[iteration])
             return self.method.step(batch)
+
+    def end_epoch(self) -> None:
+        """After the last step of an epoch: processes that share the work become equal again."""
+        if self.shared is not None:
+            average_buffers(models(self.network))
 
     def extra_state(self) -> dict:
         """What the published format has no place for."""

@@ -4,7 +4,7 @@ import copy
 import os
 from typing import Annotated, Literal
 
-from mdir import registry
+from mdir import distributed, registry
 from mdir.artifacts import used
 from mdir.learning.checkpoints import CheckpointFolder
 from mdir.learning.event_files import EventFiles
@@ -61,14 +61,16 @@ class TrainValLearning:
             tell_paths(network)
             self.network = network_from_state(stored.networks, section=network, device=device)
         self.training = registry.build("training", training, self.network, data, inputs)
-        self.events = Events(make_processors(output, self.folder.folder), self._files())
+        self.events = self._make_events(output)
         self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
         setting = Setting(
             self.network, data, self.training.criterion, training["seed"], inputs=inputs
         )
         self.validation = make_validation(validation, setting)
         self.start = stored.epoch if stored else 0
-        self.folder.begin(list(self.network.state_dict()))
+        distributed.barrier()  # everybody has read what is stored
+        if distributed.is_first():
+            self.folder.begin(list(self.network.state_dict()))
         if stored is None:
             self.events.start()
         else:
@@ -85,10 +87,12 @@ class TrainValLearning:
         epochs = self.training.epochs
         if epochs == 0:
             self.training.method.prepare_offtheshelf()
-            self.folder.save_untrained(self.network.state_dict())
+            if distributed.is_first():
+                self.folder.save_untrained(self.network.state_dict())
             return {}
         if self.start == epochs:
-            self.folder.finish(list(self.network.state_dict()), epochs)
+            if distributed.is_first():
+                self.folder.finish(list(self.network.state_dict()), epochs)
         else:
             if self.start == 0:
                 self._describe_network()
@@ -102,7 +106,9 @@ class TrainValLearning:
         }
 
     def save(self, epoch: int, best: bool) -> None:
-        """Keep what is due after an epoch (from 0)."""
+        """Keep what is due after an epoch (from 0); the first of several processes does."""
+        if not distributed.is_first():
+            return
         self.folder.save(
             epoch + 1,
             self.training.epochs,
@@ -155,8 +161,12 @@ class TrainValLearning:
         }
         self.events.register(None, None, None, "net/network_graph", texts, "blob")
 
-    def _files(self):
-        return EventFiles(self.folder.folder)
+    def _make_events(self, output):
+        """Files and processors for the first process; the others only count."""
+        if not distributed.is_first():
+            return Events()
+        folder = self.folder.folder
+        return Events(make_processors(output, folder), EventFiles(folder))
 
 
 def tell_paths(network: dict) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import torch
 
 from cirtorch.utils.files import atomic_write
-from mdir import registry
+from mdir import distributed, registry
 from mdir.artifacts import produced
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.learning.seeding import seed_epoch
@@ -98,7 +98,8 @@ class SingleValidation:
         if self.score is not None:
             result = self.score(self.network, self.network.device)
             register_score(events, epoch, self.prefix, result)
-            if self.setting.rankings is not None and result.rankings:
+            wanted = self.setting.rankings is not None and distributed.is_first()
+            if wanted and result.rankings:
                 write_rankings(self.setting.rankings / f"{self.label}.json", result)
         else:
             self._run_loss(events, epoch)

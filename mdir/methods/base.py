@@ -13,6 +13,10 @@ class Method:
     write besides ``type``, ``data`` and ``criterion``. Attributes:
 
         networks: names of the members that the method needs; () if it takes the network as a whole.
+        divisible: a batch may be divided among processes (no loss compares its images).
+        additive: losses and gradients of the parts of a batch add up to those of the whole, given
+            that ``share`` of it is here; otherwise they are means over the items.
+        share: the part of the whole batch that :meth:`step` gets, 1 in a single process.
 
     Args:
         network: a network or container of networks (``mdir.networks.base.Network``).
@@ -22,6 +26,8 @@ class Method:
     """
 
     networks: tuple[str, ...] = ()
+    divisible = additive = False
+    share = 1.0
 
     def __init__(self, network, optimizer, criterion):
         missing = [name for name in self.networks if name not in network]

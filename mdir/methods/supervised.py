@@ -19,6 +19,8 @@ class SupervisedEpoch(Method):
             fill the memory); the gradients are those of the batch.
     """
 
+    divisible = additive = True
+
     def __init__(self, network, optimizer, criterion, *, batch_average: bool, fakebatch: bool):
         super().__init__(network, optimizer, criterion)
         reduction = getattr(criterion, "reduction", None)
@@ -34,17 +36,17 @@ class SupervisedEpoch(Method):
     def step(self, batch):
         images, targets = batch[0], to_device(batch[1], self.device)
         self.optimizer.zero_grad()
-        losses = {}
+        losses, size = {}, batch_size(images) / self.share
         for image, target in self._pieces(images, targets):
             output = self.network(image)
-            loss = self._scaled(self.criterion(output, target), batch_size(images))
+            loss = self._scaled(self.criterion(output, target), size)
             named = as_named(loss)
             named["total"].backward()
             for name, value in named.items():
                 losses[name] = losses.get(name, 0) + value.detach()
         self.optimizer.step()
         self._last = {"input": image, "output": output, "target": target}
-        divisor = 1 if self.batch_average else batch_size(images)
+        divisor = 1 if self.batch_average else size
         return {name: value / divisor for name, value in losses.items()}
 
     def samples(self):
@@ -58,6 +60,8 @@ class SupervisedEpoch(Method):
 
     def _scaled(self, loss, size):
         is_mean = self.criterion.reduction == "mean"
+        if is_mean and not self.fakebatch and self.share != 1:
+            loss = loss * self.share
         if self.batch_average and not is_mean:
             return loss / size
         if not self.batch_average and is_mean:

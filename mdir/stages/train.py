@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from mdir import registry
+from mdir import distributed, registry
 from mdir.learning.runtime import default_device
 from mdir.learning.trainval import check_processors
 from mdir.registry import Section, is_unresolved
@@ -81,6 +81,8 @@ def _train(
 ):
     """Train a network, resuming where the folder of its checkpoints says.
 
+    Several processes (torchrun) divide every batch among themselves.
+
     Args:
         network: a network section, kept in the checkpoints.
         learning: ``type`` (TrainValLearning), ``checkpoints``, ``training``, ``validation``.
@@ -91,6 +93,7 @@ def _train(
         metadata ``metrics`` {name: value per epoch}, ``best_epoch``, ``resource_usage``,
         ``code_version``; ``{}`` for a run of 0 epochs.
     """
+    distributed.start()
     processors = output.get("learning") or {}
     given = (network, data, processors, default_device(), inputs)
     return registry.build("learning", learning, *given).run()

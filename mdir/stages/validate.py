@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from mdir import distributed
 from mdir.learning.events import Events
 from mdir.learning.processors import Progress
 from mdir.learning.runtime import default_device
@@ -49,7 +50,8 @@ def _validate(
     loaded = load_network(network, default_device()).eval()
     folder = Path(resolve_path(rankings)) if rankings else None
     setting = Setting(loaded, data, stage="validation", inputs=inputs, rankings=folder)
-    events = Events([Progress(None, print_each=100, key_suffix="validation/loss")])
+    progress = Progress(None, print_each=100, key_suffix="validation/loss")
+    events = Events([progress] if distributed.is_first() else [])
     for single in make_validation(validation, setting).members:
         single.run(events, 0)
     events.close_epoch()

@@ -1,0 +1,127 @@
+"""Two processes that divide every batch learn what one learns, and one of them writes."""
+
+import json
+import os
+import socket
+import traceback
+
+import pytest
+import torch
+
+from mdir import distributed
+from mdir.errors import UserError
+from mdir.learning.sharing import SharedBatches, SharedSteps
+from mdir.learning.state_files import load_state
+from mdir.methods.base import Method
+from mdir.registry import check_parameters
+from mdir.stages.train import train
+from tests.learning.tiny_run import train_params, write_data
+
+WEIGHT = "model.1.weight"
+
+
+def launch(function, count=2):
+    """Run a function in processes of their own, as torchrun would; returns their exit statuses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = []
+    for number in range(count):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.environ.update(
+                    RANK=str(number),
+                    LOCAL_RANK=str(number),
+                    WORLD_SIZE=str(count),
+                    MASTER_ADDR="127.0.0.1",
+                    MASTER_PORT=str(port),
+                )
+                function(number)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def params(directory, reduction, batch_average, fakebatch):
+    given = train_params(directory, epochs=2, workers=1)
+    for name in ("first", "last"):
+        # statistics of a layer over a batch depend on how it is divided
+        given["network"][name]["model"]["norm_layer"] = "instance"
+    training = given["learning"]["training"]
+    training["criterion"]["reduction"] = reduction
+    training["optimizer"] = {
+        "algorithm": "sgd",
+        "lr": 0.01 if reduction == "mean" else 1e-5,
+        "momentum": 0.9,
+        "weight_decay": 0.001,
+    }
+    training["epoch_iteration"].update(batch_average=batch_average, fakebatch=fakebatch)
+    given["data"]["train"]["loader"]["batch_size"] = 4
+    return given
+
+
+@pytest.mark.parametrize(
+    ("reduction", "batch_average", "fakebatch"),
+    [("mean", True, False), ("mean", False, False), ("mean", False, True), ("sum", True, True)],
+)
+def test_the_same_losses_and_weights(root, reduction, batch_average, fakebatch):
+    write_data(root, pictures=7)  # five pairs: batches of 4 and of 1, too few for two
+    settings = (reduction, batch_average, fakebatch)
+    assert not list(check_parameters(train.function, params("one", *settings)))
+    one = train(params("one", *settings))[0]
+
+    def run(number):
+        metadata = train(params("two", *settings))[0]
+        (root / f"{number}.json").write_text(json.dumps(metadata))
+
+    assert launch(run) == [0, 0]
+    for number in range(2):
+        two = json.loads((root / f"{number}.json").read_text())
+        assert two["metrics"].keys() == one["metrics"].keys()
+        for name, values in one["metrics"].items():
+            assert two["metrics"][name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
+        assert two["best_epoch"]["index"] == one["best_epoch"]["index"]
+    ours = load_state(root / "two/epochs/last_last.pth")["model_state"][WEIGHT]
+    theirs = load_state(root / "one/epochs/last_last.pth")["model_state"][WEIGHT]
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    rows = (root / "two/epochs/events.jsonl").read_text().splitlines()
+    assert len(rows) == len((root / "one/epochs/events.jsonl").read_text().splitlines())
+
+
+def test_shares_and_gathering(root):
+    def run(number):
+        distributed.start()
+        items = list(range(7))
+        own = distributed.share(items)
+        assert own == items[number::2]
+        assert distributed.gather_shares([item * 10 for item in own]) == [i * 10 for i in items]
+        batches = SharedBatches([[0, 1, 2], [3]])
+        assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
+        assert batches.shares == [[2 / 3, 1.0], [1 / 3, 0.0]][number]
+        (total,) = distributed.sum_all([torch.full((2, 2), float(number + 1))])
+        assert total.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+
+    assert launch(run) == [0, 0]
+
+
+def test_one_process_shares_with_nobody():
+    tensors = [torch.ones(2)]
+    assert distributed.sum_all(tensors) is tensors
+    assert distributed.gather(5) == [5]
+    assert distributed.share([1, 2]) == [1, 2]
+    assert distributed.gather_shares([1, 2]) == [1, 2]
+    distributed.barrier()
+
+
+def test_methods_that_compare_the_images_of_a_batch_are_refused():
+    class Comparing(Method):
+        pass
+
+    with pytest.raises(UserError, match="Comparing compares the images of a batch"):
+        SharedSteps(Comparing.__new__(Comparing), None)
