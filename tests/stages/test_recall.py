@@ -1,0 +1,93 @@
+"""The step recall: files of the published projects, and the report made of them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mdir.stages.recall import recall
+from mdir.stages.report import report
+
+PAIRS = 6
+
+
+@pytest.fixture
+def domains(root):
+    rng = np.random.default_rng(0)
+    for number in range(PAIRS):
+        pixels = rng.integers(0, 256, (40, 32, 3), dtype=np.uint8)
+        for domain in ("a", "b"):
+            folder = root / "set/original" / domain / "val"
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+    return root
+
+
+def params(**extra):
+    return {
+        "network": {
+            "type": "SingleNetwork",
+            "model": {"architecture": "contrastive_encoder", "backbone": "resnet18"},
+            "initialize": {"weights": "kaiming_p2p", "seed": 0},
+            "runtime": {
+                "data": {
+                    "transforms": "resize:32 | pil2np | totensor | normalize",
+                    "mean_std": [[0.5] * 3, [0.5] * 3],
+                }
+            },
+        },
+        "score": {
+            "type": "cross_domain_recall",
+            "ranks": [1, 2],
+            "dataset": {"name": "TwoDomains", "image_dir": "set/original", "split": "val"},
+        },
+        "directory": "results",
+        "prefix": "set_pretrained",
+    } | extra
+
+
+def test_files_and_numbers_of_equal_domains(domains):
+    metadata = recall(params())[0]
+    # Both domains hold the same pictures, so that each one's nearest is its counterpart.
+    assert set(metadata["eval"].values()) == {1.0}
+    assert "val/validation/score_avg:val_cross_recall@2" in metadata["eval"]
+    rows = list(csv.DictReader((domains / "results/set_pretrained_results.csv").open()))
+    assert (
+        len(rows) == 1 and float(rows[0]["val_precise"]) == 100 and rows[0]["train_loss"] == "0.0"
+    )
+    vectors = torch.load(domains / "results/set_pretrained_vectors.pth", weights_only=True)
+    assert vectors.shape == (2 * PAIRS, 512) and torch.equal(vectors[:PAIRS], vectors[PAIRS:])
+    state = torch.load(domains / "results/set_pretrained_model.pth", weights_only=True)
+    assert "f.0.weight" in state and "g.3.bias" in state
+    embedding = json.loads((domains / "results/set_pretrained_embedding.json").read_text())
+    assert np.array(embedding["points"]).shape == (2 * PAIRS, 2)
+    assert metadata["protocol"]["dataset"] == "set" and metadata["protocol"]["images"] == 2 * PAIRS
+
+
+def test_a_training_run_becomes_a_table(domains):
+    events = domains / "run/epochs/events.jsonl"
+    events.parent.mkdir(parents=True)
+    rows = []
+    for epoch in range(3):
+        common = {"epoch": epoch, "epoch_size": 2, "timestamp": 0}
+        losses = {"key": "train/learning/loss", "data": {"total": [3.0 - epoch, 1.0]}}
+        rows.append(common | losses | {"dtype": "scalar/loss", "relative_iteration": [0, 1]})
+        if epoch != 1:
+            scores = {"key": "val/learning/score_avg", "data": {"val_precise": 0.25 * (epoch + 1)}}
+            rows.append(common | scores | {"dtype": "scalar/score", "relative_iteration": None})
+    events.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recall(params(training="run"))
+    table = (domains / "results/set_pretrained_results.csv").read_text().splitlines()
+    assert table == ["epoch,train_loss,val_precise", "1,2.0,25.0", "3,1.0,75.0"]
+
+
+def test_curves_and_maps_in_the_report(domains):
+    embedding = recall(params())[0]["embedding"]
+    page = report({"title": "t", "directory": "page", "embeddings": {"Pretrained": embedding}})[0]
+    assert "files/recalls.svg" in Path(page["page"]).read_text()
+    for name in ("recalls", "maps"):
+        assert (domains / "page/files" / f"{name}.svg").read_text().startswith("<?xml")
