@@ -11,6 +11,8 @@ import torch
 from cirtorch.utils.shards import row_blocks
 
 ROWS_AT_ONCE = 1 << 15
+_TILE = 64
+_LISTS = ("ok", "easy", "hard", "junk")
 _LAST = torch.iinfo(torch.int64).max
 
 
@@ -40,7 +42,7 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
         database: ``[N, D]`` descriptors as rows: array, memory map, tensor or
             :class:`~cirtorch.utils.shards.ShardedRows`. Columns ``vecs`` go in as ``vecs.T``.
         qvecs: ``[D, Q]`` descriptors of the queries.
-        gnd: a dict per query; every list in it except ``bbx`` holds database indices.
+        gnd: a dict per query; ``ok``, ``easy``, ``hard``, ``junk`` hold indices.
         rows_at_once: rows of the database scored together.
         device: where the scores are computed.
 
@@ -49,14 +51,15 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
     """
     queries = torch.as_tensor(qvecs, dtype=torch.float32, device=device)
     wanted = _wanted(gnd, database.shape[0], device)
-    keys = _keys_of_wanted(database, queries, wanted, rows_at_once)
+    rows = min(rows_at_once, -(-database.shape[0] // _TILE) * _TILE)
+    keys = _keys_of_wanted(database, queries, wanted, rows)
     sorted_keys, order = keys.sort(dim=1)
     width = keys.shape[1] + 1
     histogram = torch.zeros(len(gnd) * width, dtype=torch.int64, device=device)
     row = torch.arange(len(gnd), device=device)[:, None] * width
-    for start, block in row_blocks(database, rows_at_once, device):
+    for start, block in row_blocks(database, rows, device):
         # An image comes before all chosen ones whose key is smaller than its own.
-        beaten = torch.searchsorted(sorted_keys, _keys(queries, block, start))
+        beaten = torch.searchsorted(sorted_keys, _keys(_scores(queries, block, rows), start))
         histogram += torch.bincount((beaten + row).flatten(), minlength=len(histogram))
     ahead = histogram.view(len(gnd), width).flip(1).cumsum(1).flip(1)[:, 1:]
     positions = torch.zeros_like(keys).scatter_(1, order, ahead)
@@ -72,7 +75,7 @@ def _wanted(gnd, count, device):
     """Indices ``[Q, R]`` of the images to place, filled up with -1."""
     lists = []
     for query in gnd:
-        ids = [np.asarray(ids, dtype=np.int64) for key, ids in query.items() if key != "bbx"]
+        ids = [np.asarray(query[key], dtype=np.int64) for key in _LISTS if key in query]
         ids = np.unique(np.concatenate([*ids, np.zeros(0, np.int64)]))
         lists.append(ids[(ids >= 0) & (ids < count)])
     wanted = np.full((len(gnd), max(map(len, lists), default=0)), -1)
@@ -81,28 +84,35 @@ def _wanted(gnd, count, device):
     return torch.from_numpy(wanted).to(device)
 
 
-def _keys(queries, block, start):
+def _scores(queries, block, shape):
+    """``[Q, rows]`` by a product of always the same shape: copies of a row get the same score."""
+    rows = len(block)
+    if rows < shape:
+        block = torch.cat([block, block.new_zeros(shape - rows, block.shape[1])])
+    return (block @ queries)[:rows].t().contiguous()
+
+
+def _keys(scores, start):
     """``[Q, rows]`` int64 that grow from the last to the first place of the ranking.
 
     The score as an integer of the same order, then the inverted index: no two are equal.
     """
-    scores = (block @ queries).t().contiguous()
     scores = torch.nan_to_num(scores, nan=float("-inf"), posinf=None, neginf=None) + 0.0
     bits = scores.view(torch.int32)
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
-    index = torch.arange(start, start + len(block), device=block.device)
+    index = torch.arange(start, start + scores.shape[1], device=scores.device)
     return (ordered << 32) | (0xFFFFFFFF - index)
 
 
-def _keys_of_wanted(database, queries, wanted, rows_at_once):
+def _keys_of_wanted(database, queries, wanted, rows):
     """Keys of the wanted images from the same products that the counting uses, ``[Q, R]``."""
     keys = torch.full_like(wanted, _LAST)
-    starts = torch.unique(wanted[wanted >= 0] // rows_at_once) * rows_at_once
+    starts = torch.unique(wanted[wanted >= 0] // rows) * rows
     for start in starts.tolist():
-        _, block = next(
-            row_blocks(database[start : start + rows_at_once], rows_at_once, keys.device)
-        )
+        _, block = next(row_blocks(database[start : start + rows], rows, keys.device))
         here = (wanted >= start) & (wanted < start + len(block))
-        found = _keys(queries, block, start).gather(1, (wanted - start).clamp(0, len(block) - 1))
+        found = _keys(_scores(queries, block, rows), start).gather(
+            1, (wanted - start).clamp(0, len(block) - 1)
+        )
         keys = torch.where(here, found, keys)
     return keys

@@ -43,6 +43,20 @@ def test_positions_equal_a_stable_sort(block, values):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("block", [300, 333, 1 << 15])
+def test_copies_of_a_row_stand_in_the_order_of_the_database(block):
+    rng = np.random.RandomState(4)
+    database = rng.standard_normal((400, 67)).astype(np.float32)
+    database = np.concatenate([database, database[::-1], database[:17]])
+    queries = rng.standard_normal((67, 3)).astype(np.float32)
+    scores = (database.astype(np.float64)[:, :, None] * queries).sum(axis=1)
+    ranks = np.argsort(-scores, axis=0, kind="stable")
+    positions = count_ranks(database, queries, [{"ok": range(len(database))}] * 3, block)
+    for i in range(3):
+        found = np.array([positions.of(i, [image])[0] for image in ranks[:, i]])
+        np.testing.assert_array_equal(found, np.arange(len(database)))
+
+
 def test_columns_and_shards_are_the_same(tmp_path):
     rng = np.random.RandomState(0)
     vecs, gnd = rng.standard_normal((6, 80)).astype(np.float32), random_gnd(rng, 5, 80)
