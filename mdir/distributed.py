@@ -1,38 +1,52 @@
 """Several processes of one launch (torchrun) that share the work of a step.
 
-Without a launcher there is one process, and everything here does nothing.
+Work is shared inside :func:`together` only, which all processes enter. Everywhere else, and without
+a launcher, a process is on its own: it is the first of one.
 """
 
 import atexit
 import os
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 
+_together = 0
+
+
+@contextmanager
+def together():
+    """Share the work of the block among all processes of the launch, connected where needed.
+
+    GPUs talk through NCCL, CPUs through gloo.
+    """
+    global _together
+    launched = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if launched and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(_stop)
+    _together += 1
+    try:
+        yield
+    finally:
+        _together -= 1
+
 
 def rank() -> int:
     """The number of this process; the first one, 0, writes and prints."""
-    return int(os.environ.get("RANK", 0))
+    return dist.get_rank() if _together and dist.is_initialized() else 0
 
 
 def size() -> int:
-    """How many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    """How many processes share the work."""
+    return dist.get_world_size() if _together and dist.is_initialized() else 1
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes."""
     return rank() == 0
-
-
-def start() -> None:
-    """Connect to the other processes: NCCL between GPUs, gloo between CPUs."""
-    if size() == 1 or dist.is_initialized():
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    atexit.register(_stop)
 
 
 def barrier() -> None:
@@ -63,12 +77,6 @@ def gather(value) -> list:
 def share(items) -> list:
     """This process's share of a sequence that all have: every so-manyth item."""
     return list(items)[rank() :: size()]
-
-
-def gather_shares(items: list) -> list:
-    """The whole sequence again, in order, from what each process made of its share."""
-    parts = gather(items)
-    return [parts[i % len(parts)][i // len(parts)] for i in range(sum(map(len, parts)))]
 
 
 def _stop():

@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import default_collate
+from torch.utils.data import Subset, default_collate
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.progress import progress
+from mdir import distributed
 from mdir.data.labelled import plain
 from mdir.data.loading import make_loader
 
@@ -19,7 +20,7 @@ _BUCKET_ON_GPU = 8
 
 @torch.no_grad()
 def extract_descriptors(network, dataset, loader: dict | None = None, what: str = "descriptors"):
-    """Describe every image of a dataset.
+    """Describe every image of a dataset; processes that work together divide them.
 
     Args:
         network: a :class:`~mdir.networks.base.Network`; it is put into eval mode and stays there.
@@ -36,9 +37,12 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
     Raises:
         DataError: no image could be read.
     """
-    vectors = {}
-    for indices, columns in describe(network, dataset, loader, what):
-        vectors.update(zip(indices, columns.float().cpu().t(), strict=True))
+    own, vectors = distributed.share(range(len(dataset))), {}
+    part = dataset if len(own) == len(dataset) else Subset(dataset, own)
+    for indices, columns in describe(network, part, loader, what):
+        places = [own[index] for index in indices]
+        vectors.update(zip(places, columns.float().cpu().t(), strict=True))
+    vectors = {place: one for part in distributed.gather(vectors) for place, one in part.items()}
     if not vectors:
         raise DataError(f"{what}: none of {len(dataset)} images could be read")
     size = len(next(iter(vectors.values())))

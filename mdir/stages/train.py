@@ -93,10 +93,10 @@ def _train(
         metadata ``metrics`` {name: value per epoch}, ``best_epoch``, ``resource_usage``,
         ``code_version``; ``{}`` for a run of 0 epochs.
     """
-    distributed.start()
     processors = output.get("learning") or {}
-    given = (network, data, processors, default_device(), inputs)
-    return registry.build("learning", learning, *given).run()
+    with distributed.together():
+        given = (network, data, processors, default_device(), inputs)
+        return registry.build("learning", learning, *given).run()
 
 
 _train.check_section = check

@@ -47,13 +47,14 @@ def _validate(
         metadata ``{"eval": {metric: value}}`` with the losses and scores.
     """
     seed_everything(0)
-    loaded = load_network(network, default_device()).eval()
     folder = Path(resolve_path(rankings)) if rankings else None
-    setting = Setting(loaded, data, stage="validation", inputs=inputs, rankings=folder)
-    progress = Progress(None, print_each=100, key_suffix="validation/loss")
-    events = Events([progress] if distributed.is_first() else [])
-    for single in make_validation(validation, setting).members:
-        single.run(events, 0)
+    with distributed.together():
+        loaded = load_network(network, default_device()).eval()
+        setting = Setting(loaded, data, stage="validation", inputs=inputs, rankings=folder)
+        progress = Progress(None, print_each=100, key_suffix="validation/loss")
+        events = Events([progress] if distributed.is_first() else [])
+        for single in make_validation(validation, setting).members:
+            single.run(events, 0)
     events.close_epoch()
     events.close()
     return {"eval": {name: values[-1] for name, values in events.metrics.metadata().items()}}

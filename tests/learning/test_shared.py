@@ -13,6 +13,7 @@ from mdir.errors import UserError
 from mdir.learning.sharing import SharedBatches, SharedSteps
 from mdir.learning.state_files import load_state
 from mdir.methods.base import Method
+from mdir.networks.extract import extract_descriptors
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data
@@ -94,20 +95,53 @@ def test_the_same_losses_and_weights(root, reduction, batch_average, fakebatch):
     assert len(rows) == len((root / "one/epochs/events.jsonl").read_text().splitlines())
 
 
-def test_shares_and_gathering(root):
+class Means:
+    """Stands in for a network whose descriptor is the mean colour."""
+
+    wrappers, members, device = {"eval": []}, {}, torch.device("cpu")
+
+    def eval(self):
+        return self
+
+    def __call__(self, images):
+        return images.mean(dim=(2, 3)).t()
+
+
+def test_shares_and_gathering():
+    images = [torch.rand(3, 4, 4 + number) for number in range(5)]
+    alone = extract_descriptors(Means(), images)
+
     def run(number):
-        distributed.start()
-        items = list(range(7))
-        own = distributed.share(items)
-        assert own == items[number::2]
-        assert distributed.gather_shares([item * 10 for item in own]) == [i * 10 for i in items]
-        batches = SharedBatches([[0, 1, 2], [3]])
-        assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
-        assert batches.shares == [[2 / 3, 1.0], [1 / 3, 0.0]][number]
-        (total,) = distributed.sum_all([torch.full((2, 2), float(number + 1))])
-        assert total.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+        assert distributed.size() == 1
+        with distributed.together():
+            check_exchange(number)
+            found = extract_descriptors(Means(), images)
+        torch.testing.assert_close(found, alone)
+        assert distributed.is_first()
 
     assert launch(run) == [0, 0]
+
+
+def check_exchange(number):
+    items = list(range(7))
+    own = distributed.share(items)
+    assert own == items[number::2]
+    assert distributed.gather(own) == [items[0::2], items[1::2]]
+    batches = SharedBatches([[0, 1, 2], [3]])
+    assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
+    assert batches.shares == [[2 / 3, 1.0], [1 / 3, 0.0]][number]
+    (total,) = distributed.sum_all([torch.full((2, 2), float(number + 1))])
+    assert total.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+
+
+def test_a_failing_process_leaves_nobody_waiting(root):
+    def run(number):
+        with distributed.together():
+            if number == 1:
+                raise RuntimeError("this process fails")
+            distributed.barrier()
+
+    assert launch(run) == [1, 1]
 
 
 def test_one_process_shares_with_nobody():
@@ -115,7 +149,6 @@ def test_one_process_shares_with_nobody():
     assert distributed.sum_all(tensors) is tensors
     assert distributed.gather(5) == [5]
     assert distributed.share([1, 2]) == [1, 2]
-    assert distributed.gather_shares([1, 2]) == [1, 2]
     distributed.barrier()
 
 
