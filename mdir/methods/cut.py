@@ -30,6 +30,7 @@ class CUT(OneSidedGan):
 
     networks = ("generator_X", "discriminator_Y", "featdown")
     heads = ("adversarial", "identity", "nce")
+    divisible = False  # negatives may come from other images of the batch
 
     def __init__(
         self,

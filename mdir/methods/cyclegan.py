@@ -79,8 +79,8 @@ class CycleGAN(GanMethod):
     def _discriminator_step(self, side, discriminator, real, fake):
         judge, optimizer = getattr(self.criterion, f"loss_D_{side}"), self.optimizer
         optimizer[f"discriminator_{side}"].zero_grad()
-        on_real = judge(discriminator.model.forward_multi(real), True)
-        on_fake = judge(discriminator.model.forward_multi(fake), False)
+        judged = getattr(discriminator.model, "forward_multi", discriminator.model)
+        on_real, on_fake = judge(judged(real), True), judge(judged(fake), False)
         loss = half_of(on_real, on_fake)
         loss.backward()
         optimizer[f"discriminator_{side}"].step()

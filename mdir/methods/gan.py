@@ -49,6 +49,8 @@ def detached(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 class GanMethod(Method):
     """Base: a batch is ``(real_X, real_Y)``, two tensors (B,3,H,W); images are remembered."""
 
+    divisible = True
+
     def __init__(self, network, optimizer, criterion):
         super().__init__(network, optimizer, criterion)
         self._images = {}

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from mdir import registry
 from mdir.registry import Section, register
 from mdir.scores.result import ScoreResult
-from mdir.scores.translations import ImageSource, choose_generator, to_unit_range, translate
+from mdir.scores.translations import (
+    ImageSource,
+    announce,
+    choose_generator,
+    to_unit_range,
+    translate,
+)
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -62,12 +68,10 @@ class EdgeConsistencyScore:
             values["correlation"] += correlation(before, after).tolist()
             values["l1"] += (before - after).abs().mean(1).tolist()
         averages = {name: sum(items) / len(items) for name, items in values.items()}
-        return ScoreResult(
-            averages=averages,
-            per_query=values,
-            timings={"total_s": time.time() - begin},
-            protocol={"detector": self.section, "images": len(self.source)},
-        )
+        protocol = {"detector": self.section, "images": len(self.source)}
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in averages.items())
+        announce(f"edges: {shown}", protocol)
+        return ScoreResult(averages, values, {"total_s": time.time() - begin}, protocol=protocol)
 
     @torch.no_grad()
     def _edges(self, images, mean_std):

@@ -9,7 +9,13 @@ from mdir.registry import Section, register
 from mdir.scores.features import Backbone, FeatureNetwork
 from mdir.scores.result import ScoreResult
 from mdir.scores.set_distances import frechet_distance, kernel_distance
-from mdir.scores.translations import ImageSource, choose_generator, to_unit_range, translate
+from mdir.scores.translations import (
+    ImageSource,
+    announce,
+    choose_generator,
+    to_unit_range,
+    translate,
+)
 
 
 @register("score", "fid")
@@ -66,15 +72,17 @@ class SetDistanceScore:
         fid = frechet_distance(fake, self.real)
         kid, kid_std = kernel_distance(fake, self.real, *self.subsets)
         end = time.time()
+        protocol = {
+            **self.features.describe(),
+            "translated_images": len(fake),
+            "real_images": len(self.real),
+            "kid": f"mean of {self.subsets[0]} subsets of at most {self.subsets[1]} images",
+        }
+        announce(f"FID {fid:.2f}, KID {kid:.5f} +- {kid_std:.5f}", protocol)
         return ScoreResult(
             averages={"fid": fid, "kid": kid, "kid_std": kid_std, "negative_fid": -fid},
             timings={"features": described - begin, "total_s": end - begin},
-            protocol={
-                **self.features.describe(),
-                "translated_images": len(fake),
-                "real_images": len(self.real),
-                "kid": f"mean of {self.subsets[0]} subsets of at most {self.subsets[1]} images",
-            },
+            protocol=protocol,
         )
 
     def _describe(self, source, generator, device, change):

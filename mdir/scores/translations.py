@@ -101,3 +101,9 @@ def to_unit_range(images: torch.Tensor, mean_std) -> torch.Tensor:
     """Undo the normalization: the first three channels as values in 0..1, clipped."""
     mean, std = (images.new_tensor(values).view(-1, 1, 1) for values in mean_std)
     return (images[:, :3] * std + mean).clamp(0, 1)
+
+
+def announce(numbers: str, protocol: dict) -> None:
+    """Print numbers with the conditions under which they hold."""
+    conditions = "; ".join(f"{key.replace('_', ' ')}: {value}" for key, value in protocol.items())
+    print(f">> {numbers} ({conditions})", flush=True)
