@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.precision import full_precision
 from cirtorch.utils.shards import row_blocks
 
 ENGINES = ("exact", "faiss")
@@ -85,6 +86,7 @@ class Search:
             open_rows, count = np.array(still_open, dtype=np.int64), min(len(self), 4 * count)
         return scores, indices
 
+    @full_precision()
     def _candidates(self, queries, count):
         """The ``count`` best by the engine's own arithmetic: scores and indices ``[Q, count]``."""
         queries = torch.from_numpy(queries).to(self.device)

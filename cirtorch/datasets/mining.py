@@ -8,11 +8,13 @@ Descriptors are columns, ``[D, N]``.
 import torch
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.precision import full_precision
 
 _SCORES_AT_ONCE = 1 << 24
 _SHORTLIST_PER_NEGATIVE = 16
 
 
+@full_precision()
 def mine_hard_negatives(qvecs, pool_vecs, query_clusters, pool_clusters, neg_num):
     """The ``neg_num`` most similar pool images of each query, at most one a cluster.
 
@@ -105,6 +107,7 @@ def _from_shortlist(scores, query_clusters, pool_clusters, neg_num, length):
     return chosen, complete
 
 
+@full_precision()
 def diverse_anchors(vecs, size, exclude, include, shuffle=True):
     """Pick anchors that differ from each other, at random within a band of the ranking.
 

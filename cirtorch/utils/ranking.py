@@ -8,6 +8,7 @@ time, so a million distractors cost time but no memory.
 import numpy as np
 import torch
 
+from cirtorch.utils.precision import full_precision
 from cirtorch.utils.shards import row_blocks
 
 ROWS_AT_ONCE = 1 << 15
@@ -33,6 +34,7 @@ class RankPositions:
         return np.array(sorted(found), dtype=np.int64)
 
 
+@full_precision()
 def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
     """Positions of all images that a ground truth names, for mean average precision.
 

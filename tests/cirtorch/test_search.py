@@ -91,6 +91,19 @@ def test_mistakes_are_told(monkeypatch, tmp_path):
         ShardedRows([np.ones((2, 3)), np.ones((2, 4))])
 
 
+def test_searching_keeps_its_precision_to_itself():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        database = np.random.RandomState(0).standard_normal((200, 64)).astype(np.float32)
+        found = Search(database).search(database[:20], 3)[1]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    expected = np.argsort(-(database[:20].astype(np.float64) @ database.T), axis=1)[:, :3]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_nothing_to_find():
     scores, indices = Search(np.eye(4)).search(np.eye(4), 0)
     assert scores.shape == indices.shape == (4, 0)
