@@ -194,10 +194,15 @@ def _open(plan, decisions, journal, command):
         resolved = {d.step.name: {FUNCTION: d.step.function, **d.parameters} for d in decisions}
         journal.write_text("scenario.yml", yaml.safe_dump({plan.target: resolved}))
     _say(f"scenario {plan.scenario.name}, target {plan.target}, resolved in {journal.folder}")
-    found = {d.step.name: seeds(d.parameters) for d in decisions}
-    words = [f"{step}.{key} {seed}" for step in found for key, seed in found[step].items()]
-    if words:
-        _say(f"seeds: {', '.join(words)}")
+    found = {
+        f"{decision.step.name}.{key}": seed
+        for decision in decisions
+        for key, seed in seeds(decision.parameters).items()
+    }
+    if len(set(found.values())) == 1:
+        _say(f"seed {min(found.values())} everywhere")
+    elif found:
+        _say(f"seeds: {', '.join(f'{key} {seed}' for key, seed in found.items())}")
 
 
 def _dry_run(decisions):

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mdir import registry
 from mdir.scenario import functions
@@ -13,7 +14,7 @@ from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
 from mdir.scenario.variables import Context, Pending, Resolver
 
 FUNCTION = "__function__"
-SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scenarios")
+SCENARIOS = str(Path(__file__).resolve().parents[2] / "scenarios")
 
 
 @dataclass
@@ -84,7 +85,7 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
         is_file = text.endswith(".yml") and ("=" not in text or os.path.isfile(text))
         path = find_file(text, SCENARIOS) if is_file else text
         if path is None:
-            message = f"file not found, neither here nor under {os.path.normpath(SCENARIOS)}"
+            message = f"file not found, neither here nor under {SCENARIOS}"
             problems.append(Problem(Place(text), (), message))
         else:
             layers.append((path, is_file))
@@ -182,7 +183,7 @@ def _scenario_file(text):
         name = text.replace(".", "/") + ".yml"
     path = find_file(name, SCENARIOS)
     if path is None:
-        message = f"file not found, neither here nor under {os.path.normpath(SCENARIOS)}"
+        message = f"file not found, neither here nor under {SCENARIOS}"
         raise ScenarioError([Problem(Place(name), (), message)])
     return path, True
 

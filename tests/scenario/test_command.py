@@ -65,7 +65,7 @@ def test_a_run_opens_and_closes_its_log(folder):
     assert lines[0] == "perform_scenario.py go s.yml go.1_write.seed=3"
     assert lines[1].startswith("mdir ")
     assert lines[2] == f"scenario s, target go, resolved in {folder}/root/journal/s/go"
-    assert lines[3:6] == ["seeds: 1_write.seed 3", "-- 1_write --", "-- 2_copy --"]
+    assert lines[3:6] == ["seed 3 everywhere", "-- 1_write --", "-- 2_copy --"]
     assert lines[6].endswith(": 2 ran, 0 skipped")
     assert lines[7:] == [
         "    1_write: root/a.txt",
