@@ -41,7 +41,8 @@ Perform the steps of one target of a scenario.
 """
 EPILOG = f"""\
 An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
-a JSON value or plain text. key* replaces a list or mapping instead of merging, key+ appends.
+a JSON value or plain text. key* replaces a list or mapping instead of merging, key+ appends, key?
+covers only what is there.
 
 examples:
     {PROGRAM} all quickstart.yml
