@@ -1,7 +1,7 @@
 """The registry ``downloads.yml`` as records."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -11,7 +11,7 @@ from cirtorch.utils.fetch import hash_in_name
 
 @dataclass(frozen=True)
 class KnownFile:
-    """One file: where it comes from, where it goes (below the data or weights folder), checks."""
+    """One file: where it comes from, where it goes (below the data folder or the root), checks."""
 
     url: str
     to: str
@@ -60,14 +60,15 @@ def known_links(part: str) -> list[KnownLink]:
 
 
 def known_weights() -> dict[str, list[KnownFile]]:
-    """Published weights and whitenings by group."""
-    return {
-        group["group"]: [
-            _file({"licence": group["licence"], "preprocessing": group["preprocessing"], **entry})
-            for entry in group["files"]
+    """Published weights and whitenings by group; they go below the root."""
+    groups = {}
+    for group in _registry()["weights"]:
+        shared = {key: group[key] for key in ("licence", "preprocessing")}
+        files = [_file({**shared, **entry}) for entry in group["files"]]
+        groups[group["group"]] = [
+            replace(known, to=f"{group['folder']}/{known.to}") for known in files
         ]
-        for group in _registry()["weights"]
-    }
+    return groups
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.fetch import fault
-from cirtorch.utils.general import get_data_root, get_root, get_weights_root
+from cirtorch.utils.general import get_data_root, get_root
 from cirtorch.utils.known_files import known_files, known_folders, known_links, known_weights
 from cirtorch.utils.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.safe_pickle import load_pickle
@@ -65,20 +65,20 @@ def main(arguments: list[str]) -> int:
 
 
 def examine(full: bool = False) -> Iterator[Group]:
-    """What there is to say about the data below ``<root>/data`` and the weights below ``weights``.
+    """What there is to say about the data and the weights below the root.
 
     Args:
         full: look at every picture instead of a sample.
     """
-    data, weights = Path(get_data_root()), Path(get_weights_root())
+    data, root = Path(get_data_root()), Path(get_root())
     for part, title in PARTS.items():
         findings = [_file(known, data) for known in known_files(part)]
         findings += [_folder(known, data, full) for known in known_folders(part)]
         findings += [_link(known, data) for known in known_links(part)]
         yield Group(f"{title}, below {data}", REMEDY[part], findings)
     for title, files in known_weights().items():
-        findings = [_file(known, weights) for known in files]
-        yield Group(f"{title}, below {weights}", REMEDY["weights"], findings)
+        findings = [_file(known, root) for known in files]
+        yield Group(f"{title}, below {root}", REMEDY["weights"], findings)
 
 
 def _print_group(group):

@@ -5,6 +5,8 @@ import zipfile
 
 import pytest
 
+from cirtorch.networks import published
+from cirtorch.networks.pretrained import PRETRAINED
 from cirtorch.utils import fetch
 from cirtorch.utils.archive import unpack
 from cirtorch.utils.download import download_parts, download_test, download_train
@@ -227,4 +229,19 @@ def test_registry_is_complete():
     ]
     weights = [known for group in known_weights().values() for known in group]
     assert {known.sha256 for known in weights} > {"4142b192", "d369c8e", None}
+    assert {known.to.rpartition("/")[0] for known in weights} == {
+        "weights",
+        "data/networks",
+        "data/whiten",
+    }
     assert all(known.licence and known.preprocessing for known in weights)
+
+
+def test_registry_has_all_networks_that_cirtorch_names():
+    urls = {known.url for group in known_weights().values() for known in group}
+    for table in (published.FEATURES, published.L_WHITENING, published.R_WHITENING):
+        assert set(table.values()) <= urls
+    assert set(published.WHITENING.values()) <= urls
+    assert {url.rsplit("/", 1)[-1] for url in urls} >= {
+        path.rsplit("/", 1)[-1] for path in PRETRAINED.values()
+    }

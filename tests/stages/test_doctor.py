@@ -38,7 +38,7 @@ def test_damaged_files_are_found(root, state):
     write(root / "weights/vgg_clahe_sfmnd0.25-85f6ced3.pth", b"not these bytes")
     assert state("test/oxford5k/gnd").state == "DAMAGED"
     assert "is empty" in state("train/retrieval-SfM-120k/dataset/train_day").detail
-    assert "SHA-256" in state("vgg_clahe_sfmnd0.25-85f6ced3.pth").detail
+    assert "SHA-256" in state("weights/vgg_clahe_sfmnd0.25-85f6ced3.pth").detail
     assert main([]) == 1
 
 
@@ -54,4 +54,4 @@ def test_pictures_are_compared_with_the_list(root, state):
 
 def test_begun_download_is_mentioned(root, state):
     write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
-    assert state("cyclegan_generator_X.pth").detail == "3 MB received"
+    assert state("weights/cyclegan_generator_X.pth").detail == "3 MB received"
