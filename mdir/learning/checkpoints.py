@@ -110,13 +110,15 @@ class CheckpointFolder:
             save_state(extra(), self._file("extra", number))
             save_state(learning(), self._file("learning", number))
             self._drop_states(epoch)
-        if checkpointed:
-            self._drop_networks(list(networks), epoch)
         if epoch == last:
             self.finish(list(networks), last)
+        elif checkpointed:
+            self._drop_networks(list(networks), epoch)
 
     def finish(self, names: list[str], last: int) -> None:
         """Give the results of a finished run their final names (again, if need be)."""
+        self._drop_states(last)
+        self._drop_networks(names, last)
         for name in names:
             if os.path.lexists(self._file(name, "bestsofar")):
                 os.replace(self._file(name, "bestsofar"), self._file(name, "best"))

@@ -35,10 +35,13 @@ class EventFiles:
         """Add the rows of an epoch."""
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = [_json({"epoch": epoch, **thinned(row)}) for row in rows.values()]
-        with open(self.events, "a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(self.events, "a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:  # a full disk does not say which file
+            raise type(error)(error.errno, error.strerror, str(self.events)) from error
 
     def keep_epochs(self, count: int) -> set[int]:
         """Drop lines of epochs from ``count`` on, and broken ones; returns the epochs kept.

@@ -161,7 +161,7 @@ def runtime_data(network) -> dict:
 
 def _set_deterministic(deterministic):
     torch.backends.cudnn.deterministic = deterministic
-    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.benchmark = False  # sizes of images vary, each would be searched anew
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

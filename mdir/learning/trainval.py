@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 from typing import Annotated, Literal
 
 from mdir import distributed, registry
@@ -96,6 +97,9 @@ class TrainValLearning:
         else:
             if self.start == 0:
                 self._describe_network()
+            elif distributed.is_first():
+                text = f"{self.folder.folder}: goes on after epoch {self.start} of {epochs}"
+                print(text, file=sys.stderr, flush=True)
             run_epochs(self)
         self.events.close()
         return {

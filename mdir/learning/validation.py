@@ -241,11 +241,18 @@ def _check_multi(params) -> Iterator[tuple[tuple, str]]:
     for label, section in params.items():
         if isinstance(section, dict) and section.get("type") == "MultiCriterialValidation":
             yield (label, "type"), "validations inside another are of type SingleValidation"
-    if isinstance(params.get("decisive_criterion"), str):
-        try:
-            check_decisive(params["decisive_criterion"])
-        except ValueError as error:
-            yield ("decisive_criterion",), str(error)
+    decisive = params.get("decisive_criterion")
+    if not isinstance(decisive, str) or registry.is_unresolved(decisive):
+        return
+    try:
+        check_decisive(decisive)
+    except ValueError as error:
+        yield ("decisive_criterion",), str(error)
+        return
+    labels = ["epoch", "train", *(key for key in params if key != "decisive_criterion")]
+    label = decisive.partition("/")[0]
+    if label not in labels:
+        yield ("decisive_criterion",), registry.unknown("validation", label, labels)
 
 
 SingleValidation.check_section = _check_single

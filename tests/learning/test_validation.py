@@ -136,6 +136,8 @@ def test_no_validation(setting, section: Literal[False] | str, criterion):
         (single(data="val", criterion={"loss": "l7"}), "criterion.loss"),
         ({"type": "MultiCriterialValidation", "decisive_criterion": "map", "a": single()},
          "decisive_criterion"),
+        ({"type": "MultiCriterialValidation", "decisive_criterion": "b/learning/loss:total",
+          "a": single()}, "decisive_criterion"),
         ({"type": "MultiCriterialValidation", "decisive_criterion": None, "a": False}, "a"),
         ({"type": "MultiCriterialValidation", "decisive_criterion": None,
           "a": {"type": "MultiCriterialValidation", "decisive_criterion": None}}, "a.type"),
