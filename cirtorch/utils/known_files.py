@@ -50,7 +50,7 @@ def known_files(part: str) -> list[KnownFile]:
 
 
 def known_folders(part: str) -> list[KnownFolder]:
-    """Picture folders of ``"train"`` or ``"test"``."""
+    """Picture folders of ``"train"``, ``"test"`` or ``"domains"``, which have no source."""
     return [_folder(entry) for entry in _registry()["folders"].get(part, [])]
 
 
@@ -96,7 +96,7 @@ def _folder(entry):
         **{
             **entry,
             "archives": tuple(map(_address, entry["archives"])),
-            "named_in": tuple(entry["named_in"]),
+            "named_in": tuple(entry.get("named_in", ())),
             "licence": _registry()["licences"][entry["licence"]],
         }
     )

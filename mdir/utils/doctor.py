@@ -18,11 +18,17 @@ from cirtorch.utils.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.safe_pickle import load_pickle
 
 VERIFIED, PRESENT, ABSENT, DAMAGED = "verified", "present", "absent", "DAMAGED"
-PARTS = {"train": "Training data", "day_night": "Day and night lists", "test": "Test data"}
+PARTS = {
+    "train": "Training data",
+    "day_night": "Day and night lists",
+    "test": "Test data",
+    "domains": "Pairs of domains",
+}
 REMEDY = {
     "train": "python3 perform_scenario.py download iccv23/train/hedngan.yml",
     "day_night": "python3 perform_scenario.py download iccv23/train/hedngan.yml",
     "test": "python3 perform_scenario.py download iccv23/eval/hedngan.yml",
+    "domains": "only needed for the scenarios daco and ossco",
     "weights": "fetched when a scenario asks for them",
 }
 WIDTH, MARGIN = 100, " " * 12
