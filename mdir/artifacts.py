@@ -11,19 +11,25 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Artifacts:
-    """Absolute paths of files and folders, in the order in which they were told."""
+    """Absolute paths of files and folders, in the order in which they were told.
+
+    ``made`` are outputs of earlier runs of the same step, ``changed_input`` is the input that is no
+    longer what it was when the step last ended well.
+    """
 
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    changed_input: str | None = None
 
 
 _current: ContextVar[Artifacts | None] = ContextVar("artifacts", default=None)
 
 
 @contextmanager
-def collecting():
+def collecting(made=(), changed_input: str | None = None):
     """Collect what is told inside the block; yields the :class:`Artifacts`."""
-    artifacts = Artifacts()
+    artifacts = Artifacts(made=list(made), changed_input=changed_input)
     token = _current.set(artifacts)
     try:
         yield artifacts
@@ -39,6 +45,22 @@ def used(path: str | os.PathLike) -> None:
 def produced(path: str | os.PathLike) -> None:
     """The step made this file or folder: when it is gone or changed, the step runs again."""
     _tell("outputs", path)
+
+
+def made_before(folder: str | os.PathLike) -> bool:
+    """Whether this step itself produced something in the folder in an earlier run.
+
+    What it made may then be set aside when its parameters changed; other files are not its own.
+    """
+    artifacts, folder = _current.get(), os.path.abspath(folder)
+    made = artifacts.made if artifacts is not None else []
+    return any(path == folder or path.startswith(folder + os.sep) for path in made)
+
+
+def changed_input() -> str | None:
+    """The input that changed since the step last ended well: what it made then is outdated."""
+    artifacts = _current.get()
+    return None if artifacts is None else artifacts.changed_input
 
 
 def _tell(kind, path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import mdir
 from mdir.errors import UserError
 from mdir.scenario import functions
-from mdir.scenario.journal import Journal, decode, encode, why_again
+from mdir.scenario.journal import Journal, changed_input, decode, encode, why_again
 from mdir.scenario.plan import Plan, Step
 from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Pending, Resolver
@@ -26,7 +26,11 @@ class Choice:
 
 @dataclass
 class Decision:
-    """What happens to a step, and why; ``waiting`` names steps whose results it needs first."""
+    """What happens to a step, and why.
+
+    ``waiting`` names steps whose results it needs first, ``made`` files that it made in earlier
+    runs, ``changed_input`` what has changed since it last ended well.
+    """
 
     step: Step
     action: str
@@ -35,6 +39,8 @@ class Decision:
     refers_to: dict
     record: dict | None = None
     waiting: set = field(default_factory=set)
+    made: list = field(default_factory=list)
+    changed_input: str | None = None
 
 
 class Decider:
@@ -65,7 +71,11 @@ class Decider:
         refers_to = {name: self.identities.get(name) for name in names}
         record = self.journal.read(step.name) if self.journal else None
         action, why = self._judge(step, parameters, refers_to, resolver.waiting, record)
-        return Decision(step, action, why, parameters, refers_to, record, resolver.waiting)
+        decision = Decision(step, action, why, parameters, refers_to, record, resolver.waiting)
+        if action == RUN and record is not None:
+            decision.made = record.get("made", [])
+            decision.changed_input = changed_input(record)
+        return decision
 
     def enter(self, decision: Decision, metadata, identity: str | None) -> None:
         """Let later steps see a step's parameters and results."""

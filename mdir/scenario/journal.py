@@ -71,6 +71,7 @@ def start_record(plan, decision, lines, command) -> dict:
         "parameters": encode(decision.parameters),
         "stdin": None if lines is None else digest(lines),
         "refers_to": decision.refers_to,
+        "made": decision.made,
         "seeds": seeds(decision.parameters),
         "command": command,
         "versions": versions(),
@@ -93,10 +94,17 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
         "outputs": {path: fingerprint(path) for path in artifacts.outputs},
         "metadata": metadata,
     }
+    record["made"] = sorted({*record["made"], *artifacts.outputs})
+    record["identity"] = _identity(record) if artifacts.outputs else None
+    return record
+
+
+def _identity(record):
+    """What the files of a step come from. A step without files has none: whatever others take
+    from it stands in their own parameters."""
     read = [(path, content(item)) for path, item in record["inputs"].items()]
     keys = ("function", "parameters", "stdin", "refers_to")
-    record["identity"] = digest([read, *(record[key] for key in keys)])
-    return record
+    return digest([read, *(record[key] for key in keys)])
 
 
 def why_again(record: dict | None, function, parameters, stdin, refers_to) -> str | None:
@@ -112,17 +120,26 @@ def why_again(record: dict | None, function, parameters, stdin, refers_to) -> st
         return f"parameter {change}"
     if record["stdin"] != (digest(stdin) if stdin is not None else None):
         return "the lines of standard input changed"
+    change = changed_input(record)
+    if change:
+        return change
     for step, identity in refers_to.items():
         if record["refers_to"].get(step) != identity:
             return f"step {step}, to which it refers, gave another result"
-    for path, recorded in record["inputs"].items():
-        change = difference(path, recorded)
-        if change:
-            return f"input {change}"
     for path, recorded in record["outputs"].items():
         change = difference(path, recorded, may_grow=True)
         if change:
             return f"output {change}"
+    return None
+
+
+def changed_input(record: dict | None) -> str | None:
+    """The first input of a finished step that is no longer what it was, None if all are."""
+    if record is not None and record["status"] == "done":
+        for path, recorded in record["inputs"].items():
+            change = difference(path, recorded)
+            if change:
+                return f"input {change}"
     return None
 
 

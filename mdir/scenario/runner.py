@@ -79,7 +79,9 @@ class _Run:
 
     def step(self, decision: Decision):
         name = decision.step.name
-        action, why = self._share(f"{name}.decision", [decision.action, decision.why])
+        shared = [decision.action, decision.why, decision.made, decision.changed_input]
+        shared = self._share(f"{name}.decision", shared)
+        action, why, decision.made, decision.changed_input = shared
         if action == LEAVE:
             self.decider.enter(decision, *recorded_result(decision))
             return
@@ -115,7 +117,7 @@ class _Run:
             record = start_record(self.decider.plan, decision, lines, self.command)
             journal.write(step.name, record)
         try:
-            with artifacts.collecting() as told:
+            with artifacts.collecting(decision.made, decision.changed_input) as told:
                 start = time.monotonic()
                 result = function(copy.deepcopy(decision.parameters), data)
                 seconds = time.monotonic() - start
@@ -128,7 +130,8 @@ class _Run:
             if record is not None and status != "done":
                 # a full disk that stopped the step must not hide its message behind ours
                 with contextlib.suppress(OSError):
-                    journal.write(step.name, {**record, "status": status})
+                    made = sorted({*record["made"], *told.outputs})
+                    journal.write(step.name, {**record, "status": status, "made": made})
         self.summary.outputs[step.name] = told.outputs
         if record is None:
             return [metadata, None]

@@ -48,6 +48,19 @@ def make(_inputs, *, loss: Annotated[dict, Section("criterion")]):
     return {"made": str(build("criterion", loss))}
 
 
+def again(params, data=()):
+    """Read a file and write another; tell what the journal says of earlier runs."""
+    from mdir.artifacts import changed_input, made_before
+
+    place = Path(resolve_path(params["path"]))
+    used(resolve_path(params["source"]))
+    told = {"made": made_before(place.parent), "changed": changed_input()}
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(str(params))
+    produced(place)
+    return told
+
+
 def plain(params, data=()):
     return {"params": params, "data": [list(column) for column in data]}, "dropped"
 
@@ -93,6 +106,7 @@ tiny.write = tiny.steps:write
 tiny.copy = tiny.steps:copy
 tiny.make = tiny.steps:make
 tiny.plain = tiny.steps:plain
+tiny.again = tiny.steps:again
 tiny.lines = tiny.steps:lines
 tiny.fail = tiny.steps:fail
 tiny.broken = tiny.absent:step

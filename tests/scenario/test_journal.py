@@ -91,6 +91,35 @@ def test_same_result_under_another_parameter_spares_readers_but_not_those_that_r
     }
 
 
+def test_a_step_without_files_counts_by_its_values_alone(tmp_path):
+    text = "go:\n  1_values: {__function__: tiny.plain, a: 1}\n"
+    text += '  2_refer: {__function__: tiny.plain, a: "${1_values.a}"}\n'
+    (tmp_path / "s.yml").write_text(text)
+    perform(tmp_path)
+    assert fates(perform(tmp_path, "go.1_values.b=2")) == {
+        "1_values": "runs again: parameter b is new",
+        "2_refer": "skipped: unchanged",
+    }
+
+
+def test_a_step_learns_that_what_it_made_is_outdated(tmp_path):
+    text = "go:\n  1_write: {__function__: tiny.write, path: a.txt}\n"
+    text += "  2_again: {__function__: tiny.again, source: a.txt, path: made/b.txt}\n"
+    (tmp_path / "s.yml").write_text(text)
+
+    def told(*args):
+        perform(tmp_path, *args)
+        return record(tmp_path, "2_again")["metadata"]
+
+    assert told() == {"made": False, "changed": None}
+    assert told("go.2_again.x=1") == {"made": True, "changed": None}
+    changed = f"input changed: {tmp_path}/root/a.txt"
+    assert told("go.2_again.x=1", "go.1_write.text=new") == {"made": True, "changed": changed}
+    kept = "go.1_write.text=new"
+    assert told("go.2_again.path=other/b.txt", kept) == {"made": False, "changed": None}
+    assert told("--force", kept) == {"made": True, "changed": None}
+
+
 def test_missing_and_changed_output(folder):
     (folder / "root/d.txt").unlink()
     assert fates(perform(folder)) == SKIPPED | {
