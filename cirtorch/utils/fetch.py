@@ -56,7 +56,10 @@ def fetch(
         if fault(destination, sha256_prefix, size) is None:  # another process was faster
             part.remove()
             return destination
+        silent = set()
         for source in sources(url):
+            if _is_web(source) and urlparse(source).netloc in silent:
+                continue
             try:
                 with _progress(destination.name, source) as progress:
                     _obtain(source, part, (sha256_prefix, size), attempts, timeout, wait, progress)
@@ -65,6 +68,8 @@ def fetch(
                 return destination
             except Refused as error:
                 failures.append(f"{source} {error}")
+                if error.silent:
+                    silent.add(urlparse(source).netloc)
         if part.length == 0:
             part.remove()
     raise DataError(
@@ -135,7 +140,7 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
     while True:
         try:
             resumed = _receive(source, part, timeout, progress)
-            found = fault(part.path, *expected)
+            found = fault(part.path, *expected) or _disguise(part.path, expected)
             if found is None:
                 return
             part.begin({})
@@ -148,9 +153,18 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
             failures, best = 0, part.length
         failures += 1
         if failures >= attempts:
-            raise Refused(f"{message} (given up after {failures} attempts)")
+            raise Refused(f"{message} (given up after {failures} attempts)", silent=True)
         print(f"{source}: {message}; trying again", file=sys.stderr, flush=True)
         time.sleep(max(wait * 2 ** (failures - 1), pause))
+
+
+def _disguise(path, expected) -> str | None:
+    """Whether bytes that nothing is known about are a web page that tells of an error."""
+    if any(expected) or path.name.endswith((".html.part", ".htm.part")):
+        return None
+    with path.open("rb") as file:
+        start = file.read(512).lstrip().lower()
+    return "is a web page" if start.startswith((b"<!doctype html", b"<html")) else None
 
 
 def _receive(source, part, timeout, progress) -> bool:

@@ -30,7 +30,11 @@ class Broken(Exception):
 
 
 class Refused(Exception):
-    """The source will not give the file however often it is asked."""
+    """The source will not give the file however often it is asked; ``silent``: its host is down."""
+
+    def __init__(self, message, silent=False):
+        super().__init__(message)
+        self.silent = silent
 
 
 class Part:
@@ -113,9 +117,6 @@ def _check_status(response, part):
         )
     if status not in (200, 206):
         raise Refused(f"answered {status} {response.reason}")
-    kind = response.headers.get("Content-Type", "")
-    if kind.startswith("text/html") and not part.path.name.endswith((".html.part", ".htm.part")):
-        raise Refused("answered with a web page instead of the file")
 
 
 def _begin(response, part, url) -> int | None:

@@ -128,13 +128,25 @@ def test_redirect_circle_is_reported(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("behaviour", "message"),
-    [("wrong", "SHA-256"), ("page", "web page"), ("truncate 0", "broke")],
+    [("wrong", "SHA-256"), ("page", "SHA-256"), ("truncate 0", "broke")],
 )
 def test_wrong_bytes_never_land(server, tmp_path, behaviour, message):
     server.script["/f.bin"] = [behaviour] * 5
     with pytest.raises(DataError, match=message):
         get(server, tmp_path, sha256_prefix=HASH[:8])
     assert "f.bin" not in leftovers(tmp_path)
+
+
+def test_web_page_instead_of_the_file_is_refused(server, tmp_path):
+    server.script["/f.bin"] = ["page"]
+    with pytest.raises(DataError, match="web page"):
+        get(server, tmp_path)
+
+
+def test_mirror_that_is_down_is_asked_once(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CIRTORCH_MIRROR", "http://127.0.0.1:9")
+    assert get(server, tmp_path).read_bytes() == BODY
+    assert capsys.readouterr().err.count("127.0.0.1:9") == 2
 
 
 def test_wrong_size_is_refused(server, tmp_path):
