@@ -1,7 +1,4 @@
-import io
-import pickle
 import tarfile
-import zipfile
 
 import pytest
 
@@ -13,51 +10,10 @@ from cirtorch.utils.download import download_parts, download_test, download_trai
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.fetch import sources
 from cirtorch.utils.known_files import known_files, known_folders, known_links, known_weights
+from tests.cirtorch.small_mirror import CID, tar, world, zipped
 from tests.cirtorch.unruly_server import unruly_server
 
 NOBODY = "http://127.0.0.1:9/nobody/listens"
-CID = "3fb7b4f3c9560312f1e36f00a7abb38a"
-
-
-def tar(members, kind=tarfile.REGTYPE, mode="w:gz"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.type, info.size, info.linkname = kind, len(content), "/etc/passwd"
-            if kind != tarfile.REGTYPE:
-                info.size = 0
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def zipped(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def world():
-    """What a small mirror holds: {path: bytes}."""
-    database = {"train": {"cids": [CID]}, "val": {"cids": []}}
-    files = {
-        "ims.tar.gz": tar({f"8a/b3/ab/{CID}": b"picture"}),
-        "oxbuild_images-v1.tgz": tar({"a.jpg": b"a", "b.jpg": b"b"}),
-        "paris_1-v1.tgz": tar({"paris/x/c.jpg": b"c"}),
-        "paris_2-v1.tgz": tar({"paris/y/d.jpg": b"d"}),
-        "247query_v3.zip": zipped({"247query_v3/1.jpg": b"1", "247query_v3/.hidden": b""}),
-        "retrieval-SfM-120k.pkl": pickle.dumps(database),
-        "train_day.txt": b"day",
-    }
-    shown = {"oxford5k": "ab", "paris6k": "cd", "247tokyo1k": "1"}
-    shown |= {"roxford5k": "ab", "rparis6k": "cd"}
-    for name, images in shown.items():
-        gnd = {"imlist": list(images), "qimlist": list(images[:1])}
-        files[f"gnd_{name}.pkl"] = pickle.dumps(gnd)
-    others = ["retrieval-SfM-120k-whiten.pkl", "retrieval-SfM-30k-whiten.pkl", "train_night.txt"]
-    return files | dict.fromkeys(others, b"bytes")
 
 
 @pytest.fixture
@@ -245,3 +201,14 @@ def test_registry_has_all_networks_that_cirtorch_names():
     assert {url.rsplit("/", 1)[-1] for url in urls} >= {
         path.rsplit("/", 1)[-1] for path in PRETRAINED.values()
     }
+
+
+def test_leftovers_of_a_killed_unpacking_do_not_get_in(tmp_path):
+    archive, folder = tmp_path / "archive", tmp_path / "jpg"
+    archive.write_bytes(tar({"x": b"1"}))
+    leftover = tmp_path / ".jpg.unpacking"
+    leftover.mkdir()
+    (leftover / "half").write_bytes(b"")
+    unpack([archive], folder)
+    assert [path.name for path in folder.iterdir()] == ["x"]
+    assert not leftover.exists()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -201,3 +202,12 @@ def test_cached_weights_checks_the_hash_in_the_name(server, root):
     assert path == str(root / "weights" / f"net-{HASH[:8]}.pth")
     with pytest.raises(DataError, match="SHA-256"):
         cached_weights(server.url("/w/net-0000000.pth"))
+
+
+def test_two_that_want_the_same_file_fetch_it_once(server, tmp_path):
+    server.script["/f.bin"] = ["truncate 200000"]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: get(server, tmp_path), range(2)))
+    assert all(path.read_bytes() == BODY for path in results)
+    assert len(server.requests) == 2
+    assert leftovers(tmp_path) == ["f.bin"]

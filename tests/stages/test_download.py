@@ -1,6 +1,8 @@
 import pytest
 
+from mdir.scenario.cli import main
 from mdir.stages import STEPS, download
+from tests.cirtorch.small_mirror import CID, world
 
 
 @pytest.mark.parametrize("name", ["download_train", "download_test"])
@@ -30,3 +32,18 @@ def test_all_download_steps_are_known():
         "roxf5k_rpar6k_247tokyo1k",
         "rsfm120k",
     ]
+
+
+def test_download_target_of_a_scenario(root, tmp_path, monkeypatch, capsys):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    for name, content in world().items():
+        (mirror / name).write_bytes(content)
+    monkeypatch.setenv("CIRTORCH_MIRROR", str(mirror))
+    command = ["download", "iccv23/train/hedngan.yml"]
+    assert main(command) == 0
+    assert (root / "data/val/day_night/1.jpg").read_bytes() == b"picture"
+    assert (root / "data/test/rparis6k/jpg/c.jpg").exists()
+    (root / "data/train/retrieval-SfM-120k/ims/8a/b3/ab" / CID).unlink()
+    assert main(command) == 0
+    assert (root / "data/val/day_night/1.jpg").exists()
