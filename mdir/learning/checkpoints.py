@@ -20,6 +20,7 @@ from cirtorch.utils.files import replace_link
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
 from mdir.learning.state_files import load_state, save_state
+from mdir.networks.comparing import Differs
 from mdir.networks.files import network_files, read_network_set
 from mdir.paths import resolve_path
 
@@ -64,11 +65,11 @@ class CheckpointFolder:
         """The newest complete epoch, also of an earlier run's folder; None for a fresh run.
 
         Raises:
-            UserError: the folder holds more epochs than the run is to have.
+            Differs: the folder holds more epochs than the run is to have.
         """
         stored = self._epochs("learning")
         if stored and stored[-1] > epochs:
-            raise UserError(
+            raise Differs(
                 f"{self.folder}: epoch {stored[-1]} is stored, but the scenario asks for {epochs} "
                 "epochs only; ask for at least as many or choose another directory"
             )
@@ -76,6 +77,18 @@ class CheckpointFolder:
             return self._take_over()
         self._continues = True
         return _load(self.folder, stored[-1])
+
+    def set_aside(self) -> Path:
+        """Rename the folder, so that the run can begin anew; returns its new place."""
+        number = 1
+        while (place := self.folder.with_name(f"epochs.outdated-{number}")).exists():
+            number += 1
+        self.folder.rename(place)
+        return place
+
+    def begin_anew(self) -> None:
+        """Forget what was found in the folder."""
+        self._continues = False
 
     def begin(self, names: list[str]) -> None:
         """Make the folder ready for a fresh run: what a killed one left must not be mistaken."""

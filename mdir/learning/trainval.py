@@ -6,7 +6,7 @@ import sys
 from typing import Annotated, Literal
 
 from mdir import distributed, registry
-from mdir.artifacts import used
+from mdir.artifacts import changed_input, made_before, used
 from mdir.learning.checkpoints import CheckpointFolder
 from mdir.learning.event_files import EventFiles
 from mdir.learning.events import Events
@@ -15,7 +15,7 @@ from mdir.learning.resources import Resources, code_version
 from mdir.learning.runtime import leaves
 from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.checkpoint import initialize_network, network_from_state
-from mdir.networks.comparing import require_equal
+from mdir.networks.comparing import Differs, require_equal
 from mdir.paths import resolve_path
 from mdir.registry import Check, Section, check_parameters, register
 
@@ -54,13 +54,7 @@ class TrainValLearning:
             {"training": training, "validation": validation, "data": data, "output": output}
         )
         self.folder = CheckpointFolder(**checkpoints)
-        stored = self.folder.latest(training["epochs"])
-        if stored is None:
-            self.network = initialize_network(network, device)
-        else:
-            self._require_same_run(stored.learning)
-            tell_paths(network)
-            self.network = network_from_state(stored.networks, section=network, device=device)
+        self.network, stored = self._find(network, device, training["epochs"])
         self.training = registry.build("training", training, self.network, data, inputs)
         self.events = self._make_events(output)
         self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
@@ -77,6 +71,32 @@ class TrainValLearning:
         else:
             self.events.load_state_dict(stored.learning["events"])
             self.training.restore(stored.learning, stored.extra)
+
+    def _find(self, section, device, epochs):
+        """The network and the newest epoch of this very run; a fresh network and None without.
+
+        What this step itself made earlier, from other settings or inputs, is set aside.
+        """
+        try:
+            stored = self.folder.latest(epochs)
+            if stored is not None:
+                self._require_same_run(stored.learning)
+                tell_paths(section)
+                return network_from_state(stored.networks, section=section, device=device), stored
+        except Differs as error:
+            if not made_before(self.folder.folder):
+                raise
+            self._set_aside(error)
+        return initialize_network(section, device), None
+
+    def _set_aside(self, reason):
+        distributed.barrier()  # everybody has read what is stored
+        if distributed.is_first():
+            place = self.folder.set_aside()
+            change = str(reason).partition(";")[0]
+            print(f"{change}: training begins anew, the old run is now {place}", file=sys.stderr)
+        self.folder.begin_anew()
+        distributed.barrier()
 
     def run(self) -> dict:
         """Train what is left to train.
@@ -140,7 +160,9 @@ class TrainValLearning:
         }
 
     def _require_same_run(self, learning):
-        """Refuse to continue a run with other settings, except for more epochs."""
+        """Refuse to continue a run with other settings, except for more epochs, or other inputs."""
+        if changed_input() is not None and made_before(self.folder.folder):
+            raise Differs(f"{self.folder.folder}: {changed_input()} since this was trained")
         ours = {
             "learning": {
                 "training": _without_free(self.sections["training"]),

@@ -3,16 +3,20 @@
 from mdir.errors import UserError
 
 
+class Differs(UserError):
+    """A scenario does not describe what a checkpoint holds."""
+
+
 def require_equal(given, stored, what: str) -> None:
     """Refuse where a scenario differs from a checkpoint, naming the first difference.
 
     Raises:
-        UserError: with the key and both values.
+        Differs: with the key and both values.
     """
     found = _difference(given, stored, ())
     if found is not None:
         path, ours, theirs = found
-        raise UserError(
+        raise Differs(
             f"{what}: {'.'.join(map(str, path))} is {ours} in the scenario, but {theirs} in the "
             "checkpoint; take the scenario that made it or another checkpoint folder"
         )
