@@ -77,7 +77,10 @@ class ImageRetrievalNet(nn.Module):
 
     ``forward``: images ``[B, 3, H, W]`` -> descriptors as columns ``[D, B]``. ``meta`` tells how
     the network was made (``architecture``, ``outputdim``, ``mean``, ``std``, ...).
+    ``maps_images_apart``: the descriptor of an image depends on no other image of its batch.
     """
+
+    maps_images_apart = True
 
     def __init__(self, features, lwhiten, pool, whiten, meta):
         super().__init__()

@@ -8,6 +8,7 @@ from torch import nn
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
+from mdir.networks.checkpoint import initialize_network
 from mdir.registry import register
 from tests.networks.tiny import build, generator
 
@@ -92,3 +93,28 @@ def test_stored_parameters_do_not_follow_the_section():
     network = build(section)
     section["model"]["ngf"] = 99
     assert network.network_params["model"]["ngf"] == 2
+
+
+def test_embeddings_of_a_list_are_made_by_size_and_are_those_of_single_images():
+    section = {
+        "type": "SingleNetwork",
+        "model": {
+            "architecture": "cirnet",
+            "cir_architecture": "alexnet",
+            "local_whitening": False,
+            "pooling": "gem",
+            "regional": False,
+            "whitening": False,
+            "pretrained": False,
+        },
+        "initialize": {"weights": "he_normal", "seed": 0},
+        "runtime": {},
+    }
+    network = initialize_network(section, "cpu")
+    sizes = [(64, 80), (80, 64), (64, 80), None, (64, 80)]
+    images = [size and torch.rand(1, 3, *size) for size in sizes]
+    together = network(images)
+    assert together[3] is None
+    for image, output in zip(images, together, strict=True):
+        if image is not None:
+            torch.testing.assert_close(output, network(image), rtol=1e-5, atol=1e-6)
