@@ -189,9 +189,17 @@ def _claimed(part):
         with part.path.open("ab") as file:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if part.path.exists() and os.fstat(file.fileno()).st_ino == part.path.stat().st_ino:
+            if _is_at(file, part.path):
                 yield part
                 return
+
+
+def _is_at(file, path) -> bool:
+    """Whether an open file still lies at ``path``: another process may have renamed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
