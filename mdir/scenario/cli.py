@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from importlib import import_module
 
 import yaml
@@ -200,10 +201,10 @@ def _open(plan, decisions, journal, command):
         for decision in decisions
         for key, seed in seeds(decision.parameters).items()
     }
-    if len(set(found.values())) == 1:
-        _say(f"seed {min(found.values())} everywhere")
-    elif found:
-        _say(f"seeds: {', '.join(f'{key} {seed}' for key, seed in found.items())}")
+    if found:
+        usual = Counter(found.values()).most_common(1)[0][0]
+        others = [f"{key} {seed}" for key, seed in found.items() if seed != usual]
+        _say(f"seed {usual} everywhere" + (f" but {', '.join(others)}" if others else ""))
 
 
 def _dry_run(decisions):

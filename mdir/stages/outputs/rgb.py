@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced
+from mdir.artifacts import changed_input, produced
 from mdir.errors import UserError
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Check, register
@@ -30,7 +30,8 @@ class RgbOutput(Output):
     Args:
         image_dir: folder pattern for the pictures, relative to the root.
         dir_structure: see :func:`mdir.stages.outputs.naming.picture_names`.
-        append: leave pictures that are there already, so that a broken run goes on.
+        append: leave pictures that are there already, so that a broken run goes on; not those that
+            were made from another network or other pictures.
         stretch_by: see :func:`mdir.stages.outputs.pixels.to_pixels`.
 
     A picture has the size of its input: generators that work on multiples of four pixels round
@@ -60,7 +61,8 @@ class RgbOutput(Output):
                 f"stretch_by {self.stretch_by!r} needs the mean_std of the data section"
             )
         _protect(items, self.paths, section["dataset"].get("image_dir"))
-        done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
+        keep = self.append and changed_input() is None
+        done = {path for path in set(self.paths) if keep and os.path.exists(path)}
         rows = [index for index, path in enumerate(self.paths) if path not in done]
         return [[items[index] for index in rows]], rows
 
