@@ -95,17 +95,19 @@ class CrossDomainRecall:
         similarities.fill_diagonal_(float("-inf"))
         order = similarities.argsort(dim=1, descending=True, stable=True)
         rows = []
-        for query, found in enumerate(order[:, : min(_SHOWN_RANKS, len(order) - 1)].tolist()):
-            hits = [self.dataset.labels[index] == self.dataset.labels[query] for index in found]
-            rank = next((place + 1 for place, hit in enumerate(hits) if hit), None)
+        for query, ranked in enumerate(order[:, :-1].tolist()):
+            labels = [self.dataset.labels[index] for index in ranked]
+            # The counterpart is the only positive, so that precision is one over its rank.
+            rank = labels.index(self.dataset.labels[query]) + 1
+            found = ranked[:_SHOWN_RANKS]
             rows.append(
                 {
                     **self._named(query),
                     "box": None,
-                    "ap": 1 / rank if rank else 0.0,
+                    "ap": 1 / rank,
                     "found": [
-                        {**self._named(index), "right": hit}
-                        for index, hit in zip(found, hits, strict=True)
+                        {**self._named(index), "right": place + 1 == rank}
+                        for place, index in enumerate(found)
                     ],
                 }
             )
