@@ -17,24 +17,49 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
         OSError: with the final path as ``filename``, whatever the cause (full disk, no permission).
     """
     path = Path(path)
-    temporary = None
+    temporary = watched = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
         )
         with os.fdopen(descriptor, mode, **open_args) as file:
-            yield file
+            watched = _Watched(file)
+            yield watched
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         temporary = None
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        cause = (watched and watched.failure) or error
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        raise type(cause)(cause.errno, cause.strerror, str(path)) from error
     finally:
         if temporary is not None and os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+class _Watched:
+    """A file that remembers what stopped a write.
+
+    ``torch.save`` tells of a full disk in words of its own, without the cause; NumPy, which writes
+    to a real file behind Python's back, does the same there, but not to this.
+    """
+
+    def __init__(self, file):
+        self.file, self.failure = file, None
+
+    def write(self, data):
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
 
 
 def _umask() -> int:
