@@ -27,7 +27,8 @@ class Setting:
     """What a validation works on: the network, data sections and the training's criterion.
 
     ``stage`` is the middle part of event keys: ``learning`` in training, ``validation`` in the
-    validate step. Rankings that a score gives go to ``LABEL.json`` in the folder ``rankings``.
+    validate step. Rankings that a score gives, and the protocol of its numbers, go to
+    ``LABEL.json`` in the folder ``rankings``.
     """
 
     network: Any
@@ -99,7 +100,7 @@ class SingleValidation:
             result = self.score(self.network, self.network.device)
             register_score(events, epoch, self.prefix, result)
             wanted = self.setting.rankings is not None and distributed.is_first()
-            if wanted and result.rankings:
+            if wanted and (result.rankings or result.protocol):
                 write_rankings(self.setting.rankings / f"{self.label}.json", result)
         else:
             self._run_loss(events, epoch)
@@ -192,7 +193,7 @@ def make_score(section: dict, preprocessing: dict):
 
 
 def register_score(events, epoch: int, prefix: str, result) -> None:
-    """Register a score's averages, values by query, times and pictures."""
+    """Register a score's averages, values by query, times, pictures and protocol."""
     if result.averages:
         key = f"{prefix}/score_avg"
         events.register(epoch, None, None, key, result.averages, "scalar/score")
@@ -206,6 +207,9 @@ def register_score(events, epoch: int, prefix: str, result) -> None:
     for label, image in result.images.items():
         blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
         events.register(epoch, SHOWN, 1, f"{prefix}/data/{label}", blob, "blob")
+    if result.protocol:
+        blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
+        events.register(epoch, SHOWN, 1, f"{prefix}/protocol", blob, "blob")
 
 
 def write_rankings(path: Path, result) -> None:

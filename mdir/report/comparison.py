@@ -2,6 +2,7 @@
 
 from mdir.errors import UserError
 from mdir.registry import unknown
+from mdir.report.protocols import in_words
 from mdir.report.published_tables import PublishedTable
 from mdir.report.scores import MINUS
 from mdir.report.tables import Table
@@ -76,7 +77,7 @@ def _notes(published, lines, protocols):
     notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
     for name, protocol in protocols.items():
         conditions = (
-            f"{key.replace('_', ' ')} {_words(value)}"
+            f"{key.replace('_', ' ')} {in_words(value)}"
             for key, value in protocol.items()
             if key != "dataset"
         )
@@ -84,11 +85,3 @@ def _notes(published, lines, protocols):
     if any(ours not in ("unknown", theirs) for *_, ours, theirs in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
     return notes
-
-
-def _words(value):
-    if isinstance(value, (list, tuple)):
-        return " / ".join(map(_words, value))
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "none" if value is None else f"{value:,}" if type(value) is int else str(value)

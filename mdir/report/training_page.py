@@ -1,10 +1,13 @@
 """The page of one training run, rewritten while it goes on."""
 
+import json
 import os
 from pathlib import Path
 
 from mdir.report.curves import draw_series, draw_weights, read_events, read_series
 from mdir.report.page import Picture, Section, Strip, write_page
+from mdir.report.pictures import spread
+from mdir.report.protocols import protocol_section
 from mdir.report.tables import Table
 
 GROUPS = (  # order of the published project
@@ -12,13 +15,16 @@ GROUPS = (  # order of the published project
     (lambda key: key.startswith("val/"), "Validation"),
     (lambda key: key.endswith(("/learning", "/validation")), "Validation"),
 )
+NO_BATCH = [-2]  # relative iterations of pictures that are the same in every epoch
+EPOCHS = 8  # so many of them are shown of such a picture
 
 
 def write_training_page(folder: str | os.PathLike, title: str) -> Path:
     """Write ``htmlreport/index.html`` into a run's ``epochs`` folder from its ``events.jsonl``.
 
-    It shows losses and scores (every iteration faint, epoch means on top), times, the newest
-    pictures and the distributions of weights.
+    It shows losses and scores (every iteration faint, epoch means on top) and the conditions under
+    which scores hold, times, pictures (of a training step the newest, of a validation a row over
+    the epochs) and the distributions of weights.
 
     Returns:
         The path of the page.
@@ -26,8 +32,8 @@ def write_training_page(folder: str | os.PathLike, title: str) -> Path:
     folder = Path(folder)
     page = folder / "htmlreport" / "index.html"
     rows = read_events(folder / "events.jsonl")
-    sections = [*_curves(rows, page.parent), _times(rows), _pictures(rows, folder, page.parent)]
-    sections.append(_weights(rows, page.parent))
+    sections = [*_curves(rows, page.parent), _protocols(rows, folder), _times(rows)]
+    sections += [_pictures(rows, folder, page.parent), _weights(rows, page.parent)]
     sections = [section for section in sections if section is not None]
     write_page(page, title, sections)
     return page
@@ -64,23 +70,47 @@ def _times(rows):
     return Section("Times", table=table)
 
 
+def _protocols(rows, folder):
+    paths = {
+        row["key"].removesuffix("/protocol"): blob["path"]
+        for row in rows
+        if row["dtype"] == "blob" and row["key"].endswith("/protocol")
+        for blob in _blobs(row).get("protocol", [])
+    }
+    read = {key: json.loads((folder / path).read_text("utf-8")) for key, path in paths.items()}
+    return protocol_section(read)
+
+
 def _pictures(rows, folder, here):
-    newest = {}
+    by_key = {}
     for row in rows:
         if row["dtype"] == "blob":
-            newest[row["key"]] = row
+            by_key.setdefault(row["key"], []).append(row)
     strips = []
-    for key, row in newest.items():
-        pictures = []
-        for name, blob in row["data"].items():
-            for one in blob if isinstance(blob, list) else [blob]:
-                if one["path"] and one["dtype"].startswith("image"):
-                    path = os.path.relpath(folder / one["path"], here)
-                    pictures.append(Picture(path, name))
-        moment = "" if row["epoch"] is None else f", epoch {row['epoch'] + 1}"
+    for key, found in by_key.items():
+        series = found[-1].get("relative_iteration") == NO_BATCH
+        chosen = [found[k] for k in spread(len(found), EPOCHS)] if series else found[-1:]
+        moment = "" if series else _moment(found[-1])
+        pictures = [
+            Picture(os.path.relpath(folder / blob["path"], here), _moment(row) if series else name)
+            for row in chosen
+            for name, blobs in _blobs(row).items()
+            for blob in blobs
+            if blob["dtype"].startswith("image")
+        ]
         if pictures:
-            strips.append(Strip(f"{key}{moment}", pictures))
+            strips.append(Strip(f"{key}, {moment}" if moment else key, pictures))
     return Section("Pictures", strips=strips) if strips else None
+
+
+def _blobs(row):
+    """``{name: [blob]}`` of those that were written."""
+    blobs = {name: blob if isinstance(blob, list) else [blob] for name, blob in row["data"].items()}
+    return {name: [one for one in found if one["path"]] for name, found in blobs.items()}
+
+
+def _moment(row):
+    return "" if row["epoch"] is None else f"epoch {row['epoch'] + 1}"
 
 
 def _weights(rows, folder):

@@ -1,16 +1,15 @@
 """Step: our numbers beside a published table."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced, used
-from mdir.errors import UserError
+from mdir.artifacts import produced
 from mdir.paths import resolve_path
 from mdir.registry import Check, is_unresolved, unknown
 from mdir.report.comparison import compare_results
 from mdir.report.page import Section, write_page
+from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
 from mdir.stages.step import step
 
@@ -74,15 +73,9 @@ def _protocols(rankings) -> dict[str, dict]:
     """Test set -> protocol, from the rankings files of a folder."""
     if rankings is None:
         return {}
-    protocols = {}
-    for path in sorted(Path(resolve_path(rankings)).glob("*.json")):
-        used(path)
-        try:
-            protocol = json.loads(path.read_text(encoding="utf-8"))["protocol"]
-            protocols[protocol["dataset"]] = protocol
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"compare: {path} is no rankings file of a validate step") from error
-    return protocols
+    protocols = read_protocols(Path(resolve_path(rankings))).values()
+    # scores of generators have no test set
+    return {protocol["dataset"]: protocol for protocol in protocols if "dataset" in protocol}
 
 
 _compare.check_section = check

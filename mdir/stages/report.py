@@ -10,6 +10,7 @@ from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings
 from mdir.report.galleries import gallery, read_rankings
 from mdir.report.page import Picture, Section, write_page
 from mdir.report.pictures import PictureFolder
+from mdir.report.protocols import measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
 from mdir.report.translations import translation_strips
 from mdir.stages.step import step
@@ -25,6 +26,7 @@ def report(
     scores: dict[str, dict] | None = None,
     differences: list[tuple[str, str]] | None = None,
     notes: list[str] | None = None,
+    measures: dict[str, dict] | None = None,
     losses: dict[str, str] | None = None,
     translations: dict[str, dict[str, str]] | None = None,
     galleries: dict[str, str] | None = None,
@@ -41,6 +43,8 @@ def report(
         scores: row name -> metadata of a validate step.
         differences: pairs of row names; each gives a row of points gained from one to the other.
         notes: sentences under the table, such as the protocol.
+        measures: name -> ``{eval: metadata of a validate step, rankings: its folder}``: losses and
+            scores as they are, such as FID, with the conditions under which they hold.
         losses: name -> folder of a training run.
         translations: name -> ``{input: folder, output: folder}``.
         galleries: name -> rankings file of a validate step.
@@ -61,6 +65,9 @@ def report(
         sections.append(Section("Scores", "Mean average precision in percent.", table))
         _write_table(folder, table)
         print(f"\n{table.as_text()}\n", flush=True)
+    for name, place in (measures or {}).items():
+        protocols = read_protocols(Path(resolve_path(place["rankings"])))
+        sections.append(Section(name, table=measure_table(place["eval"], protocols)))
     for name, run in (losses or {}).items():
         sections.append(_losses(name, Path(resolve_path(run)), folder))
     if embeddings:

@@ -40,8 +40,8 @@ def _validate(
         network: ``{path, runtime}`` of a stored network, or a network section.
         validation: SingleValidation or MultiCriterialValidation.
         data: data sections by name.
-        rankings: folder for what was found for each query, ``LABEL.json`` by validation (not in
-            published scenarios); null: not written.
+        rankings: folder for what was found for each query and the protocol of the numbers,
+            ``LABEL.json`` by validation (not in published scenarios); null: not written.
 
     Returns:
         metadata ``{"eval": {metric: value}}`` with the losses and scores.

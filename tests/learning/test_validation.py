@@ -70,6 +70,7 @@ def test_a_score_becomes_rows(setting, tmp_path):
     rows = events.state_dict({}, "")["data"][0]
     assert rows["val/validation/dataset"]["data"] == {"total_s": 2.0}
     assert rows["val/validation/data/one"]["relative_iteration"] == [-2]
+    assert rows["val/validation/protocol"]["data"]["protocol"][0]["dtype"] == "text"
     assert (tmp_path / "val.json").read_text() == (
         '{"protocol": {"size": 3}, "queries": [{"name": "q"}]}'
     )

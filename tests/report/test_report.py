@@ -67,6 +67,14 @@ def events(folder, epochs=2):
             {**common, "key": "train/net/params", "dtype": "weight/param", "data": weights}
         )
     picture(folder / "blobs/a b.png")
+    for epoch in range(epochs):
+        common = {"epoch": epoch, "epoch_size": 1, "relative_iteration": [-2], "dtype": "blob"}
+        image = {"dtype": "image:rgb", "path": f"blobs/{epoch}.png"}
+        picture(folder / image["path"])
+        lines.append({**common, "key": "visual/learning/data/1", "data": {"image0.rgb": [image]}})
+        words = {"dtype": "text", "path": "blobs/protocol.txt"}
+        lines.append({**common, "key": "fid/learning/protocol", "data": {"protocol": [words]}})
+    (folder / "blobs/protocol.txt").write_text('{"feature_network": "that one", "images": 4321}')
     blob = {"fake <Y>": {"dtype": "image:rgb", "path": "blobs/a b.png"}}
     lines.append(
         {"epoch": 1, "key": "train/data/fake", "dtype": "blob", "data": blob, "epoch_size": 1}
@@ -135,9 +143,11 @@ def test_training_page_refers_only_to_what_is_there(tmp_path):
     page = write_training_page(events(tmp_path / "epochs"), "Epoch 2 of <run>")
     links = Links(page)
     pictures = [link for link in links.links if not link.startswith("#")]
-    assert len(pictures) == 3
+    assert len(pictures) == 5
     assert all((page.parent / unquote(link)).exists() for link in pictures)
     text = page.read_text()
+    assert all(f"<figcaption>epoch {n}</figcaption>" in text for n in (1, 2))
+    assert "fid/learning: feature network" in text and "that one" in text and "4,321" in text
     assert "&lt;run&gt;" in text and "fake &lt;Y&gt;" in text and "<run>" not in text
 
 
@@ -179,3 +189,18 @@ def test_translations_without_inputs_are_an_error(root):
     section["T"]["output"] = "nothing"
     with pytest.raises(UserError, match="no pictures in"):
         report({"title": "T", "directory": "page", "translations": section})
+
+
+def test_measures_come_with_their_conditions(root):
+    (root / "conditions").mkdir()
+    protocol = {"feature_network": "that one", "resize": "299x299", "translated_images": 1200}
+    text = json.dumps({"protocol": protocol, "queries": []})
+    (root / "conditions" / "distance.json").write_text(text)
+    measured = {"eval": {"distance/validation/score_avg:fid": 123.4567}}
+    place = {"eval": measured, "rankings": "conditions"}
+    metadata, *_ = report({"title": "T", "directory": "page", "measures": {"Night": place}})
+    page = Path(metadata["page"]).read_text(encoding="utf-8")
+    assert "distance: fid" in page and "123.46" in page
+    assert "feature network: that one; resize: 299x299; translated images: 1,200." in page
+    with pytest.raises(UserError, match="no metadata of a validate step"):
+        report({"title": "T", "directory": "page", "measures": {"Night": {**place, "eval": {}}}})

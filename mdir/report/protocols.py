@@ -1,0 +1,76 @@
+"""Under which conditions scores hold."""
+
+import json
+from pathlib import Path
+
+from mdir.artifacts import used
+from mdir.errors import UserError
+from mdir.report.page import Section
+from mdir.report.tables import Table
+
+
+def read_protocols(folder: Path) -> dict[str, dict]:
+    """Validation -> conditions of its score, from the ``rankings`` folder of a validate step.
+
+    Raises:
+        UserError: a file of it is something else.
+    """
+    protocols = {}
+    for path in sorted(folder.glob("*.json")):
+        used(path)
+        try:
+            protocols[path.stem] = dict(json.loads(path.read_text(encoding="utf-8"))["protocol"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is no rankings file of a validate step") from error
+    return protocols
+
+
+def protocol_section(protocols: dict[str, dict]) -> Section | None:
+    """A table of the conditions of each score; None without any.
+
+    Args:
+        protocols: name of a validation -> conditions by name, as its score gave them.
+    """
+    lines = [
+        [f"{name}: {key.replace('_', ' ')}", in_words(value)]
+        for name, protocol in protocols.items()
+        for key, value in protocol.items()
+    ]
+    if not lines:
+        return None
+    text = "Scores are comparable under the same conditions only."
+    return Section("Conditions", text, Table(["score", "condition"], lines))
+
+
+def in_words(value) -> str:
+    """One condition, to be read."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {in_words(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " / ".join(map(in_words, value))
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
+
+
+def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
+    """Losses and scores of a validate step as they are, their conditions below.
+
+    Args:
+        metadata: of the step, ``{"eval": {metric: value}}``.
+        protocols: validation -> conditions.
+    """
+    measured = metadata.get("eval") if isinstance(metadata, dict) else None
+    if not isinstance(measured, dict):
+        raise UserError(f"report: measures: no metadata of a validate step: {metadata!r}")
+    lines = [
+        [name.replace("/validation", "").replace("/score_avg:", ": "), f"{value:.5g}"]
+        for name, value in measured.items()
+    ]
+    table = Table(["", "value"], lines)
+    for name, protocol in protocols.items():
+        conditions = (
+            f"{key.replace('_', ' ')}: {in_words(value)}" for key, value in protocol.items()
+        )
+        table.notes.append(f"{name} \N{EM DASH} {'; '.join(conditions)}.")
+    return table
