@@ -7,6 +7,7 @@ a launcher, a process is on its own: it is the first of one.
 import atexit
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,10 @@ def together():
     _together += 1
     try:
         yield
+    except BaseException:
+        # The others may wait in an exchange that never comes: taking leave of them would wait too.
+        atexit.unregister(_stop)
+        raise
     finally:
         _together -= 1
 
@@ -56,13 +61,22 @@ def barrier() -> None:
 
 
 def sum_all(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The sums over all processes of tensors of the same shapes everywhere, in one exchange."""
-    if size() == 1 or not tensors:
+    """The sums over all processes of tensors of the same shapes everywhere.
+
+    There is one exchange for each dtype. The results have no graph.
+    """
+    if size() == 1:
         return tensors
-    flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
-    dist.all_reduce(flat)
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+    sums = list(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        parts = [tensors[place].detach() for place in places]
+        flat = torch.cat([part.flatten().to(_wire()) for part in parts])
+        dist.all_reduce(flat)
+        flat = flat.split([part.numel() for part in parts])
+        for place, part, whole in zip(places, parts, flat, strict=True):
+            sums[place] = whole.view_as(part).to(part.device)
+    return sums
 
 
 def gather(value) -> list:
@@ -74,9 +88,68 @@ def gather(value) -> list:
     return values
 
 
+def from_first(value):
+    """The first process's value, everywhere."""
+    if size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+@torch.no_grad()
+def copy_from_first(tensors) -> None:
+    """Overwrite tensors with those of the first process."""
+    if size() == 1:
+        return
+    for tensor in tensors:
+        sent = tensor.detach().contiguous().to(_wire())
+        dist.broadcast(sent, src=0)
+        tensor.copy_(sent)
+
+
 def share(items) -> list:
     """This process's share of a sequence that all have: every so-manyth item."""
     return list(items)[rank() :: size()]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of a batch of ``whole`` items is here: ``own`` of them, as :func:`share` says.
+
+    Where there are too few for all, ``own`` is 0 and an item stands in whose step counts nothing.
+    """
+
+    own: int
+    whole: int
+
+    @property
+    def weight(self) -> float:
+        """The share of the items that is here."""
+        return self.own / self.whole
+
+    def join(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows ``[own, ...]``, one an item, to those of the whole batch ``[whole, ...]``.
+
+        Own rows keep their graph, those of others come without.
+        """
+        joined = rows.new_zeros((self.whole, *rows.shape[1:]))
+        if self.own:
+            joined[rank() :: size()] = rows.detach()
+        (joined,) = sum_all([joined])
+        if not (self.own and rows.requires_grad):
+            return joined
+        places = torch.arange(self.whole, device=rows.device)[rank() :: size()]
+        return joined.index_copy(0, places, rows)
+
+    def cut(self, rows: torch.Tensor) -> torch.Tensor:
+        """The rows that are here, of those of the whole batch; the first one as a stand-in."""
+        return rows[rank() :: size()] if self.own else rows[:1]
+
+
+def _wire():
+    """Where tensors have to be to be exchanged."""
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 
 
 def _stop():

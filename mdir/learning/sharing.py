@@ -1,27 +1,30 @@
 """A batch divided among the processes of a launch, so that together they step as one.
 
 The batch size of a scenario is that of all processes together. Each takes every so-manyth item of
-every batch; gradients are added up before an optimizer steps, losses before they are logged.
+every batch; gradients are added up before an optimizer steps, losses before they are logged, and
+batch normalisation takes its statistics from the whole batch.
 """
 
 import torch
 from torch.utils.data import DataLoader
 
 from mdir import distributed
+from mdir.distributed import Part
 from mdir.errors import UserError
+from mdir.learning.batch_statistics import divided, share_statistics
+from mdir.learning.seeding import generators_state, restore_generators
 
 
 class SharedBatches:
     """This process's part of the batches of a batch sampler.
 
     Attributes:
-        shares: for each batch so far, the share of its items that is here; 0 where there are too
-            few for all, and an item stands in whose step counts nothing.
+        parts: for each batch so far, which part of it is here.
     """
 
     def __init__(self, batches):
         self.batches = batches
-        self.shares = []
+        self.parts = []
 
     def __len__(self):
         return len(self.batches)
@@ -29,7 +32,7 @@ class SharedBatches:
     def __iter__(self):
         for batch in self.batches:
             own = distributed.share(batch)
-            self.shares.append(len(own) / len(batch))
+            self.parts.append(Part(len(own), len(batch)))
             yield own or batch[:1]
 
 
@@ -58,48 +61,68 @@ class SharedSteps:
     """Makes the steps of a method those of all processes together.
 
     Args:
-        method: divisible; where ``share`` is set its losses and gradients are parts of a sum
-            (``additive``), or means over this process's items, which are weighted here.
+        method: one that can be divided.
         optimizer: whose gradients are added up before each step.
+        models: all modules; everybody begins with those of the first process.
     """
 
-    def __init__(self, method, optimizer):
-        if not method.divisible:
+    def __init__(self, method, optimizer, models):
+        if method.undivided_because is not None:
             raise UserError(
-                f"{type(method).__name__} compares the images of a batch, which cannot be divided "
-                f"among {distributed.size()} processes; start it in one"
+                f"{type(method).__name__} cannot be divided among {distributed.size()} processes: "
+                f"{method.undivided_because}; start it in one"
             )
-        self.method, self.weight = method, 1.0
+        self.method, self.models = method, list(models)
         parts = optimizer.optimizers.values() if hasattr(optimizer, "optimizers") else [optimizer]
         for part in parts:
-            part.register_step_pre_hook(self._add_up_gradients)
+            part.register_step_pre_hook(_add_up_gradients)
+        for model in self.models:
+            distributed.copy_from_first([*model.parameters(), *model.buffers()])
+            share_statistics(model)
+        _agree_on_generators()
 
-    def step(self, batch, share: float) -> dict:
-        """One step of which this process does a share; the losses of the whole."""
-        self.method.share = share or 1.0
-        self.weight = float(share > 0) if self.method.additive else share
-        losses = self.method.step(batch)
-        values = [torch.as_tensor(value) * self.weight for value in losses.values()]
+    def step(self, batch, part: Part) -> dict:
+        """One step of which this process does a part; the losses of the whole."""
+        self.method.part = part
+        try:
+            with divided(part if self.method.at_once else None):
+                losses = self.method.step(batch)
+        finally:
+            self.method.part = None
+        weight = 1.0 if self.method.reports_its_part else part.weight
+        values = [torch.as_tensor(value) * weight for value in losses.values()]
         return dict(zip(losses, distributed.sum_all(values), strict=True))
 
-    def _add_up_gradients(self, optimizer, args, kwargs):
-        gradients = [
-            parameter.grad
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
-        whole = distributed.sum_all([gradient * self.weight for gradient in gradients])
-        for gradient, value in zip(gradients, whole, strict=True):
-            gradient.copy_(value)
+    def end_epoch(self) -> None:
+        """Make everybody equal again.
+
+        Statistics of batch normalisation differ where items went through one by one (as every
+        single process would take them, but in another order); generators where items had no use
+        for equally many random numbers.
+        """
+        for model in self.models:
+            _average_buffers(model)
+        _agree_on_generators()
+
+
+def _add_up_gradients(optimizer, args, kwargs):
+    gradients = [
+        parameter.grad
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter.grad is not None
+    ]
+    for gradient, whole in zip(gradients, distributed.sum_all(gradients), strict=True):
+        gradient.copy_(whole)
 
 
 @torch.no_grad()
-def average_buffers(models) -> None:
-    """Make running statistics, which each process took from its own images, equal everywhere."""
-    buffers = [
-        buffer for model in models for buffer in model.buffers() if buffer.is_floating_point()
-    ]
+def _average_buffers(model):
+    buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
     means = distributed.sum_all([buffer / distributed.size() for buffer in buffers])
     for buffer, mean in zip(buffers, means, strict=True):
         buffer.copy_(mean)
+
+
+def _agree_on_generators():
+    restore_generators(distributed.from_first(generators_state()))

@@ -13,7 +13,7 @@ from mdir.learning.optimizers import make_optimizer
 from mdir.learning.runtime import Runtime, models
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
-from mdir.learning.sharing import SharedSteps, average_buffers, shared_loader
+from mdir.learning.sharing import SharedSteps, shared_loader
 from mdir.registry import Section, check, check_parameters, register
 
 ITERATION_KEYS = ("data", "criterion")
@@ -71,8 +71,9 @@ class EpochTraining:
         self.optimizer = make_optimizer(optimizer, network)
         self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
         self.method = self._make_method(epoch_iteration)
-        self.shared = SharedSteps(self.method, self.optimizer) if distributed.size() > 1 else None
-        self._shares = []
+        self.shared, self._parts = None, []
+        if distributed.size() > 1:
+            self.shared = SharedSteps(self.method, self.optimizer, models(network))
 
     def _make_method(self, section):
         rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
@@ -95,7 +96,7 @@ class EpochTraining:
         )
         if self.shared is not None:
             loader = shared_loader(loader)
-            self._shares = loader.batch_sampler.shares
+            self._parts = loader.batch_sampler.parts
         return loader
 
     def step(self, batch, iteration: int) -> dict:
@@ -110,13 +111,13 @@ class EpochTraining:
             self.runtime.autocast(self.network.device),
         ):
             if self.shared is not None:
-                return self.shared.step(batch, self._shares[iteration])
+                return self.shared.step(batch, self._parts[iteration])
             return self.method.step(batch)
 
     def end_epoch(self) -> None:
         """After the last step of an epoch: processes that share the work become equal again."""
         if self.shared is not None:
-            average_buffers(models(self.network))
+            self.shared.end_epoch()
 
     def extra_state(self) -> dict:
         """What the published format has no place for."""

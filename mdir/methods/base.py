@@ -13,10 +13,12 @@ class Method:
     write besides ``type``, ``data`` and ``criterion``. Attributes:
 
         networks: names of the members that the method needs; () if it takes the network as a whole.
-        divisible: a batch may be divided among processes (no loss compares its images).
-        additive: losses and gradients of the parts of a batch add up to those of the whole, given
-            that ``share`` of it is here; otherwise they are means over the items.
-        share: the part of the whole batch that :meth:`step` gets, 1 in a single process.
+        undivided_because: why a batch cannot be divided among processes; None where it can.
+        at_once: the images of a batch go through the networks together, not one by one.
+        part: which part of a divided batch :meth:`step` gets (``mdir.distributed.Part``); None: it
+            gets the whole. Losses are means over the items that are here, and gradients are made
+            by :meth:`minimise`.
+        reports_its_part: losses are shares of those of the whole batch instead.
 
     Args:
         network: a network or container of networks (``mdir.networks.base.Network``).
@@ -26,8 +28,10 @@ class Method:
     """
 
     networks: tuple[str, ...] = ()
-    divisible = additive = False
-    share = 1.0
+    undivided_because: str | None = "its loss compares the images of a batch"
+    at_once = True
+    part = None
+    reports_its_part = False
 
     def __init__(self, network, optimizer, criterion):
         missing = [name for name in self.networks if name not in network]
@@ -79,6 +83,10 @@ class Method:
             ``.item()`` inside).
         """
         raise TypeError(f"{type(self).__name__} defines no step")
+
+    def minimise(self, loss: Tensor) -> None:
+        """Add gradients of a loss that is a mean over the items that are here."""
+        (loss if self.part is None else loss * self.part.weight).backward()
 
     def samples(self) -> dict[str, Tensor]:
         """Images of the last step by label (input, output, ...); asked for now and then."""

@@ -30,7 +30,6 @@ class CUT(OneSidedGan):
 
     networks = ("generator_X", "discriminator_Y", "featdown")
     heads = ("adversarial", "identity", "nce")
-    divisible = False  # negatives may come from other images of the batch
 
     def __init__(
         self,
@@ -70,7 +69,7 @@ class CUT(OneSidedGan):
             combined, identity = self._contrast(translated, sources, keys, flip)
             for name in ("generator_X", "featdown"):
                 self.optimizer[name].zero_grad()
-            (total_of(gan) + combined.total).backward()
+            self.minimise(total_of(gan) + combined.total)
             self.optimizer["generator_X"].step()
             if self.nce.weight:
                 self.optimizer["featdown"].step()
@@ -126,7 +125,7 @@ class CUT(OneSidedGan):
         # head's weights for the queries. The criterion detaches the keys.
         keys, places = head(keys, count)
         queries, _ = head(queries, count, places)
-        return self.nce(queries, keys)
+        return self.nce(queries, keys, self.part)
 
     def _contrast(self, translated, sources, keys, flipped):
         """The loss to minimise and the weighted identity term within it."""

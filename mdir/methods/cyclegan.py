@@ -48,16 +48,14 @@ class CycleGAN(GanMethod):
             loss_GY = self._generator_loss("Y", self.G_Y, self.D_Y, real_Y, rec_Y, fake_X, real_X)
             self.optimizer["generator_X"].zero_grad()
             self.optimizer["generator_Y"].zero_grad()
-            (loss_GX.total + loss_GY.total).backward()
+            self.minimise(loss_GX.total + loss_GY.total)
             self.optimizer["generator_X"].step()
             self.optimizer["generator_Y"].step()
 
-        loss_DX = self._discriminator_step(
-            "X", self.D_X, real_Y, self.pools["fake_Y"].query(fake_Y)
-        )
-        loss_DY = self._discriminator_step(
-            "Y", self.D_Y, real_X, self.pools["fake_X"].query(fake_X)
-        )
+        earlier_Y = self._look_back("fake_Y", fake_Y)
+        loss_DX = self._discriminator_step("X", self.D_X, real_Y, earlier_Y)
+        earlier_X = self._look_back("fake_X", fake_X)
+        loss_DY = self._discriminator_step("Y", self.D_Y, real_X, earlier_X)
 
         images = {"real_X": real_X, "fake_Y": fake_Y, "rec_X": rec_X}
         self.remember(**images, real_Y=real_Y, fake_X=fake_X, rec_Y=rec_Y)
@@ -65,6 +63,12 @@ class CycleGAN(GanMethod):
         losses |= {f"netG_X_{name}": value for name, value in loss_GX}
         losses |= {f"netG_Y_{name}": value for name, value in loss_GY}
         return detached({**losses, "netD_X_total": loss_DX, "netD_Y_total": loss_DY})
+
+    def _look_back(self, name, images):
+        """Translations out of a pool, which all processes that divide a batch keep alike."""
+        if self.part is None:
+            return self.pools[name].query(images)
+        return self.part.cut(self.pools[name].query(self.part.join(images)))
 
     def _generator_loss(self, side, generator, discriminator, source, recovered, fake, other):
         criterion = getattr(self.criterion, f"loss_G_{side}")
@@ -82,7 +86,7 @@ class CycleGAN(GanMethod):
         judged = getattr(discriminator.model, "forward_multi", discriminator.model)
         on_real, on_fake = judge(judged(real), True), judge(judged(fake), False)
         loss = half_of(on_real, on_fake)
-        loss.backward()
+        self.minimise(loss)
         optimizer[f"discriminator_{side}"].step()
         return loss
 

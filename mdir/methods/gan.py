@@ -49,11 +49,17 @@ def detached(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 class GanMethod(Method):
     """Base: a batch is ``(real_X, real_Y)``, two tensors (B,3,H,W); images are remembered."""
 
-    divisible = True
-
     def __init__(self, network, optimizer, criterion):
         super().__init__(network, optimizer, criterion)
         self._images = {}
+
+    @property
+    def undivided_because(self):
+        """Losses of parts are averaged, which a sum over a batch does not allow."""
+        for module in self.criterion.modules():
+            if getattr(module, "reduction", "mean") != "mean":
+                return f"the reduction of its {type(module).__name__} is not mean"
+        return None
 
     def to_device(self, batch):
         """The two images of a batch on the networks' device."""
@@ -114,6 +120,6 @@ class OneSidedGan(GanMethod):
         images = {True: real_Y, False: fake_Y.detach()}
         order = (False, True) if fake_first else (True, False)
         losses = {kind: judge(self.discriminator(images[kind]), kind) for kind in order}
-        half_of(losses[True], losses[False]).backward()
+        self.minimise(half_of(losses[True], losses[False]))
         optimizer.step()
         return losses[True], losses[False]

@@ -33,7 +33,7 @@ class HEDGAN(OneSidedGan):
             gan = self.judge(self.discriminator(fake_Y), True)
             edge = self.weighted("edge", fake_E, real_E)
             self.optimizer["generator_X"].zero_grad()
-            (total_of(gan) + total_of(edge)).backward()
+            self.minimise(total_of(gan) + total_of(edge))
             self.optimizer["generator_X"].step()
 
         self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)

@@ -37,7 +37,7 @@ class HEDNGAN(OneSidedGan):
             gan = self.judge(self.discriminator(fake_Y), True)
             edge = self.weighted("edge", fake_E, real_E)
             self.optimizer["generator_X"].zero_grad()
-            (total_of(gan) + total_of(edge)).backward()
+            self.minimise(total_of(gan) + total_of(edge))
             self.optimizer["generator_X"].step()
 
         self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
@@ -62,7 +62,7 @@ class HEDNGAN(OneSidedGan):
         optimizer.zero_grad()
         on_real = self.weighted("hed", student(real_X, no_sigmoid=True), taught)
         on_fake = self.weighted("hed", student(fake_Y.detach(), no_sigmoid=True), taught)
-        (total_of(on_real) + total_of(on_fake)).backward()
+        self.minimise(total_of(on_real) + total_of(on_fake))
         optimizer.step()
         return on_real, on_fake
 

@@ -19,7 +19,8 @@ class SupervisedEpoch(Method):
             fill the memory); the gradients are those of the batch.
     """
 
-    divisible = additive = True
+    undivided_because = None
+    reports_its_part = True
 
     def __init__(self, network, optimizer, criterion, *, batch_average: bool, fakebatch: bool):
         super().__init__(network, optimizer, criterion)
@@ -30,13 +31,13 @@ class SupervisedEpoch(Method):
                 f"got {type(criterion).__name__} with reduction {reduction!r}"
             )
         self.batch_average = batch_average
-        self.fakebatch = fakebatch
+        self.fakebatch, self.at_once = fakebatch, not fakebatch
         self._last = {}
 
     def step(self, batch):
         images, targets = batch[0], to_device(batch[1], self.device)
         self.optimizer.zero_grad()
-        losses, size = {}, batch_size(images) / self.share
+        losses, size = {}, batch_size(images) if self.part is None else self.part.whole
         for image, target in self._pieces(images, targets):
             output = self.network(image)
             loss = self._scaled(self.criterion(output, target), size)
@@ -60,8 +61,9 @@ class SupervisedEpoch(Method):
 
     def _scaled(self, loss, size):
         is_mean = self.criterion.reduction == "mean"
-        if is_mean and not self.fakebatch and self.share != 1:
-            loss = loss * self.share
+        if self.part is not None:
+            is_mean_of_batch = is_mean and not self.fakebatch
+            loss = loss * (self.part.weight if is_mean_of_batch else float(self.part.own > 0))
         if self.batch_average and not is_mean:
             return loss / size
         if not self.batch_average and is_mean:

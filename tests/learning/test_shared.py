@@ -1,52 +1,21 @@
 """Two processes that divide every batch learn what one learns, and one of them writes."""
 
 import json
-import os
-import socket
-import traceback
 
 import pytest
 import torch
 
 from mdir import distributed
-from mdir.errors import UserError
-from mdir.learning.sharing import SharedBatches, SharedSteps
+from mdir.distributed import Part
+from mdir.learning.sharing import SharedBatches
 from mdir.learning.state_files import load_state
-from mdir.methods.base import Method
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import check_parameters
 from mdir.stages.train import train
+from tests.learning.launching import launch
 from tests.learning.tiny_run import train_params, write_data
 
 WEIGHT = "model.1.weight"
-
-
-def launch(function, count=2):
-    """Run a function in processes of their own, as torchrun would; returns their exit statuses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    children = []
-    for number in range(count):
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                os.environ.update(
-                    RANK=str(number),
-                    LOCAL_RANK=str(number),
-                    WORLD_SIZE=str(count),
-                    MASTER_ADDR="127.0.0.1",
-                    MASTER_PORT=str(port),
-                )
-                function(number)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
 def params(directory, reduction, batch_average, fakebatch):
@@ -129,7 +98,7 @@ def check_exchange(number):
     assert distributed.gather(own) == [items[0::2], items[1::2]]
     batches = SharedBatches([[0, 1, 2], [3]])
     assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
-    assert batches.shares == [[2 / 3, 1.0], [1 / 3, 0.0]][number]
+    assert batches.parts == [[Part(2, 3), Part(1, 1)], [Part(1, 3), Part(0, 1)]][number]
     (total,) = distributed.sum_all([torch.full((2, 2), float(number + 1))])
     assert total.tolist() == [[3.0, 3.0], [3.0, 3.0]]
 
@@ -150,11 +119,3 @@ def test_one_process_shares_with_nobody():
     assert distributed.gather(5) == [5]
     assert distributed.share([1, 2]) == [1, 2]
     distributed.barrier()
-
-
-def test_methods_that_compare_the_images_of_a_batch_are_refused():
-    class Comparing(Method):
-        pass
-
-    with pytest.raises(UserError, match="Comparing compares the images of a batch"):
-        SharedSteps(Comparing.__new__(Comparing), None)

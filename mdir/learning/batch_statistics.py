@@ -1,0 +1,84 @@
+"""Batch normalisation of a batch that is divided among processes: statistics of the whole.
+
+As torch's SyncBatchNorm (which only GPUs have), for parts of any size; the layers stay what they
+are, so checkpoints do not change.
+"""
+
+import types
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from mdir import distributed
+
+_here = None
+
+
+@contextmanager
+def divided(part):
+    """Layers given to :func:`share_statistics` know which part of a batch they see in the block.
+
+    With None they work by themselves, as they do everywhere else.
+    """
+    global _here
+    _here = part
+    try:
+        yield
+    finally:
+        _here = None
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Let the batch normalisations of a model see whole batches while they train."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.forward = types.MethodType(_forward, module)
+
+
+@torch.compiler.disable
+def _forward(module, images):
+    here = _here
+    if here is None or not (module.training or module.running_mean is None):
+        return type(module).forward(module, images)
+    own = float(here.own > 0)
+    axes = [axis for axis in range(images.dim()) if axis != 1]
+    values = images.to(torch.promote_types(images.dtype, torch.float32))
+    count = values.new_full((1,), own * values.numel() / values.shape[1])
+    sums = _Sum.apply(torch.cat([own * values.sum(axes), count]))
+    mean, count = sums[:-1] / sums[-1], sums[-1]
+    centered = values - _along_channels(mean, values)
+    variance = _Sum.apply(own * centered.square().sum(axes)) / count
+    if module.training and module.running_mean is not None:
+        _update(module, mean.detach(), variance.detach() * count / (count - 1))
+    result = centered * _along_channels((variance + module.eps).rsqrt(), values)
+    if module.affine:
+        result = result * _along_channels(module.weight, values)
+        result = result + _along_channels(module.bias, values)
+    return result.to(images.dtype)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; what comes back is summed likewise."""
+
+    @staticmethod
+    def forward(ctx, value):
+        return distributed.sum_all([value])[0]
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return distributed.sum_all([gradient])[0]
+
+
+def _along_channels(values, images):
+    return values.view(1, -1, *[1] * (images.dim() - 2))
+
+
+@torch.no_grad()
+def _update(module, mean, variance):
+    module.num_batches_tracked += 1
+    momentum = module.momentum
+    if momentum is None:
+        momentum = 1 / float(module.num_batches_tracked)
+    module.running_mean.lerp_(mean, momentum)
+    module.running_var.lerp_(variance, momentum)
