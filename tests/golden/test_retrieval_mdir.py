@@ -13,7 +13,8 @@ from mdir.data.image_files import load_image
 from mdir.data.transforms.histograms import named_histograms
 from mdir.data.transforms.parse import parse_transforms
 from mdir.networks.single import SingleNetwork
-from tests.golden.golden import fill, load_json, load_npz, normal
+from tests.golden.golden import fill, load_json, load_npz
+from tests.golden.retrieval_embeddings import embedding_cases, embedding_input, stored_keys
 
 META = load_json("retrieval", "meta.json", {})
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -64,17 +65,8 @@ def test_histograms(name):
     np.testing.assert_array_equal(named_histograms()[name], expected)
 
 
-EMBEDDINGS = [
-    pytest.param(kind, index, name, id=name)
-    for kind in ("embed", "embed_cirtorch")
-    for index, name in enumerate(META.get(kind, {}).get("configs", ()))
-    if f"{name}_out" in load_npz("retrieval", f"{kind}.npz")
-]
-FIRST_SEED = {"embed": 200, "embed_cirtorch": 250}
-
-
-@pytest.mark.parametrize("kind, index, name", EMBEDDINGS)
-def test_embedding_networks(kind, index, name):
+@pytest.mark.parametrize("file, name", embedding_cases())
+def test_embedding_networks(file, name):
     backbone, pooling, *flags = name.split("-")
     section = {
         "architecture": "cirnet",
@@ -86,17 +78,15 @@ def test_embedding_networks(kind, index, name):
         "pretrained": False,
     }
     model = fill(registry.build("architecture", section))
-    suffix = kind.removeprefix("embed")
-    shapes = load_json("retrieval", f"state_dict_keys{suffix}.json")[name]
-    assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(shapes.items())
+    shapes = stored_keys(file, name)
+    if shapes is not None:
+        assert [(k, list(v.shape)) for k, v in model.state_dict().items()] == list(shapes.items())
     network = SingleNetwork(model, {"model": section, "runtime": {"wrappers": ""}})
-    x = normal(META["seed"] + FIRST_SEED[kind] + index, META[kind]["input"])
-    arrays = load_npz("retrieval", f"{kind}.npz")
-    np.testing.assert_array_equal(x[:, :, :2, :3], arrays[f"{name}_x"])
     with torch.no_grad():
-        output = network.eval()(torch.from_numpy(x))
+        output = network.eval()(torch.from_numpy(embedding_input(file, name)))
     assert network.meta["out_channels"] == len(output)
-    np.testing.assert_allclose(output, arrays[f"{name}_out"], rtol=0, atol=1e-4)
+    expected = load_npz("retrieval", file)[f"{name}_out"]
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4)
 
 
 LOADING = load_json("retrieval", "loading.json", {})

@@ -8,20 +8,10 @@ from PIL import Image
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.networks.imageretrievalnet import init_network
-from tests.golden.golden import fill, load_json, load_npz, normal
+from tests.golden.golden import fill, load_json, load_npz
+from tests.golden.retrieval_embeddings import embedding_cases, embedding_input, key_cases
 
 TOLERANCE = 1e-4
-META = load_json("retrieval", "meta.json", {})
-EMBED = {
-    "embed": load_npz("retrieval", "embed.npz"),
-    "embed_cirtorch": load_npz("retrieval", "embed_cirtorch.npz"),
-}
-KEYS = {
-    "embed": load_json("retrieval", "state_dict_keys.json", {}),
-    "embed_cirtorch": load_json("retrieval", "state_dict_keys_cirtorch.json", {}),
-}
-# first input seed of a kind, after the set's base seed
-OFFSETS = {"embed": 200, "embed_cirtorch": 250}
 LOADING = load_npz("retrieval", "loading.npz")
 LOADING_CASES = load_json("retrieval", "loading.json", {})
 
@@ -33,32 +23,23 @@ def build(config, dtype=torch.float32):
     return init_network(params | {names[o]: True for o in options}).to(dtype).eval()
 
 
-@pytest.mark.parametrize("kind, config", [(k, c) for k in KEYS for c in KEYS[k]])
-def test_state_keys_and_shapes(kind, config):
+@pytest.mark.parametrize("name, config", key_cases())
+def test_state_keys_and_shapes(name, config):
+    expected = load_json("retrieval", name)[config]
     state = build(config).state_dict()
-    assert {key: list(value.shape) for key, value in state.items()} == KEYS[kind][config]
-    assert list(state) == list(KEYS[kind][config])
-
-
-def embed_cases():
-    return [
-        (kind, i, config)
-        for kind, arrays in EMBED.items()
-        for i, config in enumerate(META.get(kind, {}).get("configs", []))
-        if f"{config}_out" in arrays
-    ]
+    assert {key: list(value.shape) for key, value in state.items()} == expected
+    assert list(state) == list(expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind, i, config", embed_cases())
-def test_embedding(kind, i, config, dtype):
-    x = torch.from_numpy(normal(META["seed"] + OFFSETS[kind] + i, META[kind]["input"])).to(dtype)
-    corner = EMBED[kind][f"{config}_x"]
-    np.testing.assert_array_equal(x[:, :, : corner.shape[2], : corner.shape[3]], corner)
+@pytest.mark.parametrize("name, config", embedding_cases())
+def test_embedding(name, config, dtype):
+    x = torch.from_numpy(embedding_input(name, config)).to(dtype)
     with torch.no_grad():
         out = fill(build(config, dtype))(x)
     assert out.dtype == dtype
-    np.testing.assert_allclose(out, EMBED[kind][f"{config}_out"], rtol=0, atol=TOLERANCE)
+    expected = load_npz("retrieval", name)[f"{config}_out"]
+    np.testing.assert_allclose(out, expected, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("j", range(len(LOADING_CASES.get("cases", []))))
