@@ -37,19 +37,29 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
     Raises:
         DataError: no image could be read.
     """
-    own, vectors = distributed.share(range(len(dataset))), {}
-    part = dataset if len(own) == len(dataset) else Subset(dataset, own)
-    for indices, columns in describe(network, part, loader, what):
-        places = [own[index] for index in indices]
-        vectors.update(zip(places, columns.float().cpu().t(), strict=True))
-    vectors = {place: one for part in distributed.gather(vectors) for place, one in part.items()}
-    if not vectors:
+    found = describe_together(network, dataset, loader, what)
+    if not found:
         raise DataError(f"{what}: none of {len(dataset)} images could be read")
-    size = len(next(iter(vectors.values())))
-    result = torch.full((size, len(dataset)), float("nan"))
-    for index, vector in vectors.items():
-        result[:, index] = vector
+    result = torch.full((len(found[0][1]), len(dataset)), float("nan"))
+    for indices, columns in found:
+        result[:, indices] = columns
     return result
+
+
+def describe_together(network, dataset, loader: dict | None = None, what: str = "descriptors"):
+    """As :func:`describe`, divided among the processes that work together; all get the whole.
+
+    Returns:
+        a list of ``(indices, columns [D, n] float32 on the CPU)``.
+    """
+    own, found = distributed.share(range(len(dataset))), []
+    if own:
+        part = dataset if len(own) == len(dataset) else Subset(dataset, own)
+        found = [
+            ([own[index] for index in indices], columns.float().cpu().contiguous())
+            for indices, columns in describe(network, part, loader, what)
+        ]
+    return [bucket for part in distributed.gather(found) for bucket in part]
 
 
 @torch.no_grad()

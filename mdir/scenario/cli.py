@@ -59,11 +59,21 @@ exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted,
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says; the result is the exit code."""
-    options = argparse.Namespace(traceback=False)
+    options = argparse.Namespace(traceback=False, processes=Processes())
+    code = _main(options, arguments)
+    if code and options.processes.count > 1:
+        # Cleaning up would wait for processes that are gone, or wait themselves.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _main(options, arguments):
     try:
         if arguments[:1] == ["doctor"]:
             return import_module("mdir.utils.doctor").main(arguments[1:])
-        options = _parse(arguments)
+        _parse(arguments, options)
         return _run(options, arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,7 +88,8 @@ def main(arguments: list[str]) -> int:
         print("interrupted; what is done is kept, the same command goes on", file=sys.stderr)
         return 130
     except Terminated:
-        print("terminated; what is done is kept, the same command goes on", file=sys.stderr)
+        if options.processes.is_first:
+            print("terminated; what is done is kept, the same command goes on", file=sys.stderr)
         return 143
 
 
@@ -102,13 +113,12 @@ def _parser():
     return parser
 
 
-def _parse(arguments):
+def _parse(arguments, options):
     parser = _parser()
-    options = parser.parse_intermixed_args(arguments)
+    parser.parse_intermixed_args(arguments, options)
     if len(options.words) < 2:
         parser.error("TARGET and SCENARIO are needed; --help shows examples")
     options.target, *options.layers = options.words
-    return options
 
 
 def _run(options, arguments):
@@ -132,8 +142,11 @@ def _run(options, arguments):
 
 def _perform(plan, options, arguments):
     signal.signal(signal.SIGTERM, _terminate)
-    processes, journal = Processes(), Journal(plan.scenario.name, plan.target)
+    processes, journal = options.processes, Journal(plan.scenario.name, plan.target)
     processes.meet(journal.folder)
+    if not processes.is_first:
+        # what steps print is the same everywhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     lines = _stdin_lines(plan, options) if processes.is_first else None
     lines = processes.share("stdin", lines)
     choice = Choice(options.force, options.start, options.only, lines)
@@ -185,7 +198,7 @@ def _stdin_lines(plan, options):
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
     sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
-    return [line.strip() for line in sys.stdin]
+    return [line.strip() for line in sys.stdin if not line.isspace()]
 
 
 def _open(plan, decisions, journal, command):
@@ -231,7 +244,7 @@ def _report(error):
 
 
 def _fail(error, options, code, text):
-    if code == 2 and not Processes().is_first:
+    if not (options.processes.is_first if code == 2 else options.processes.fails()):
         return code
     if options.traceback:
         traceback.print_exception(error)

@@ -12,6 +12,7 @@ import shutil
 import time
 
 from cirtorch.utils.files import atomic_write
+from mdir.errors import UserError
 
 
 class Processes:
@@ -50,9 +51,29 @@ class Processes:
                 json.dump(value, file)
             return value
         while not os.path.exists(path):
+            if os.path.exists(self._failure):
+                raise UserError("another process of this launch failed")
             time.sleep(0.05)
         with open(path, encoding="utf-8") as file:
             return json.load(file)
+
+    def fails(self) -> bool:
+        """Tell the others that this process fails; whether it is the first of the launch to.
+
+        Only its message says what happened: others fail because they miss it.
+        """
+        if self.folder is None:
+            return self.is_first
+        os.makedirs(self.folder, exist_ok=True)
+        try:
+            os.close(os.open(self._failure, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
+    @property
+    def _failure(self):
+        return os.path.join(self.folder, "failed")
 
 
 def _launch():

@@ -10,13 +10,14 @@ import numpy as np
 from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.shards import INDEX
+from mdir import distributed
 from mdir.artifacts import produced, used
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
 from mdir.learning.runtime import default_device
 from mdir.networks.checkpoint import load_network
-from mdir.networks.extract import describe
+from mdir.networks.extract import describe_together
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path
 from mdir.registry import Check, Section
@@ -63,7 +64,22 @@ def extract(
         raise UserError(f"extract: shard_size {shard_size} is not a positive number")
     folder, names = list_images(resolve_path(images))
     used(resolve_path(images))
-    model = load_network(network, default_device()).eval()
+    with distributed.together():
+        model = load_network(network, default_device()).eval()
+        return _extract(
+            model,
+            folder,
+            names,
+            resolve_path(directory),
+            image_size,
+            shard_size,
+            loader,
+            transforms,
+            mean_std,
+        )
+
+
+def _extract(model, folder, names, directory, image_size, shard_size, loader, transforms, mean_std):
     data = model.runtime.get("data") or {}
     transform = parse_transforms(
         transforms or data.get("transforms"), mean_std or data.get("mean_std")
@@ -75,12 +91,16 @@ def extract(
         )
 
     settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shard_size}
-    shards = _Shards(resolve_path(directory), names, shard_size)
-    shards.begin(network_fingerprint(model, {**settings, "folder": folder, "names": names}))
-    for number in shards.missing():
+    shards = _Shards(directory, names, shard_size)
+    origin = network_fingerprint(model, {**settings, "folder": folder, "names": names})
+    if distributed.is_first():
+        shards.begin(origin)
+    for number in distributed.from_first(list(shards.missing())):
         what = f"shard {number + 1} of {len(shards)}"
-        shards.write(number, list(describe(model, dataset(shards.names(number)), loader, what)))
-    return shards.finish()
+        found = describe_together(model, dataset(shards.names(number)), loader, what)
+        if distributed.is_first():
+            shards.write(number, found)
+    return shards.finish() if distributed.is_first() else {}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from mdir import distributed
 from mdir.errors import UserError
 from mdir.learning.runtime import default_device
 from mdir.networks.checkpoint import load_network
@@ -43,8 +44,9 @@ def _infer(
             "image names are expected on standard input, one per line, or in the parameter 'names' "
             "(a list, a list file or a folder)"
         )
-    model = load_network(network, default_device()).eval()
-    return run_inference(model, output, data, inputs, forward)
+    with distributed.together():
+        model = load_network(network, default_device()).eval()
+        return run_inference(model, output, data, inputs, forward)
 
 
 _infer.__name__ = "infer"

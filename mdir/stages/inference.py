@@ -5,7 +5,7 @@ import time
 import torch
 
 from cirtorch.utils.progress import progress
-from mdir import registry
+from mdir import distributed, registry
 from mdir.artifacts import used
 from mdir.data.labelled import LabelledImage, plain
 from mdir.data.loading import check_data_section, make_dataset, make_loader, merge_defaults
@@ -22,6 +22,8 @@ _MOST_TOLD = 500
 
 def run_inference(network, output: dict, data: dict, columns, forward: dict | None = None):
     """Feed images to a network and hand its answers to an output.
+
+    Processes that work together divide the images; what they collect is brought together.
 
     Args:
         network: in the stage in which it is to answer.
@@ -41,12 +43,16 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
         empty = registry.build("output", options)
         return {"status": "skipped"}, *_empty_result(empty, columns, section)
     sink = registry.build("output", options)
-    columns, positions = sink.prepare(columns, section)
+    # the first decides: another may already find pictures that were written a moment ago
+    columns, positions = distributed.from_first(sink.prepare(columns, section))
     if not positions:
         return {"status": "skipped"}, *sink.result()
     _tell_inputs(columns[0], section["dataset"].get("image_dir"))
-    dataset = make_dataset(section, inputs=columns)
-    _answer_all(_method(network, forward), dataset, section, sink, positions, threaded)
+    own = distributed.share(positions)
+    if own:
+        dataset = make_dataset(section, inputs=[distributed.share(column) for column in columns])
+        _answer_all(_method(network, forward), dataset, section, sink, own, threaded)
+    sink.join()
     seconds = time.time() - started
     stats = {"total_time": int(seconds), "avg_time": seconds / len(positions)}
     return {"stats": stats, "resource_usage": resources.usage()}, *sink.result()

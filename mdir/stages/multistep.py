@@ -13,6 +13,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.safe_pickle import load_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir import distributed
 from mdir.artifacts import produced, used
 from mdir.errors import UserError
 from mdir.learning.resources import Resources
@@ -47,12 +48,17 @@ def _infer_and_learn_whitening(
         metadata of both parts and ``whitening_path``, then ``{"m": [D, 1], "P": [D, D]}``. A
         complete file that was made from the same network and settings is not made again.
     """
+    with distributed.together():
+        return _describe_and_learn(network, output, data, whitening, forward)
+
+
+def _describe_and_learn(network, output, data, whitening, forward):
     model = load_network(network, default_device()).eval()
     path = _place(whitening)
     origin = network_fingerprint(
         model, {"data": data, "forward": forward, "whitening": whitening["type"]}
     )
-    if path is not None and _is_done(path, origin):
+    if distributed.from_first(path is not None and _is_done(path, origin)):
         _tell(path)
         return {"status": "skipped", "whitening_path": path}
     cids, qidxs, pidxs = read_pairs(whitening["dataset_pkl"])
@@ -61,7 +67,7 @@ def _infer_and_learn_whitening(
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
     pairs = [[rows[cid2filename(cids[i], "")] for i in idxs] for idxs in (qidxs, pidxs)]
     learned, result = _learn(whitening["type"], vectors, pairs)
-    if path is not None:
+    if path is not None and distributed.is_first():
         _store(path, result, origin)
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
     return metadata, result

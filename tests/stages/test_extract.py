@@ -82,8 +82,8 @@ def test_a_stopped_run_goes_on(root, params, monkeypatch):
             raise KeyboardInterrupt
         return original(model, dataset, loader, what)
 
-    original = stage.describe
-    monkeypatch.setattr(stage, "describe", watched)
+    original = stage.describe_together
+    monkeypatch.setattr(stage, "describe_together", watched)
     with pytest.raises(KeyboardInterrupt):
         stage.extract(params)
     assert not (root / "vectors" / "shards.json").exists()

@@ -1,11 +1,14 @@
 """What becomes of a network's answers in the step ``infer``."""
 
+from mdir import distributed
+
 
 class Output:
     """Takes the answers of a network image by image.
 
     One is registered under kind "output" as a class with the parameters of ``output.inference``.
-    The step calls ``prepare`` once, ``store`` for every image in any order, then ``result``.
+    The step calls ``prepare`` once, ``store`` for every image in any order, then ``join`` and
+    ``result``.
     """
 
     def prepare(self, columns: list, section: dict):
@@ -33,6 +36,10 @@ class Output:
     def split(self, answer, count: int) -> list:
         """The answers of ``count`` images, ``[B, ...]`` or ``[D, B]`` as the network gives them."""
         raise TypeError(f"{type(self).__name__} does not take answers")
+
+    def join(self) -> None:
+        """Wait for other processes that store a part, and take over what they have collected."""
+        distributed.barrier()
 
     def result(self) -> tuple:
         """Outputs of the step, after everything is stored."""

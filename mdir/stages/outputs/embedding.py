@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mdir import distributed
 from mdir.errors import UserError
 from mdir.registry import register
 from mdir.stages.outputs.base import Output
@@ -38,6 +39,11 @@ class EmbeddingOutput(Output):
         if count == 1:
             return [answer]
         return list(answer.t())
+
+    def join(self):
+        for part in distributed.gather({i: v for i, v in enumerate(self.vectors) if v is not None}):
+            for index, vector in part.items():
+                self.vectors[index] = vector
 
     def result(self):
         if not self.names:
