@@ -26,17 +26,23 @@ def cross_domain_recall(vectors, domains, labels, ranks) -> dict[str, list[float
     """
     ranks = sorted(ranks)
     first, second = (torch.nonzero(domains == domain).flatten() for domain in (0, 1))
-    if not len(first) or not len(second):
-        raise DataError(f"recall needs images of two domains, got {len(first)} and {len(second)}")
-    candidates = min(len(first), len(second))
-    if not ranks or ranks[0] < 1 or ranks[-1] > candidates:
-        raise DataError(f"ranks {ranks} must lie in 1..{candidates} (the images of one domain)")
+    check_ranks(ranks, len(first), len(second))
     everything = torch.arange(len(vectors), device=vectors.device)
     return {
         "ab": _recall(vectors, labels, first, second, ranks),
         "ba": _recall(vectors, labels, second, first, ranks),
         "cross": _recall(vectors, labels, everything, everything, ranks),
     }
+
+
+def check_ranks(ranks, first: int, second: int) -> None:
+    """Raise a :class:`DataError` unless domains of these sizes have recalls at these ranks."""
+    if not first or not second:
+        raise DataError(f"recall needs images of two domains, got {first} and {second}")
+    if not ranks or min(ranks) < 1 or max(ranks) > min(first, second):
+        raise DataError(
+            f"ranks {sorted(ranks)} must lie in 1..{min(first, second)} (the images of one domain)"
+        )
 
 
 def _recall(vectors, labels, queries, candidates, ranks, block=1024):

@@ -10,7 +10,7 @@ from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import Check, Section, register
-from mdir.scores.cross_domain import cross_domain_recall
+from mdir.scores.cross_domain import check_ranks, cross_domain_recall
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
@@ -48,6 +48,8 @@ class CrossDomainRecall:
         transform = parse_transforms(transforms, mean_std)
         self.dataset = registry.build("dataset", dataset, transform, ())
         self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size
+        second = sum(self.dataset.domain_of)
+        check_ranks(self.ranks, len(self.dataset) - second, second)
 
     def __call__(self, network, device) -> ScoreResult:
         begin = time.time()
