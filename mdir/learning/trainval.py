@@ -238,7 +238,7 @@ def _without_type(output):
 
 def _without_free(training):
     """The settings of a training that a resumed run may not change."""
-    return {key: value for key, value in training.items() if key != "epochs"}
+    return {key: value for key, value in training.items() if key not in ("epochs", "runtime")}
 
 
 def _check_learning(params):
