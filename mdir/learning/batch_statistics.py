@@ -1,7 +1,10 @@
-"""Batch normalisation of a batch that is divided among processes: statistics of the whole.
+"""Normalisation of a batch that is divided among processes, as that of the whole batch.
 
-As torch's SyncBatchNorm (which only GPUs have), for parts of any size; the layers stay what they
-are, so checkpoints do not change.
+Batch normalisation takes the statistics of the whole, as torch's SyncBatchNorm (which only GPUs
+have), for parts of any size. Instance normalisation needs none, but torch's CPU version (seen in
+2.15) gets the gradient of a batch of one image wrong where it comes channels last, such as from
+patches picked in a feature map: a part of one image must not. A whole batch of one image is left as
+it is, because the published runs are so. The layers stay what they are, and so do checkpoints.
 """
 
 import types
@@ -30,10 +33,12 @@ def divided(part):
 
 
 def share_statistics(model: nn.Module) -> None:
-    """Let the batch normalisations of a model see whole batches while they train."""
+    """Let the normalisations of a model treat a part of a batch as they would the whole."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.forward = types.MethodType(_forward, module)
+        elif isinstance(module, nn.InstanceNorm2d):
+            module.forward = types.MethodType(_forward_of_instances, module)
 
 
 @torch.compiler.disable
@@ -56,6 +61,14 @@ def _forward(module, images):
         result = result * _along_channels(module.weight, values)
         result = result + _along_channels(module.bias, values)
     return result.to(images.dtype)
+
+
+@torch.compiler.disable
+def _forward_of_instances(module, images):
+    result = type(module).forward(module, images)
+    if _here is not None and _here.whole > 1 and len(images) == 1 and result.requires_grad:
+        result.register_hook(lambda gradient: gradient.contiguous())
+    return result
 
 
 class _Sum(torch.autograd.Function):

@@ -18,20 +18,6 @@ class NoNorm(nn.Identity):
         super().__init__()
 
 
-class InstanceNorm2d(nn.InstanceNorm2d):
-    """torch's layer, without a mistake of its CPU version.
-
-    Of a single image, its backward pass misreads a gradient that lies in memory channels last, such
-    as that of patches picked from a feature map (seen in torch 2.15).
-    """
-
-    def forward(self, images):
-        result = super().forward(images)
-        if result.requires_grad and len(images) == 1:
-            result.register_hook(lambda gradient: gradient.contiguous())
-        return result
-
-
 def choose_norm(
     norm_layer: str | Callable, track_running_stats: bool = True
 ) -> tuple[Callable, bool]:
@@ -45,12 +31,12 @@ def choose_norm(
     """
     if callable(norm_layer):
         inner = norm_layer.func if isinstance(norm_layer, functools.partial) else norm_layer
-        return norm_layer, issubclass(inner, nn.InstanceNorm2d)
+        return norm_layer, inner is nn.InstanceNorm2d
     if norm_layer == "batch":
         norm = functools.partial(nn.BatchNorm2d, track_running_stats=track_running_stats)
         return norm, False
     if norm_layer == "instance":
-        return InstanceNorm2d, True
+        return nn.InstanceNorm2d, True
     if norm_layer == "none":
         return NoNorm, False
     raise UserError(f"unknown norm_layer {norm_layer!r}. Allowed: batch, instance, none")
