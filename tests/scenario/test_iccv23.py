@@ -153,7 +153,7 @@ def test_train_and_translate(city, monkeypatch):
     epochs = city / "experiments/gan/toy_cut/epochs"
     assert (epochs / "generator_X_best.pth").exists()
     names = (city / "toy_world/data/train/retrieval-SfM-120k/dataset/train_day.txt").read_text()
-    lines = io.BytesIO("\n".join(names.split()[:2]).encode())
+    lines = io.BytesIO("\n\n".join(names.split()[:2]).encode())
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines))
     assert main(["output", "iccv23/train/cut.yml", TOY]) == 0
     assert len(list((city / "outputs/toy_cut").rglob("*.jpg"))) == 2
