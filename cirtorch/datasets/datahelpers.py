@@ -43,7 +43,8 @@ def pil_loader(path):
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error
 
 
-default_loader = pil_loader
+# accimage, which the published project could use instead, reads the same pixels; it is no more.
+default_loader = accimage_loader = pil_loader
 
 
 def imresize(img, imsize):
@@ -54,6 +55,11 @@ def imresize(img, imsize):
     side = max(int(imsize), 1)
     img.thumbnail((side, side), Image.Resampling.LANCZOS)
     return img
+
+
+def flip(x, dim):
+    """A tensor with the order along ``dim`` reversed."""
+    return x.flip(dim)
 
 
 def flatten(x):

@@ -1,6 +1,8 @@
 """Reading published networks and whitenings without running anything that is in them."""
 
 import os
+import pickle
+import re
 import zipfile
 from urllib.parse import urlparse
 
@@ -38,10 +40,19 @@ def load_checkpoint(path):
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except Exception as error:  # damaged files make the unpickler stumble in many ways
-        reason = str(error).strip().splitlines()
         raise DataError(
-            f"{path}: not a checkpoint that can be loaded safely ({(reason or ['it is empty'])[0]})"
+            f"{path}: not a checkpoint that can be loaded safely ({why_refused(error)})"
         ) from error
+
+
+def why_refused(error):
+    """What ``torch.load`` found wrong, in a few words and without its advice to load it anyway."""
+    name = re.search(r"GLOBAL (\S+)", str(error))
+    if name:
+        return f"it names {name[1]}"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or no file of torch"
+    return (str(error).strip().splitlines() or ["it is empty"])[0]
 
 
 def load_url(url, model_dir=None, named_hash=True):

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import torch
 
+from cirtorch.utils.checkpoint import why_refused
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 
@@ -48,8 +49,8 @@ def load_state(path: str | os.PathLike):
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path}: refuses to load this training state ({reason})") from error
+        message = f"{path}: refuses to load this training state ({why_refused(error)})"
+        raise DataError(message) from error
     except (RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable torch file ({error})") from error
 

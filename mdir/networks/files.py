@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from cirtorch.utils.checkpoint import why_refused
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import used
@@ -34,10 +35,9 @@ def read_weights(path: str, device="cpu"):
     except IsADirectoryError:
         raise DataError(f"{path}: is a folder, a file is expected") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
         raise DataError(
             f"{path}: refuses to load; a checkpoint may hold tensors and plain values only "
-            f"({reason})"
+            f"({why_refused(error)})"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable torch file ({error})") from error

@@ -8,7 +8,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from cirtorch.datasets.datahelpers import cid2filename, collate_tuples, default_loader, imresize
+from cirtorch.datasets.datahelpers import (
+    cid2filename,
+    collate_tuples,
+    default_loader,
+    flip,
+    imresize,
+)
 from cirtorch.datasets.genericdataset import ImagesFromDataList, ImagesFromList
 from cirtorch.datasets.testdataset import configdataset, query_boxes
 from cirtorch.datasets.traindataset import TuplesDataset
@@ -59,6 +65,7 @@ def test_images_in_memory():
 def test_small_helpers():
     assert imresize(Image.new("RGB", (30, 20)), 100).size == (30, 20)
     assert cid2filename("/a/b.jpg", "ims") == "/a/b.jpg"
+    assert flip(torch.arange(6).view(2, 3), -1).tolist() == [[2, 1, 0], [5, 4, 3]]
     batch = [([1, 2], "t"), ([3, 4], "u")]
     assert collate_tuples(batch) == ([[1, 2], [3, 4]], ["t", "u"])
     assert collate_tuples(batch[:1]) == ([[1, 2]], ["t"])
