@@ -23,6 +23,7 @@ class NPIDLoss(nn.Module):
         self.temperature, self.negs, self.momentum = temperature, negs, momentum
         self.register_buffer("bank", None)
         self.register_buffer("z", torch.tensor(float("nan"), dtype=torch.float64))
+        self.has_z = False  # known on the host: asking the device in every step would wait for it
 
     def start(self, images: int, dimensions: int, like: torch.Tensor) -> None:
         """Make a bank of random unit rows, (images, dimensions), like the given tensor."""
@@ -51,7 +52,8 @@ class NPIDLoss(nn.Module):
         # gathering B * (negs + 1) rows of it.
         similarities = (proj @ self.bank.T).gather(1, index)
         estimates = (similarities / self.temperature).exp()
-        if self.z.isnan():
+        if not self.has_z:
+            self.has_z = True
             self.z.copy_(estimates.detach().double().mean() * len(self.bank))
         chances = estimates / self.z.to(estimates.dtype)
         noise = (index.shape[1] - 1) / len(self.bank)
@@ -71,3 +73,4 @@ class NPIDLoss(nn.Module):
         if bank is not None and self.bank is None:
             self.bank = torch.empty_like(bank, device=self.z.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
+        self.has_z = not bool(self.z.isnan())
