@@ -139,7 +139,7 @@ def lookup(kind: str, name: str):
 
 def unknown(what: str, given, allowed) -> str:
     """The message for an unknown name: what was given, what is allowed, the nearest name."""
-    allowed = sorted(map(str, allowed))
+    allowed = sorted(str(name) for name in allowed if name != "")  # "" is what no name means
     message = f"unknown {what} {given!r}"
     near = difflib.get_close_matches(str(given), allowed, n=1)
     if near:

@@ -13,12 +13,20 @@ _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading 
 _PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
 
 
+def _at_least(low):
+    def check(value):
+        if value < low:
+            raise ValueError(f"expected {low} or more, got {value}")
+
+    return Check(check)
+
+
 def loader_options(
     items: int,
     *,
-    batch_size: int | None = None,
+    batch_size: Annotated[int, _at_least(1)] | None = None,
     shuffle: bool = False,
-    num_workers: int | None = None,
+    num_workers: Annotated[int, _at_least(0)] | None = None,
     pin_memory: bool = True,
     drop_last: bool = False,
     prefetch_factor: int | None = None,

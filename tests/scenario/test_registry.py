@@ -135,6 +135,12 @@ def test_sections(section, path, message):
     assert messages(Section("tests_part"), section) == [(path, message)]
 
 
+def test_the_name_of_what_has_none_is_not_offered():
+    message = "unknown optimizer 'adem'. Did you mean 'adam'? Allowed: adam, sgd"
+    found = messages(Section("optimizer"), {"algorithm": "adem"})
+    assert found == [(("algorithm",), message)]
+
+
 def test_all_problems_of_a_deep_section():
     section = {
         "type": "whole",

@@ -285,6 +285,8 @@ def test_a_run_takes_over_from_an_earlier_folder(data):
         ("output.learning.progres", {}, "output.learning.progres"),
         ("output.learning.progress", {"each": 1}, "output.learning.progress.each"),
         ("data.train.transforms", "pil2np | blur", "data.train.transforms"),
+        ("data.train.loader.batch_size", 0, "data.train.loader.batch_size"),
+        ("data.val.loader.num_workers", -1, "data.val.loader.num_workers"),
         ("data.val.dataset.idx", ..., "data.val.dataset"),
         ("network.last.model.ngf", "few", "network.last.model.ngf"),
     ],
