@@ -18,8 +18,8 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     * ``day.txt``, ``night.txt``: absolute paths, one a line (for RandomDomainsPair);
     * ``db.tsv``, ``night_to_day.tsv``: all day photographs as database, the night photographs of
       known landmarks with a day photograph as queries (for the score cirdatasetap);
-    * ``training.pkl``: day photographs of known landmarks as database of tuples (for CirTuples;
-      only a ``train`` part), ``whiten.pkl``: the same, flat (for the whitening step);
+    * ``photos.pkl``: day photographs of known landmarks as database of tuples (for CirTuples;
+      only a ``train`` part), ``photos-whiten.pkl``: the same, flat (for the whitening step);
     * ``examples/``: links to a few day photographs (for the score visual).
 
     The photographs themselves are neither copied nor changed.
@@ -36,17 +36,17 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     _write(directory / "db.tsv", table(["identifier"], [[p.name] for p in day]))
     _write(directory / "night_to_day.tsv", table(["query", "bbx", "ok", "junk"], queries))
     database = _pairs(folder, day)
-    _write(directory / "training.pkl", pickle.dumps({"train": database}))
+    _write(directory / "photos.pkl", pickle.dumps({"train": database}))
     flat = {key: database[key] for key in ("cids", "qidxs", "pidxs")}
-    _write(directory / "whiten.pkl", pickle.dumps(flat))
+    _write(directory / "photos-whiten.pkl", pickle.dumps(flat))
     _link_examples(folder, day, directory / "examples")
     files = {
         "day": "day.txt",
         "night": "night.txt",
         "database": "db.tsv",
         "queries": "night_to_day.tsv",
-        "training": "training.pkl",
-        "whitening": "whiten.pkl",
+        "training": "photos.pkl",
+        "whitening": "photos-whiten.pkl",
         "examples": "examples",
     }
     return {key: str(directory / name) for key, name in files.items()} | {

@@ -33,8 +33,8 @@ class Light:
         width, height = size
         across = np.linspace(1 - self.slope, 1 + self.slope, width, dtype=np.float32)[None, :, None]
         up = np.linspace(1, 0, height, dtype=np.float32)[:, None, None]
-        warm = np.array([1.0, 0.76, 0.46], np.float32)
-        beam = self.floodlight * np.exp(-((up - 0.25) ** 2) / 0.14).astype(np.float32)
+        warm = np.array([1.0, 0.86, 0.66], np.float32)
+        beam = self.floodlight * np.exp(-((up - 0.25) ** 2) / 0.3).astype(np.float32)
         return np.float32(self.ambient) * across + flood * beam * warm
 
 
@@ -72,15 +72,15 @@ def sunset(rng) -> Light:
 def night(rng) -> Light:
     """Dark sky, floodlit landmark, lit windows, lamps, noise."""
     return Light(
-        ambient=rng.uniform(0.15, 0.26) * np.array([0.86, 0.88, 1.14]),
+        ambient=rng.uniform(0.26, 0.38) * np.array([0.88, 0.9, 1.12]),
         zenith=np.array([0.02, 0.03, 0.075]) * rng.uniform(0.6, 2),
         skyline=np.array([0.2, 0.14, 0.13]) * rng.uniform(0.6, 1.4),
         stars=int(rng.integers(0, 50)),
-        floodlight=rng.uniform(0.2, 0.6),
+        floodlight=rng.uniform(0.5, 0.85),
         windows=rng.uniform(0.3, 0.85),
         lamps=rng.uniform(0.8, 1.2),
         lamp=(1.0, rng.uniform(0.76, 0.92), rng.uniform(0.45, 0.75)),
-        noise=rng.uniform(0.018, 0.035),
+        noise=rng.uniform(0.012, 0.028),
         contrast=0.92,
     )
 

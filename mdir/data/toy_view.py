@@ -30,15 +30,15 @@ class View:
 
 def draw_view(rng) -> View:
     """Draw a viewpoint."""
-    ground = rng.uniform(0.72, 0.84)
+    ground = rng.uniform(0.8, 0.88)
     return View(
-        yaw=rng.uniform(-1, 1),
-        zoom=rng.uniform(0.68, 1.05),
-        x=rng.uniform(0.36, 0.64),
+        yaw=rng.uniform(-0.7, 0.7),
+        zoom=rng.uniform(0.92, 1.2),
+        x=rng.uniform(0.41, 0.59),
         ground=ground,
         horizon=ground - rng.uniform(0.05, 0.14),
         trees=tuple(
-            (rng.uniform(0, 1), rng.uniform(0.16, 0.34)) for _ in range(rng.integers(0, 3))
+            (rng.uniform(0, 1), rng.uniform(0.16, 0.34)) for _ in range(rng.integers(0, 2))
         ),
         cars=tuple((rng.uniform(0, 1), int(rng.integers(6))) for _ in range(rng.integers(0, 3))),
         people=tuple(rng.uniform(0, 1) for _ in range(rng.integers(0, 5))),

@@ -42,6 +42,24 @@ def protocol_section(protocols: dict[str, dict]) -> Section | None:
     return Section("Conditions", text, Table(["score", "condition"], lines))
 
 
+def conditions_section(protocols: dict[str, dict[str, dict]]) -> Section:
+    """The conditions of a score table; rows measured alike stand in one line.
+
+    Args:
+        protocols: row of the table -> validation -> conditions.
+    """
+    alike = {}
+    for row, found in protocols.items():
+        for name, protocol in found.items():
+            words = "; ".join(
+                f"{key.replace('_', ' ')}: {in_words(value)}" for key, value in protocol.items()
+            )
+            alike.setdefault((name.replace("_", " "), words), []).append(row)
+    lines = [[name, ", ".join(rows), words] for (name, words), rows in alike.items()]
+    text = "Scores are comparable under the same conditions only."
+    return Section("Conditions", text, Table(["score", "rows", "conditions"], lines, words=True))
+
+
 def in_words(value) -> str:
     """One condition, to be read."""
     if isinstance(value, dict):

@@ -1,6 +1,7 @@
 """A table of evaluations, with the differences between them."""
 
 import math
+import re
 
 from mdir.errors import UserError
 from mdir.registry import unknown
@@ -15,7 +16,7 @@ def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
     Args:
         evaluations: row name -> metadata of a validate step
             (``{"eval": {"NAME/validation/score_avg:MEASURE": value}}``). The column is
-            ``NAME MEASURE`` with the underscores of both read as spaces.
+            ``NAME MEASURE`` with the underscores of both read as spaces and ``map`` as mAP.
     """
     values = {}
     for row, metadata in evaluations.items():
@@ -34,7 +35,8 @@ def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
 def _column(key):
     head, _, measure = key.partition("/score_avg:")
     name = head.removesuffix("/validation").removesuffix("/learning")
-    return f"{name} {measure.split('_avg')[0]}".replace("_", " ")
+    measure = re.sub(r"^map\b", "mAP", measure.split("_avg")[0].replace("_", " "))
+    return f"{name} {measure}".replace("_", " ")
 
 
 def score_table(values: dict[str, dict[str, float]], differences=()) -> Table:

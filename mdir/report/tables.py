@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 class Table:
     """Rows of texts under column names; the first column names the row.
 
-    ``notes`` are sentences that belong below; ``strong`` holds the indices of rows to stress.
+    ``notes`` are sentences that belong below; ``strong`` holds the indices of rows to stress;
+    ``words``: the cells are texts, not numbers.
     """
 
     columns: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
     strong: set[int] = field(default_factory=set)
+    words: bool = False
 
     def as_text(self) -> str:
         """Aligned columns for a terminal."""

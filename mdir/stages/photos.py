@@ -26,7 +26,7 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     if not photos:
         raise UserError(
             "photos: give the folder of the photographs, on the command line as "
-            "all.1_photos.photos=FOLDER"
+            "TARGET.STEP.photos=FOLDER"
         )
     folder, target = Path(resolve_path(photos)).resolve(), Path(resolve_path(directory)).resolve()
     if target == folder or folder in target.parents:

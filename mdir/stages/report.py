@@ -10,7 +10,7 @@ from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings
 from mdir.report.galleries import gallery, read_rankings
 from mdir.report.page import Picture, Section, write_page
 from mdir.report.pictures import PictureFolder
-from mdir.report.protocols import measure_table, read_protocols
+from mdir.report.protocols import conditions_section, measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
 from mdir.report.translations import translation_strips
 from mdir.stages.step import step
@@ -26,6 +26,7 @@ def report(
     scores: dict[str, dict] | None = None,
     differences: list[tuple[str, str]] | None = None,
     notes: list[str] | None = None,
+    protocols: dict[str, str] | None = None,
     measures: dict[str, dict] | None = None,
     losses: dict[str, str] | None = None,
     translations: dict[str, dict[str, str]] | None = None,
@@ -42,7 +43,9 @@ def report(
             (``scores.txt``, ``.md``, ``.csv``); relative to CIRTORCH_ROOT.
         scores: row name -> metadata of a validate step.
         differences: pairs of row names; each gives a row of points gained from one to the other.
-        notes: sentences under the table, such as the protocol.
+        notes: sentences under the table.
+        protocols: row name -> folder of rankings of the validate step, which tell the conditions
+            of its scores.
         measures: name -> ``{eval: metadata of a validate step, rankings: its folder}``: losses and
             scores as they are, such as FID, with the conditions under which they hold.
         losses: name -> folder of a training run.
@@ -66,8 +69,8 @@ def report(
         _write_table(folder, table)
         print(f"\n{table.as_text()}\n", flush=True)
     for name, place in (measures or {}).items():
-        protocols = read_protocols(Path(resolve_path(place["rankings"])))
-        sections.append(Section(name, table=measure_table(place["eval"], protocols)))
+        conditions = read_protocols(Path(resolve_path(place["rankings"])))
+        sections.append(Section(name, table=measure_table(place["eval"], conditions)))
     for name, run in (losses or {}).items():
         sections.append(_losses(name, Path(resolve_path(run)), folder))
     if embeddings:
@@ -82,6 +85,10 @@ def report(
         used(path)
         rankings = read_rankings(path)
         sections.append(Section(name, strips=gallery(rankings, copies, pictures, found)))
+    if protocols:
+        folders = {row: Path(resolve_path(path)) for row, path in protocols.items()}
+        read = {row: read_protocols(path) for row, path in folders.items()}
+        sections.append(conditions_section(read))
     page = folder / "index.html"
     write_page(page, title, sections, subtitle)
     produced(page)

@@ -104,22 +104,24 @@ def rankings(folder):
             }
         )
     path = folder / "rankings_night.json"
-    path.write_text(json.dumps({"protocol": {}, "queries": queries}))
+    path.write_text(
+        json.dumps({"protocol": {"image_size": 96, "whitening": None}, "queries": queries})
+    )
     return path
 
 
 def test_scores_are_percent_and_differences_are_points():
     table = score_table(score_values(EVALUATIONS), [("untuned", "tuned")])
-    assert table.columns == ["", "night to day map", "rox map hard"]
+    assert table.columns == ["", "night to day mAP", "rox mAP hard"]
     assert table.rows == [
         ["untuned", "12.3", ""],
         ["tuned", "50.0", ""],
         ["tuned − untuned", "+37.7", ""],
     ]
-    assert table.as_csv().splitlines()[0] == ",night to day map,rox map hard"
+    assert table.as_csv().splitlines()[0] == ",night to day mAP,rox mAP hard"
     assert table.as_markdown().splitlines()[1] == "|---|---:|---:|"
     lines = table.as_text().splitlines()
-    assert lines[0].index("map") + 3 == lines[2].index("12.3") + 4
+    assert lines[0].index("mAP") + 3 == lines[2].index("12.3") + 4
 
 
 def test_scores_say_what_is_wrong():
@@ -161,6 +163,7 @@ def test_the_step_writes_table_and_page(root, capsys):
         "scores": EVALUATIONS,
         "differences": [["untuned", "tuned"]],
         "notes": ["Single scale."],
+        "protocols": {"untuned": "rank", "tuned": "rank"},
         "losses": {"Translation": "run"},
         "translations": {"Translations": {"input": "in/*", "output": "out"}},
         "galleries": {"Night": str(rankings(root / "rank"))},
@@ -172,6 +175,8 @@ def test_the_step_writes_table_and_page(root, capsys):
     local = [link for link in links.links if not link.startswith("#")]
     assert local and all((page.parent / link).exists() for link in local)
     assert not any("://" in link or link.startswith("/") for link in links.links)
+    assert "image size: 96; whitening: none" in page.read_text()
+    assert "untuned, tuned" in page.read_text()
     assert links.frames.count("right") == 3 and links.frames.count("wrong") == 3
     assert {"scores.txt", "scores.md", "scores.csv", "index.html", "files"} == {
         path.name for path in page.parent.iterdir()
