@@ -42,6 +42,11 @@ def load_npz(topic: str, name: str):
     return {} if path is None else dict(np.load(path, allow_pickle=False))
 
 
+def needed_npz(topic: str, name: str):
+    """All arrays of a golden ``.npz`` as a dict; skips the test where the file is absent."""
+    return dict(np.load(needs(topic, name), allow_pickle=False))
+
+
 def filled(key: str, shape, prefix: str = "", kept=("p",)):
     """The value of one state_dict entry by the fill rule (float32), None if it is to stay."""
     last = key.rpartition(".")[2]

@@ -158,7 +158,7 @@ def run(name, dtype, watch=lambda method: None):
 
 @pytest.mark.parametrize("name", CASES)
 def test_double_precision(name):
-    expected = golden.load_npz(TOPIC, f"traj_{name}.npz")
+    expected = golden.needed_npz(TOPIC, f"traj_{name}.npz")
     losses, checks = run(name, torch.float64)
     np.testing.assert_allclose(losses, expected["f64/losses"], rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(checks, expected["f64/checks"], rtol=1e-7, atol=1e-5)
@@ -166,7 +166,7 @@ def test_double_precision(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_single_precision(name):
-    expected = golden.load_npz(TOPIC, f"traj_{name}.npz")
+    expected = golden.needed_npz(TOPIC, f"traj_{name}.npz")
     losses, checks = run(name, torch.float32)
     rtol = 5e-2 if CASES[name]["method"] == "cut" else 2e-3
     np.testing.assert_allclose(losses, expected["f32/losses"], rtol=rtol, atol=1e-6)
@@ -175,7 +175,7 @@ def test_single_precision(name):
 
 @pytest.mark.parametrize("name", [n for n in CASES if CASES[n]["method"] == "cut"])
 def test_places_and_flips(name):
-    expected = golden.load_npz(TOPIC, f"traj_{name}.npz")
+    expected = golden.needed_npz(TOPIC, f"traj_{name}.npz")
     drawn = []
     run(name, torch.float64, lambda method: record_places(method, drawn))
     layers = sum(key.startswith("patch_ids_layer") for key in expected)

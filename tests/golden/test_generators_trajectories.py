@@ -38,7 +38,7 @@ def has_detector(case):
 
 @pytest.mark.parametrize("name", CASES)
 def test_double_precision(name):
-    expected = golden.load_npz(TOPIC, f"traj_{name}.npz")
+    expected = golden.needed_npz(TOPIC, f"traj_{name}.npz")
     losses, checks, method = run(name, torch.float64)
     rtol = 1e-5 if has_detector(CASES[name]) else 1e-6
     np.testing.assert_allclose(losses, expected["f64/losses"], rtol=rtol, atol=1e-12)
@@ -64,7 +64,7 @@ def patch_ids(arrays):
 
 @pytest.mark.parametrize("name", [n for n in CASES if "featdown" in CASES[n]["networks"]])
 def test_places_of_patches(name):
-    expected = patch_ids(golden.load_npz(TOPIC, f"traj_{name}.npz"))
+    expected = patch_ids(golden.needed_npz(TOPIC, f"traj_{name}.npz"))
     drawn = []
     run(name, torch.float64, lambda method: record_places(method, drawn))
     for layer, places in enumerate(expected):
@@ -73,7 +73,7 @@ def test_places_of_patches(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_single_precision(name):
-    expected = golden.load_npz(TOPIC, f"traj_{name}.npz")
+    expected = golden.needed_npz(TOPIC, f"traj_{name}.npz")
     losses, checks, _ = run(name, torch.float32)
     np.testing.assert_allclose(losses, expected["f32/losses"], rtol=2e-3, atol=1e-6)
     # Biases before a norm have no true gradient and drift with rounding noise under Adam.
