@@ -29,6 +29,8 @@ def read_names(path: str) -> list[str]:
             names = [line.strip() for line in file]
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such list of images") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no text in UTF-8, one image name a line ({error})") from error
     names = [name for name in names if name]
     if not names:
         raise DataError(f"{path}: the list names no image")

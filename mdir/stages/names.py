@@ -40,6 +40,8 @@ def _read(names, image_dir):
                 return [[line.strip() for line in file if line.strip()]]
         except FileNotFoundError:
             raise DataError(f"{place}: there is no such list file or folder") from None
+        except UnicodeDecodeError as error:
+            raise DataError(f"{place}: is no text in UTF-8, one name a line ({error})") from error
     with initialize_file_reader(names) as reader:
         return list(reader.get().values())
 

@@ -86,10 +86,12 @@ def test_batches_do_not_depend_on_workers(world):
 
 def test_errors_name_the_file(world):
     (world / "empty.txt").write_text("\n \n")
+    (world / "photo.txt").write_bytes(b"\xff\xd8\xff\xe0")
     (world / "bad.txt").write_text("x0.png\nabsent.png\ngone.png\n")
     for changes, message in (
         ({"dataset_X": str(world / "none.txt")}, "none.txt: there is no such list"),
         ({"dataset_X": str(world / "empty.txt")}, "empty.txt: the list names no image"),
+        ({"dataset_X": str(world / "photo.txt")}, "photo.txt: is no text in UTF-8"),
         ({"dataset_Y": str(world / "bad.txt")}, r"bad.txt: 2 of its 3 images .*absent.png"),
         ({"image_dir_Y": str(world / "elsewhere")}, "elsewhere/y0.png"),
     ):
