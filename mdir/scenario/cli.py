@@ -142,7 +142,7 @@ def _run(options, arguments):
 
 def _perform(plan, options, arguments):
     signal.signal(signal.SIGTERM, _terminate)
-    processes, journal = options.processes, Journal(plan.scenario.name, plan.target)
+    processes, journal = options.processes, Journal(plan.scenario.journal_name, plan.target)
     processes.meet(journal.folder)
     if not processes.is_first:
         # what steps print is the same everywhere

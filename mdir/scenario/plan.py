@@ -32,6 +32,11 @@ class Scenario:
     problems: list[Problem] = field(default_factory=list)
 
     @property
+    def journal_name(self) -> str:
+        """``BASE+NAME``, so that scenarios under one overlay keep records of their own."""
+        return self.name if self.base_name == self.name else f"{self.base_name}+{self.name}"
+
+    @property
     def targets(self) -> dict[str, Node]:
         """Targets in file order; a key with an underscore in front is none."""
         return {
