@@ -178,10 +178,10 @@ def test_downscale_keeps_the_callers_image():
 
 @pytest.mark.parametrize("space", ["lab", "luv", "lsh", "hsv", "yxz", "slab", "SLUV", "rgb"])
 def test_colour_spaces_there_and_back(space):
-    original = image()
-    difference = np.abs(from_space(to_space(original, space), space) - original)
     # Linearized dark colours fall between the entries of OpenCV's tables.
-    assert difference.mean() < 5e-3 and (difference < 0.02).mean() > 0.97
+    original = 0.15 + 0.85 * np.random.default_rng(1).random((30, 40, 3), dtype=np.float32)
+    difference = np.abs(from_space(to_space(original, space), space) - original)
+    assert difference.mean() < 5e-3 and (difference < 0.02).all()
 
 
 def test_clahe_of_sides_the_grid_does_not_divide():

@@ -48,7 +48,7 @@ def performed(root, target, command=TORCHRUN, **changed):
     words = [target, "s.yml", *(f"{key}={value}" for key, value in changed.items())]
     return subprocess.run(
         [*command, COMMAND[-1], *words], cwd=root, env=environ, text=True, capture_output=True,
-        timeout=300, check=False,
+        check=False,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The real command in a process of its own, and a tiny package with steps and a component."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,8 @@ def start(*args, folder: Path, **options) -> subprocess.Popen:
     }
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [*options.pop("python", COMMAND[:1]), COMMAND[1], *args]
+    # A shell that starts the tests in the background has interrupts ignored in all its children.
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(command, cwd=folder, env=environ, text=True, **{**pipes, **options})
 
 
@@ -149,5 +152,5 @@ def run(*args, folder: Path, lines: str | None = None, **options):
     if lines is not None:
         options["stdin"] = subprocess.PIPE
     process = start(*args, folder=folder, **options)
-    out, err = process.communicate(lines, timeout=120)
+    out, err = process.communicate(lines)
     return subprocess.CompletedProcess(args, process.returncode, out, err)

@@ -44,7 +44,7 @@ def launch(folder, delays=(0, 0), lines="a\nb\n"):
         time.sleep(delay)
         environ = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
         processes.append(start("go", "s.yml", folder=folder, environ=environ, stdin=-1))
-    results = [process.communicate(lines, timeout=60) for process in processes]
+    results = [process.communicate(lines) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     return results
 
