@@ -81,7 +81,7 @@ def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
 
 
 def _training(plan, take, sizes):
-    """retrieval-SfM-120k: pairs of day pictures, night pictures in the pool only, the lists."""
+    """retrieval-SfM-120k: pictures by day and some by night, pairs of them, and the two lists."""
     databases, lists = {}, {"day": [], "night": []}
     for split, places in (("train", sizes.train_places), ("val", sizes.val_places)):
         cids, clusters, pairs = [], [], []
@@ -97,11 +97,7 @@ def _training(plan, take, sizes):
                 clusters.append(place)
                 if split == "train":
                     lists[condition].append(path)
-            pairs += [
-                (first + q, first + (q + step) % sizes.day_views)
-                for q in range(sizes.day_views)
-                for step in range(1, min(4, sizes.day_views))
-            ]
+            pairs += _pairs(first, sizes)
         queries, positives = map(list, zip(*pairs, strict=True))
         databases[split] = {"cids": cids, "cluster": clusters, "qidxs": queries, "pidxs": positives}
     plan.files[f"{SFM}/retrieval-SfM-120k.pkl"] = partial(pickle.dumps, databases)
@@ -116,6 +112,16 @@ def _training(plan, take, sizes):
         plan.links[f"data/val/day_night/{number}.jpg"] = (
             f"../../train/retrieval-SfM-120k/ims/{name}"
         )
+
+
+def _pairs(first, sizes):
+    """Pairs of a place whose pictures begin at ``first``: every picture with three by day."""
+    days, positives = sizes.day_views, min(3, sizes.day_views - 1)
+    return [
+        (first + query, first + (query + step) % days)
+        for query in range(days + sizes.night_views)
+        for step in range(1, positives + 1)
+    ]
 
 
 def _revisited(plan, take, sizes, name, classic):

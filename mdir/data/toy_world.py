@@ -14,7 +14,7 @@ from mdir.data.toy_layouts import Plan, Sizes, make_plan
 from mdir.errors import UserError
 
 MANIFEST = "toy_world.json"
-VERSION = 1  # counts changes of the drawing: another version is another world
+VERSION = 2  # counts changes of the drawing: another version is another world
 
 
 def write_toy_world(

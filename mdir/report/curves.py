@@ -9,8 +9,8 @@ import numpy as np
 from mdir.report.figures import COLOUR, INK, panels, save_svg, set_title
 from mdir.report.pictures import spread
 
-MOMENTS = 12  # histograms of weights in one plot
-PANELS = 12  # parameters of one network in one picture
+MOMENTS = 8  # histograms of weights in one plot
+PANELS = 6  # parameters of one network in one picture
 
 
 @dataclass
