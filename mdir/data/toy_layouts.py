@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from mdir.data.tables import table
+from mdir.data.toy_detectors import NAMES, detector_file
 from mdir.data.toy_places import Place, front, generator
 from mdir.data.toy_render import render
 from mdir.data.toy_view import View, draw_view, landmark_box
@@ -69,6 +70,7 @@ def make_plan(seed: int, sizes: Sizes) -> Plan:
     _tokyo(plan, take, sizes)
     _city(plan, take, sizes)
     _two_domains(plan, take, sizes)
+    plan.files |= {f"weights/{name}.pth": partial(detector_file, name) for name in NAMES}
     return plan
 
 

@@ -14,7 +14,7 @@ from mdir.data.toy_layouts import Plan, Sizes, make_plan
 from mdir.errors import UserError
 
 MANIFEST = "toy_world.json"
-VERSION = 2  # counts changes of the drawing: another version is another world
+VERSION = 2  # counts changes of what is written: another version is another world
 
 
 def write_toy_world(
@@ -22,9 +22,9 @@ def write_toy_world(
 ) -> dict:
     """Draw the toy world below a folder; a world that is complete there is left as it is.
 
-    The folder then holds ``data/train``, ``data/val``, ``data/test`` and the two-domain sets, and
-    a manifest ``toy_world.json`` with the digest of every file. Only files that an earlier call
-    wrote and nobody changed since are ever replaced.
+    The folder then holds ``data/train``, ``data/val``, ``data/test`` and the two-domain sets,
+    ``weights`` of edge detectors, and a manifest ``toy_world.json`` with the digest of every
+    file. Only files that an earlier call wrote and nobody changed since are ever replaced.
 
     Returns:
         The manifest: ``seed``, ``sizes``, ``pictures`` (a count), ``files`` {path: digest} and

@@ -13,6 +13,9 @@ from mdir.scores.translations import ImageSource, choose_generator, to_unit_rang
 class VisualScore:
     """Translates every image of a folder and shows the results; there is no number.
 
+    A translation bears the name of its image; the image itself, as the network takes it, stands
+    before it as ``NAME/input``.
+
     Args:
         data: data section (``InferImageList``); every image file of ``image_dir`` is taken.
         net_name: the member that translates; null: ``generator_X``, else ``generator``.
@@ -31,9 +34,9 @@ class VisualScore:
         pictures = {}
         for names, images in self.source.images(generator):
             shown = to_unit_range(translate(generator, images), mean_std).cpu()
-            pictures.update(
-                (os.path.splitext(name)[0], picture)
-                for name, picture in zip(names, shown, strict=True)
-            )
+            originals = to_unit_range(images, mean_std).cpu()
+            for name, original, picture in zip(names, originals, shown, strict=True):
+                label = os.path.splitext(name)[0]
+                pictures[f"{label}/input"], pictures[label] = original, picture
         spent = time.time() - begin
         return ScoreResult(images=pictures, timings={"visual": spent, "total_s": spent})

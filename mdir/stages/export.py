@@ -12,6 +12,7 @@ from mdir.artifacts import produced
 from mdir.errors import UserError
 from mdir.networks.checkpoint import load_network
 from mdir.networks.portable import write_network
+from mdir.networks.resnet_generator import ResnetGenerator
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.stages.step import step
@@ -30,7 +31,6 @@ def export(
     member: str | None = None,
 ):
     """Write the bare model of a network: normalized images in, its answer out.
-
     Args:
         network: which one, see :func:`mdir.networks.checkpoint.load_network`.
         target: path of the files without suffix, relative to the root.
@@ -72,10 +72,17 @@ def _notes(model):
             "transforms": data.get("transforms"),
             "mean_std": data.get("mean_std"),
         },
-        "output": {"name": "output", "axes": _output_axes(model)},
+        "output": {"name": "output", "axes": _output_axes(model), **_sizes(model)},
         "in_channels": model.meta.get("in_channels"),
         "out_channels": model.meta.get("out_channels"),
     }
+
+
+def _sizes(model):
+    """A bare generator leaves to its caller what our wrappers and steps do: cutting back."""
+    if not isinstance(model.model, ResnetGenerator):
+        return {}
+    return {"sizes": "height and width rounded up to multiples of 4; cut back to the image's"}
 
 
 def _output_axes(model):

@@ -28,8 +28,9 @@ def toy_world(
     """Draw a small city by day and by night and write it in the layouts of the real datasets.
 
     Args:
-        directory: folder that then holds ``data/train``, ``data/val``, ``data/test``, ...;
-            relative to CIRTORCH_ROOT.
+        directory: folder that then holds ``data/train``, ``data/val``, ``data/test``, ... and
+            ``weights/hed_interpolation.pth`` and ``weights/rcf.pth``, gradient detectors in the
+            form of these architectures; relative to CIRTORCH_ROOT.
         seed: another seed is another city.
         image_size: long side of the pictures, in pixels.
         train_places, val_places, test_places: numbers of landmarks; test: of each test set.

@@ -12,12 +12,24 @@ SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 GENERATORS = ["cyclegan", "cut", "hedgan", "hedngan", "rcfgan", "rcfngan"]
 EMBEDDINGS = ["cyclegan", "hedngan"]
 TOY = "iccv23/toy.yml"
+SHRUNK = {
+    "learning.training.epochs": 2,
+    "learning.training.scheduler.generator_X.n_epochs_decay": 1,
+    "data.train.dataset.size": 2,
+    "data.train.transforms": "pil2np | scalecrop:48_48:0.8_1 | totensor | normalize",
+}
 DOWNLOADS = "http://ptak.felk.cvut.cz/personal/jenicto2/download/iccv23_gan"
 
 
 def steps(path, target):
     plan = plan_target(load_scenario([str(SCENARIOS / path)]), target)
     return {step.name: step for step in plan.steps}
+
+
+def shrunk(target):
+    """Arguments that make the training of a generator in this target as short as can be."""
+    step = {"train": "1_train_augment", "all": "0_train_augment"}.get(target)
+    return [f"{target}.{step}.{key}={value}" for key, value in SHRUNK.items()] if step else []
 
 
 def find(parameters, path):
@@ -149,7 +161,7 @@ def city(tmp_path_factory):
 
 
 def test_train_and_translate(city, monkeypatch):
-    assert main(["train", "iccv23/train/cut.yml", TOY]) == 0
+    assert main(["train", "iccv23/train/cut.yml", TOY, *shrunk("train")]) == 0
     epochs = city / "experiments/gan/toy_cut/epochs"
     assert (epochs / "generator_X_best.pth").exists()
     names = (city / "toy_world/data/train/retrieval-SfM-120k/dataset/train_day.txt").read_text()
@@ -179,7 +191,7 @@ def test_fine_tune_and_evaluate(city, capsys):
 @pytest.mark.parametrize("target", ["download", "train", "finetune_r101", "all"])
 @pytest.mark.parametrize("name", GENERATORS)
 def test_every_target_of_training_runs(name, target, root):
-    assert main([target, f"iccv23/train/{name}.yml", TOY]) == 0
+    assert main([target, f"iccv23/train/{name}.yml", TOY, *shrunk(target)]) == 0
 
 
 @pytest.mark.slow

@@ -67,7 +67,8 @@ def test_visual(tmp_path, sections, net_name):
         {"type": "visual", "data": section(write_images(tmp_path, 3, 0)), "net_name": net_name},
     )
     result = score(network(sections).eval(), "cpu")
-    assert list(result.images) == ["0.a", "1.a", "2.a"]
+    labels = [label for name in ("0.a", "1.a", "2.a") for label in (f"{name}/input", name)]
+    assert list(result.images) == labels
     assert result.averages == {}
     assert score.decisive is None
     generator = network(GENERATOR).eval()
@@ -76,6 +77,7 @@ def test_visual(tmp_path, sections, net_name):
     with torch.no_grad():
         expected = generator((image - 0.5) / 0.5)[0, :, :22, :30] * 0.5 + 0.5
     torch.testing.assert_close(result.images["0.a"], expected.clamp(0, 1))
+    torch.testing.assert_close(result.images["0.a/input"], image[0])
 
 
 def test_visual_says_what_it_cannot_find(tmp_path):

@@ -56,6 +56,7 @@ def test_onnx_gives_the_same_for_any_size_and_batch(section, output, root):
     notes = json.loads((root / "out" / "net.json").read_text())
     assert notes["input"]["transforms"] == "pil2np | totensor | normalize"
     assert len(notes["output"]["axes"]) == output
+    assert ("multiples of 4" in notes["output"].get("sizes", "")) == (output == 4)
     with torch.no_grad():
         again = load_network({"path": "out/net.safetensors"}, "cpu").eval().forward_batch(images)
     assert torch.equal(again, torch.from_numpy(expected))

@@ -141,9 +141,11 @@ def test_a_set_is_trained_shown_and_resumed(data, monkeypatch):
     assert state["alternation"] == {"iteration": 0, "optimizer": 0}
     rows = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     shown = [row for row in rows if row["key"].startswith("visual/learning/data/")]
-    assert [(row["epoch"], row["relative_iteration"]) for row in shown] == [(1, [-2])]
-    (blob,) = shown[0]["data"]["image0.rgb"]
-    assert Image.open(folder / blob["path"]).size == (18, 24)
+    assert [(row["epoch"], row["relative_iteration"]) for row in shown] == [(1, [-2])] * 2
+    assert shown[0]["key"] == shown[1]["key"] + "/input"
+    for row in shown:
+        (blob,) = row["data"]["image0.rgb"]
+        assert Image.open(folder / blob["path"]).size == (18, 24)
 
     save = TrainValLearning.save
 
