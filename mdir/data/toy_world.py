@@ -14,7 +14,7 @@ from mdir.data.toy_layouts import Plan, Sizes, make_plan
 from mdir.errors import UserError
 
 MANIFEST = "toy_world.json"
-VERSION = 2  # counts changes of what is written: another version is another world
+VERSION = 3  # counts changes of what is written: another version is another world
 
 
 def write_toy_world(
@@ -42,7 +42,7 @@ def write_toy_world(
     if (
         same
         and known["complete"]
-        and all(_digest(directory / path) == known["files"][path] for path in plan)
+        and all(_digest(directory / path) == known["files"].get(path) for path in plan)
     ):
         return known
     _remove_leftovers(directory, plan, known)
