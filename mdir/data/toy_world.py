@@ -42,7 +42,7 @@ def write_toy_world(
     if (
         same
         and known["complete"]
-        and all(_digest(directory / path) == known["files"].get(path) for path in plan)
+        and all(_digest(directory / path) == known["files"].get(path, "") for path in plan)
     ):
         return known
     _remove_leftovers(directory, plan, known)
