@@ -114,28 +114,27 @@ def shortest(target, path):
     return [
         *(f"{target}.00_settings.{key}={json.dumps(value)}" for key, value in settings.items()),
         f"{target}.000_toy_world.image_size=48",
-        f"{target}.000_toy_world.pairs=16",
+        f"{target}.000_toy_world.pairs=32",
     ]
 
 
 def test_daco_from_pictures_to_page(city):
     path = "daco/tokyo.yml"
-    assert run(path, "daco", *shortest("daco", path)) == 0
+    assert run(path, "all", *shortest("all", path)) == 0
     generated = city / "experiments/daco/toy/generated"
-    assert len(list(generated.glob("*/*/*.png"))) == 2 * (16 + 8)
+    assert len(list(generated.glob("*/*/*.png"))) == 2 * (32 + 16)
     vectors = torch.load(city / "results/daco/toy_daco_vectors.pth", weights_only=True)
-    assert vectors.shape == (16, 512)
-    page = (city / "reports/daco/toy/daco/index.html").read_text()
+    assert vectors.shape == (32, 512)
+    page = (city / "reports/daco/toy/all/index.html").read_text()
     assert "recalls.svg" in page and "Domain A translated" in page
     assert (
-        "Published protocol"
-        in (city / "reports/daco/toy/daco/comparison/comparison.md").read_text()
+        "Published protocol" in (city / "reports/daco/toy/all/comparison/comparison.md").read_text()
     )
 
 
 def test_ossco_from_pictures_to_page(city):
     path = "ossco/cityscapes.yml"
-    assert run(path, "ossco", *shortest("ossco", path)) == 0
+    assert run(path, "all", *shortest("all", path)) == 0
     table = (city / "results/ossco/toy_ossco_results.csv").read_text()
     assert "clear->fog@1" in table.splitlines()[0]
 
