@@ -55,8 +55,8 @@ def recall(
     net = load_network(network, default_device()).eval()
     measure = make_score(score, net.runtime.get("data") or {})
     with torch.no_grad():
-        result = measure(net, net.device)
         vectors = measure.vectors(net)
+    result = measure.evaluate(vectors)
     rows = _training_rows(training) if training else [{"train_loss": 0.0, **result.averages}]
     _write(folder / f"{prefix}_results.csv", _table(rows).encode())
     _write_tensors(folder / f"{prefix}_model.pth", net.model.state_dict())
