@@ -43,7 +43,7 @@ def shared_loader(loader: DataLoader) -> DataLoader:
             f"batch_size {loader.batch_size} cannot be divided among {distributed.size()} "
             "processes; it is that of all processes together"
         )
-    return DataLoader(
+    return type(loader)(
         loader.dataset,
         batch_sampler=SharedBatches(loader.batch_sampler),
         collate_fn=loader.collate_fn,

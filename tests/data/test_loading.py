@@ -1,6 +1,8 @@
 """Loading: the same samples for any number of workers, and clear errors."""
 
+import multiprocessing
 import random
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.sampling import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS, UserError
+from mdir.learning.sharing import shared_loader
 from mdir.registry import ComponentError
 
 
@@ -164,3 +167,20 @@ def test_errors_of_workers_keep_their_message(workers):
     with pytest.raises(DataError) as caught:
         list(loader)
     assert str(caught.value) == "seven.jpg: cannot be read"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shared_loaders_raise_as_whole_ones(workers):
+    loader = make_loader(Broken(), {"loader": {"batch_size": 2, "num_workers": workers}})
+    with pytest.raises(DataError, match="seven.jpg"):
+        list(shared_loader(loader))
+
+
+def test_a_worker_that_is_asked_to_end_is_no_failure():
+    loader = make_loader(Noise(), {"loader": {"batch_size": 2, "num_workers": 1}})
+    batches = iter(loader)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)  # not by its parent
+    worker.join()
+    assert worker.exitcode == 0

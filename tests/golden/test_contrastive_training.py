@@ -156,6 +156,19 @@ def test_trajectory(name, method, monkeypatch):
     trajectory.compare()
 
 
+class Replayed:
+    """Gives stored draws in place of random ones."""
+
+    def __init__(self, draws):
+        self.draws = list(draws)
+
+    def uniform(self, low, high):
+        return self.draws.pop(0)
+
+    def randint(self, low, high):
+        return int(self.draws.pop(0))
+
+
 @pytest.mark.parametrize("name", files(TOPIC, "gan_trajectory*.npz"))
 def test_style_gans(name):
     arrays = load_npz(TOPIC, name)
@@ -166,6 +179,10 @@ def test_style_gans(name):
             fill(network, prefix=f"{part}{index}.")
     gans.gans.double()
     gans.start_optimizers()
+    replayed = Replayed(arrays["draws"])
+    for pools in gans.pools:
+        for pool in pools.values():
+            pool.generator = replayed
     contents, images = float64(arrays["content"]), float64(arrays["style"])
     keys = {"adversarial": "adv", "cycle": "cycle", "fg": "fg", "df": "df", "dg": "dg"}
     with torch.no_grad():
@@ -180,6 +197,7 @@ def test_style_gans(name):
             for ours, theirs in keys.items():
                 expected = arrays[theirs][step, index]
                 assert np.isclose(values[ours].item(), expected, rtol=1e-8, atol=0), (step, ours)
+    assert not replayed.draws
     assert np.allclose(gans.learning_rate(), np.maximum(arrays["final_lr"], 0), rtol=1e-12)
     with torch.no_grad():
         for index, gan in enumerate(gans.gans):
