@@ -13,6 +13,7 @@ from mdir.learning.events import Events
 from mdir.learning.loop import run_epochs
 from mdir.learning.resources import Resources, code_version
 from mdir.learning.runtime import leaves
+from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.checkpoint import initialize_network, network_from_state
 from mdir.networks.comparing import Differs, require_equal
@@ -87,6 +88,7 @@ class TrainValLearning:
             if not made_before(self.folder.folder):
                 raise
             self._set_aside(error)
+        seed_everything(self.sections["training"].get("seed"))  # weights as constructed, too
         return initialize_network(section, device), None
 
     def _set_aside(self, reason):
