@@ -30,8 +30,10 @@ def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
             direction, _, rank = key.rpartition("@")
             directions.setdefault(direction, {}).setdefault(name, []).append((int(rank), value))
     figure, axes = panels(len(directions), 2.6)
+    titles = _titles({tuple(embedding["domains"]) for embedding in embeddings.values()})
     for axis, (direction, lines) in zip(axes, directions.items(), strict=False):
-        set_title(axis, f"{re.sub('^val_|_recall$', '', direction).replace('_', ' ')}: recall@rank")
+        short = re.sub("^val_|_recall$", "", direction)
+        set_title(axis, f"{titles.get(short, short)}: recall@rank")
         for number, (name, points) in enumerate(lines.items()):
             ranks, values = zip(*sorted(points), strict=True)
             colour = PALETTE[number % len(PALETTE)]
@@ -42,6 +44,14 @@ def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
         axis.set_xticks(ranks, ranks)
     axes[0].legend(fontsize=7, labelcolor=INK, framealpha=0)
     save_svg(figure, path)
+
+
+def _titles(domains):
+    """Directions by the names of the domains, where all methods share them."""
+    if len(domains) != 1:
+        return {"ab": "A → B", "ba": "B → A", "cross": "A ↔ B"}
+    ((a, b),) = domains
+    return {"ab": f"{a} → {b}", "ba": f"{b} → {a}", "cross": f"{a} ↔ {b}"}
 
 
 def draw_maps(embeddings: dict[str, dict], path: Path) -> None:
