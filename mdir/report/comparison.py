@@ -15,30 +15,36 @@ def compare_results(
 ) -> Table:
     """A line for each row and measure that was evaluated; values in percent.
 
+    Numbers that a remark of the table casts doubt on are no targets: they get a question mark and
+    no difference.
+
     Args:
-        results: published row name -> metadata of a validate step (``{"eval": {metric: value}}``).
-        protocols: test set -> protocol of our evaluation, where known (``images``, ...).
+        results: published row name -> metadata of the step that evaluated it (``{"eval": {metric:
+            value}}``, and its own ``protocol`` where the step tells it).
+        protocols: test set -> protocol of our evaluation (``images``, ...), for the other rows.
 
     Raises:
         UserError: a row is not in the table, or nothing in it was evaluated.
     """
-    lines = []
+    lines, conditions = [], []
     for row, metadata in results.items():
         if row not in published.rows:
             raise UserError(f"compare: {unknown('published row', row, published.rows)}")
-        ours = _evaluated(row, metadata)
-        theirs = zip(published.measures, published.rows[row], strict=True)
-        found = [
-            _line(row, measure, 100 * ours[measure.metric], value, protocols.get(measure.set, {}))
-            for measure, value in theirs
-            if measure.metric in ours
-        ]
+        ours, own = _evaluated(row, metadata), metadata.get("protocol")
+        conditions += [own] if own else protocols.values()
+        found = []
+        for measure, theirs in zip(published.measures, published.rows[row], strict=True):
+            if measure.metric in ours:
+                images = (own or protocols.get(measure.set, {})).get("images")
+                value = 100 * ours[measure.metric]
+                cells = _cells(value, theirs, doubtful=row in published.remarks)
+                found.append([row, measure.name, *cells, _count(images), _count(measure.images)])
         if not found:
             wanted = ", ".join(measure.metric for measure in published.measures)
             raise UserError(f"compare: {row!r} has none of the published measures: {wanted}")
         lines += found
     table = Table(COLUMNS, lines)
-    table.notes = _notes(published, lines, protocols)
+    table.notes = _notes(published, lines, conditions)
     table.notes += [
         f"{row}: {published.remarks[row]}." for row in results if row in published.remarks
     ]
@@ -55,17 +61,17 @@ def _evaluated(row, metadata):
     return measured
 
 
-def _line(row, measure, ours, theirs, protocol):
-    images = protocol.get("images")
-    return [
-        row,
-        measure.name,
-        f"{ours:.1f}",
-        "blank" if theirs is None else f"{theirs:.1f}",
-        "" if theirs is None else _difference(round(ours, 1) - theirs),
-        f"{images:,}" if images else "unknown",
-        f"{measure.images:,}",
-    ]
+def _cells(ours, theirs, doubtful):
+    """Our value, the published one, the difference."""
+    if theirs is None:
+        return [f"{ours:.1f}", "blank", ""]
+    if doubtful:
+        return [f"{ours:.1f}", f"{theirs:.1f} ?", ""]
+    return [f"{ours:.1f}", f"{theirs:.1f}", _difference(round(ours, 1) - theirs)]
+
+
+def _count(images):
+    return f"{images:,}" if images else "unknown"
 
 
 def _difference(points):
@@ -75,13 +81,13 @@ def _difference(points):
 
 def _notes(published, lines, protocols):
     notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
-    for name, protocol in protocols.items():
+    for protocol in protocols:
         conditions = (
             f"{key.replace('_', ' ')} {in_words(value)}"
             for key, value in protocol.items()
             if key != "dataset"
         )
-        notes.append(f"Our protocol on {name}: {', '.join(conditions)}.")
+        notes.append(f"Our protocol on {protocol['dataset']}: {', '.join(conditions)}.")
     if any(ours not in ("unknown", theirs) for *_, ours, theirs in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
-    return notes
+    return list(dict.fromkeys(notes))

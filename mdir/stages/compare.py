@@ -40,11 +40,11 @@ def _compare(
 
     Args:
         table: name of a published table (a file of ``mdir/report/published``).
-        results: row of that table -> metadata of a validate step.
+        results: row of that table -> metadata of a step validate or recall.
         directory: receives ``comparison.txt``, ``.md``, ``.csv`` and ``index.html``; relative to
             CIRTORCH_ROOT.
         rankings: the validate step's folder of rankings, which tell our protocol and numbers of
-            images; null: these stay unknown.
+            images (recall's metadata tell them themselves); null: these stay unknown.
 
     Returns:
         Metadata: ``page`` and ``table`` (as text).
