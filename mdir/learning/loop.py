@@ -27,11 +27,13 @@ def run_epochs(run) -> None:
         seed = seed_epoch(training.seed, epoch)
         train_epoch(training, events, epoch, seed)
         for validation in run.validation.members:
-            if validation.is_due(epoch) and training.method.validates(epoch):
+            last = epoch + 1 == training.epochs
+            if validation.is_due(epoch, last) and training.method.validates(epoch):
                 validation.run(events, epoch)
         training.scheduler.apply(epoch + 1)
         events.close_epoch()
-        run.save(epoch, events.metrics.is_last_best(decisive))
+        ties = run.validation.ties_are_best
+        run.save(epoch, events.metrics.is_last_best(decisive, ties))
 
 
 def train_epoch(training, events, epoch: int, seed: int) -> None:

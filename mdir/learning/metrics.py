@@ -51,12 +51,20 @@ class Metrics:
         rows = [[self._values[name].get(e) for name in names] for e in range(self.epochs)]
         return names, rows
 
-    def is_last_best(self, criterion: str | None) -> bool:
-        """Whether the latest epoch is the best one so far (a tie counts) and was measured."""
+    def is_last_best(self, criterion: str | None, ties: bool = True) -> bool:
+        """Whether the latest epoch was measured and is the best one so far.
+
+        Args:
+            criterion: ``KEY:NAME`` of the metric, or ``epoch``.
+            ties: as good as an earlier one counts, too.
+        """
         if criterion == "epoch":
             return True
         values, best = self._best(criterion)
-        return self.epochs - 1 in values and values[self.epochs - 1] == best
+        last = self.epochs - 1
+        if last not in values or values[last] != best:
+            return False
+        return ties or list(values.values()).count(best) == 1
 
     def best_epoch(self, criterion: str | None) -> dict | None:
         """``index`` (from 0), ``metric_avg.3`` and ``key`` of the first best epoch, if any."""

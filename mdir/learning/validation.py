@@ -88,9 +88,17 @@ class SingleValidation:
         """``KEY:NAME`` of the metric that decides which epoch is best."""
         return None if self.decisive is None else f"{self.prefix}/{self.decisive}"
 
-    def is_due(self, epoch: int) -> bool:
-        """Whether it runs after this epoch (from 0) of a training."""
-        return bool(self.frequency) and (epoch + 1) % self.frequency == 0
+    @property
+    def ties_are_best(self) -> bool:
+        """Whether an epoch as good as the best so far takes its place; the score's to say."""
+        return getattr(self.score, "ties_are_best", True)
+
+    def is_due(self, epoch: int, last: bool = False) -> bool:
+        """Whether it runs after this epoch (from 0) of a training, ``last``: the last one."""
+        if not self.frequency:
+            return False
+        at_end = last and getattr(self.score, "at_end", False)
+        return at_end or (epoch + 1) % self.frequency == 0
 
     @torch.no_grad()
     def run(self, events, epoch: int) -> None:
@@ -168,11 +176,17 @@ class MultiCriterialValidation:
             for label, section in members.items()
         ]
 
+    @property
+    def ties_are_best(self) -> bool:
+        """What the deciding member says."""
+        deciding = (self.decisive_criterion or "").partition("/")[0]
+        return all(member.ties_are_best for member in self.members if member.label == deciding)
+
 
 class NoValidation:
     """``validation: false``, or the text of a criterion that decides all the same."""
 
-    members = ()
+    members, ties_are_best = (), True
 
     def __init__(self, decisive_criterion: str | None):
         self.decisive_criterion = decisive_criterion

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mdir.errors import UserError
 from mdir.report.figures import INK, PALETTE, panels, save_svg, set_title
+from mdir.report.tables import Table
 
 _LINES = 60  # pairs joined in a map, so that it stays readable
 
@@ -22,6 +23,26 @@ def read_embeddings(paths: dict[str, Path]) -> dict[str, dict]:
     return read
 
 
+def recall_table(embeddings: dict[str, dict]) -> Table:
+    """Recall at the first rank of the epoch that was chosen and of the last one, in percent."""
+    titles, rows = _titles(embeddings), []
+    columns = ["", "epoch"]
+    for name, embedding in embeddings.items():
+        for epoch, recalls in (("best", embedding["recall"]), ("last", embedding.get("last"))):
+            first = _at_first_rank(recalls or {})
+            if first:
+                columns = ["", "epoch", *(f"{_title(key, titles)} R@{rank}" for key, rank in first)]
+                rows.append([name, epoch, *(f"{100 * value:.1f}" for value in first.values())])
+    return Table(columns, rows)
+
+
+def _at_first_rank(recalls):
+    """(direction, rank) -> recall, at the lowest rank."""
+    split = {tuple(key.rsplit("@", 1)): value for key, value in recalls.items()}
+    lowest = min((int(rank) for _, rank in split), default=None)
+    return {key: value for key, value in split.items() if int(key[1]) == lowest}
+
+
 def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
     """Recall over rank, a panel for each direction and a line for each method."""
     directions = {}
@@ -30,10 +51,9 @@ def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
             direction, _, rank = key.rpartition("@")
             directions.setdefault(direction, {}).setdefault(name, []).append((int(rank), value))
     figure, axes = panels(len(directions), 2.6)
-    titles = _titles({tuple(embedding["domains"]) for embedding in embeddings.values()})
+    titles = _titles(embeddings)
     for axis, (direction, lines) in zip(axes, directions.items(), strict=False):
-        short = re.sub("^val_|_recall$", "", direction)
-        set_title(axis, f"{titles.get(short, short)}: recall@rank")
+        set_title(axis, f"{_title(direction, titles)}: recall@rank")
         for number, (name, points) in enumerate(lines.items()):
             ranks, values = zip(*sorted(points), strict=True)
             colour = PALETTE[number % len(PALETTE)]
@@ -46,18 +66,31 @@ def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
     save_svg(figure, path)
 
 
-def _titles(domains):
+def _title(direction, titles):
+    short = re.sub("^val_|_recall$", "", direction)
+    return titles.get(short, short)
+
+
+def _titles(embeddings):
     """Directions by the names of the domains, where all methods share them."""
+    domains = {tuple(embedding["domains"]) for embedding in embeddings.values()}
     if len(domains) != 1:
         return {"ab": "A → B", "ba": "B → A", "cross": "A ↔ B"}
     ((a, b),) = domains
     return {"ab": f"{a} → {b}", "ba": f"{b} → {a}", "cross": f"{a} ↔ {b}"}
 
 
-def draw_maps(embeddings: dict[str, dict], path: Path) -> None:
-    """The t-SNE of each method: a colour a domain, a thin line joins the images of an instance."""
-    figure, axes = panels(len(embeddings), 3.0)
-    for axis, (name, embedding) in zip(axes, embeddings.items(), strict=False):
+def draw_maps(embeddings: dict[str, dict], path: Path) -> bool:
+    """The t-SNE of each method: a colour a domain, a thin line joins the images of an instance.
+
+    Returns:
+        whether there was any to draw.
+    """
+    drawn = {name: one for name, one in embeddings.items() if one["points"] is not None}
+    if not drawn:
+        return False
+    figure, axes = panels(len(drawn), 3.0)
+    for axis, (name, embedding) in zip(axes, drawn.items(), strict=False):
         set_title(axis, name)
         axis.set_xticks([])
         axis.set_yticks([])
@@ -69,6 +102,7 @@ def draw_maps(embeddings: dict[str, dict], path: Path) -> None:
             axis.scatter(x, y, s=9, color=PALETTE[domain], label=title, zorder=2)
     axes[0].legend(fontsize=7, labelcolor=INK, framealpha=0)
     save_svg(figure, path)
+    return True
 
 
 def _pairs(embedding):

@@ -45,13 +45,33 @@ def check_ranks(ranks, first: int, second: int) -> None:
         )
 
 
-def _recall(vectors, labels, queries, candidates, ranks, block=1024):
-    hits = torch.zeros(len(ranks), dtype=torch.long)
+def counterpart_ranks(vectors, labels, queries, candidates, block=1024) -> torch.Tensor:
+    """Rank of the first candidate with a query's label, the query itself left out.
+
+    Args:
+        vectors: (N, D) float tensor.
+        labels: (N,) long tensor.
+        queries, candidates: long tensors of row numbers.
+        block: queries at once.
+
+    Returns:
+        long tensor, one a query: from 1; 0 where no candidate has the label.
+    """
+    ranks = []
     for chunk in queries.split(block):
         similarities = vectors[chunk] @ vectors[candidates].T
-        similarities[chunk[:, None] == candidates[None, :]] = float("-inf")
-        order = similarities.argsort(dim=1, descending=True, stable=True)[:, : ranks[-1]]
-        correct = labels[candidates][order] == labels[chunk][:, None]
-        for position, rank in enumerate(ranks):
-            hits[position] += correct[:, :rank].any(dim=1).sum().cpu()
-    return (hits / len(queries)).tolist()
+        itself = chunk[:, None] == candidates[None, :]
+        right = (labels[candidates] == labels[chunk][:, None]) & ~itself
+        similarities[itself] = float("-inf")
+        of_right = similarities.masked_fill(~right, float("-inf"))
+        first = of_right.argmax(dim=1, keepdim=True)  # of equals the first
+        best = of_right.gather(1, first)
+        earlier = torch.arange(len(candidates), device=vectors.device) < first
+        before = (similarities > best) | ((similarities == best) & earlier)
+        ranks.append((before.sum(dim=1) + 1) * right.any(dim=1))
+    return torch.cat(ranks)
+
+
+def _recall(vectors, labels, queries, candidates, ranks):
+    first = counterpart_ranks(vectors, labels, queries, candidates).cpu()
+    return [((first > 0) & (first <= rank)).float().mean().item() for rank in ranks]

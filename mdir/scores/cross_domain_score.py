@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 import torch
 from torch.utils.data import Dataset
 
+from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import Check, Section, register
-from mdir.scores.cross_domain import check_ranks, cross_domain_recall
+from mdir.scores.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
@@ -19,6 +20,9 @@ _SHOWN_RANKS = 10
 @register("score", "cross_domain_recall")
 class CrossDomainRecall:
     """Find each image's counterpart in the other domain.
+
+    An epoch is the best one if it is better than all before, and the last epoch is measured
+    whenever any is, as in the published projects.
 
     Features are the first output of the network, one an image. The images are those that the run
     reports on: an epoch chosen by this score is chosen on them, as in the published projects.
@@ -33,7 +37,7 @@ class CrossDomainRecall:
         batch_size: images of one size that go through the network together.
     """
 
-    decisive = "score_avg:val_precise"
+    decisive, ties_are_best, at_end = "score_avg:val_precise", False, True
 
     def __init__(
         self,
@@ -61,12 +65,14 @@ class CrossDomainRecall:
 
     def evaluate(self, vectors) -> ScoreResult:
         """The result of features that :meth:`vectors` gave."""
+        if not vectors.isfinite().all():
+            raise DataError("features are not finite: the network does not give numbers any more")
         domains = torch.tensor(self.dataset.domain_of)
         labels = torch.tensor(self.dataset.labels)
         recall = cross_domain_recall(vectors, domains, labels, self.ranks)
         return ScoreResult(
             self.averages(recall),
-            rankings=self._rankings(vectors),
+            rankings=self._rankings(vectors, labels),
             protocol={
                 "dataset": self.dataset.name,
                 "domains": " / ".join(self.dataset.domains),
@@ -97,28 +103,26 @@ class CrossDomainRecall:
                 averages[f"{name}@{rank}"] = recall[direction][position]
         return averages
 
-    def _rankings(self, vectors):
-        similarities = vectors @ vectors.T
-        similarities.fill_diagonal_(float("-inf"))
-        order = similarities.argsort(dim=1, descending=True, stable=True)
-        rows = []
-        for query, ranked in enumerate(order[:, :-1].tolist()):
-            labels = [self.dataset.labels[index] for index in ranked]
-            # The counterpart is the only positive, so that precision is one over its rank.
-            rank = labels.index(self.dataset.labels[query]) + 1
-            found = ranked[:_SHOWN_RANKS]
-            rows.append(
-                {
-                    **self._named(query),
-                    "box": None,
-                    "ap": 1 / rank,
-                    "found": [
-                        {**self._named(index), "right": place + 1 == rank}
-                        for place, index in enumerate(found)
-                    ],
-                }
+    def _rankings(self, vectors, labels):
+        everything = torch.arange(len(vectors))
+        ranks = counterpart_ranks(vectors, labels, everything, everything).tolist()
+        similarities = (vectors @ vectors.T).fill_diagonal_(float("-inf"))
+        order = similarities.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        return [
+            {
+                **self._named(query),
+                "box": None,
+                # The counterpart is the only positive, so that precision is one over its rank.
+                "ap": 1 / rank if rank else None,
+                "found": [
+                    {**self._named(index), "right": place == rank}
+                    for place, index in enumerate(found, 1)
+                ],
+            }
+            for query, (rank, found) in enumerate(
+                zip(ranks, order[:, :_SHOWN_RANKS].tolist(), strict=True)
             )
-        return rows
+        ]
 
     def _named(self, index):
         path = self.dataset.files[index]

@@ -3,22 +3,26 @@
 import csv
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 from sklearn.manifold import TSNE
 
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced, used
 from mdir.learning.runtime import default_device
+from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import make_score, write_rankings
 from mdir.networks.checkpoint import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
-from mdir.report.curves import Series, read_events, read_series
+from mdir.report.curves import read_events, read_series
 from mdir.stages.step import step
 
+_DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end
 _SCORES, _LOSS = "val/learning/score_avg", "train/learning/loss"
 
 
@@ -35,36 +39,47 @@ def recall(
 ):
     """Evaluate a trained encoder between two domains and write what the papers' code writes.
 
-    ``directory`` receives ``PREFIX_results.csv`` (an epoch a row, recalls in percent),
+    ``directory`` receives ``PREFIX_results.csv`` (a validation a row, recalls in percent),
     ``PREFIX_model.pth`` (state_dict of the encoder), ``PREFIX_vectors.pth`` (features, float32,
     an image a row, domain A first), ``rankings/PREFIX.json`` and ``PREFIX_embedding.json``
-    (recalls and a t-SNE of the features, for the report).
+    (recalls, those of the last epoch, and a t-SNE of the features, for the report).
+
+    The table is DaCo's (``epoch``; ``train_loss`` is the epoch's mean) or OSSCo's (``iter`` counts
+    validations, ``train_loss`` is the mean of all steps so far, and the last column, ``iteration``,
+    is ours: the steps so far), as the score's ``naming`` says.
 
     Args:
         network: which encoder, as in the step ``validate``.
         score: a ``cross_domain_recall`` section.
         directory, prefix: of the files; relative to CIRTORCH_ROOT.
         training: folder of the training run that the table is of; null: one row, this evaluation.
-        seed: of the t-SNE.
+        seed: of the t-SNE and of weights that no file gives.
 
     Returns:
         Metadata: ``eval`` (as the step ``validate``), ``protocol``, ``embedding`` and ``rankings``
         (paths).
     """
     folder = Path(resolve_path(directory))
+    seed_everything(seed)
     net = load_network(network, default_device()).eval()
     measure = make_score(score, net.runtime.get("data") or {})
     with torch.no_grad():
         vectors = measure.vectors(net)
     result = measure.evaluate(vectors)
-    rows = _training_rows(training) if training else [{"train_loss": 0.0, **result.averages}]
-    _write(folder / f"{prefix}_results.csv", _table(rows).encode())
-    _write_tensors(folder / f"{prefix}_model.pth", net.model.state_dict())
+    if training:
+        rows = _training_rows(training)
+    else:
+        rows = [Row(1, 0, 0.0, 0.0, result.averages)]
+        del result.protocol["epoch"]
+    _write(folder / f"{prefix}_results.csv", _table(rows, measure.naming).encode())
+    state = {key: entry.cpu() for key, entry in net.model.state_dict().items()}
+    _write_tensors(folder / f"{prefix}_model.pth", state)
     _write_tensors(folder / f"{prefix}_vectors.pth", vectors)
     rankings = folder / "rankings" / f"{prefix}.json"
     write_rankings(rankings, result)
     embedding = folder / f"{prefix}_embedding.json"
-    _write(embedding, json.dumps(_embedding(measure, result, vectors, seed)).encode())
+    contents = _embedding(measure, result, vectors, seed) | {"last": _last(rows)}
+    _write(embedding, json.dumps(contents).encode())
     return {
         "eval": {f"val/validation/score_avg:{k}": v for k, v in result.averages.items()},
         "protocol": result.protocol,
@@ -73,47 +88,86 @@ def recall(
     }
 
 
+@dataclass
+class Row:
+    """A validation: epoch (from 1), steps so far, mean losses, scores in [0, 1] by name."""
+
+    epoch: int
+    steps: int
+    epoch_loss: float | None
+    running_loss: float | None
+    scores: dict[str, float]
+
+
 def _training_rows(training):
-    events = Path(resolve_path(training)) / "epochs" / "events.jsonl"
-    used(events)
-    series = read_series(read_events(events))
-    losses = dict(series.get(_LOSS, {}).get("total", Series()).epochs)
+    path = Path(resolve_path(training)) / "epochs" / "events.jsonl"
+    used(path)
+    events = read_events(path)
+    losses, scores = _losses(events), {}
+    for name, series in read_series(events).get(_SCORES, {}).items():
+        for epoch, value in series.epochs:
+            scores.setdefault(epoch, {})[name] = value
     rows = []
-    for name, one in series.get(_SCORES, {}).items():
-        for place, (epoch, value) in enumerate(one.epochs):
-            if place == len(rows):
-                rows.append({"epoch": epoch, "train_loss": losses.get(epoch)})
-            rows[place][name] = value
+    for epoch, values in scores.items():
+        so_far = [loss for other in losses if other <= epoch for loss in losses[other]]
+        rows.append(Row(epoch, len(so_far), _mean(losses.get(epoch)), _mean(so_far), values))
     return rows
 
 
-def _table(rows):
-    """CSV; recalls in percent, the loss as it is."""
+def _losses(events):
+    """Epoch (from 1) -> contrastive losses of its steps; OSSCo's translators have none."""
+    losses = {}
+    for event in events:
+        if event["key"] == _LOSS:
+            data = event["data"]
+            values = np.atleast_1d(np.array(data.get("contrastive", data.get("total")), float))
+            losses[event["epoch"] + 1] = values[~np.isnan(values)].tolist()
+    return losses
+
+
+def _mean(values):
+    return float(np.mean(values)) if values else None
+
+
+def _table(rows, naming):
+    """CSV; recalls in percent, losses as they are."""
+    names = list(rows[0].scores) if rows else []
+    index, more = ("iter", ["iteration"]) if naming == "ossco" else ("epoch", [])
     text = io.StringIO()
-    names = [name for name in rows[0] if name != "epoch"] if rows else []
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", *names])
+    writer.writerow([index, "train_loss", *names, *more])
     for number, row in enumerate(rows, 1):
-        values = [
-            row.get(name) if name == "train_loss" else round(100 * row[name], 4) for name in names
-        ]
-        writer.writerow([row.get("epoch", number), *values])
+        scores = [round(100 * row.scores[name], 4) for name in names]
+        if naming == "ossco":
+            writer.writerow([number, row.running_loss, *scores, row.steps])
+        else:
+            writer.writerow([row.epoch, row.epoch_loss, *scores])
     return text.getvalue()
 
 
+def _last(rows):
+    """Recalls of the newest epoch, beside those of the best one that the files are of."""
+    return {key: value for key, value in rows[-1].scores.items() if "@" in key} if rows else {}
+
+
 def _embedding(measure, result, vectors, seed):
-    perplexity = min(30, (len(vectors) - 1) // 3)
-    points = TSNE(2, perplexity=perplexity, random_state=seed, init="pca").fit_transform(
-        vectors.double().numpy()
-    )
     recalls = {key: value for key, value in result.averages.items() if "@" in key}
     return {
         "domains": measure.dataset.domains,
         "domain_of": measure.dataset.domain_of,
         "labels": measure.dataset.labels,
-        "points": points.round(4).tolist(),
+        "points": _map(vectors.double().numpy(), seed),
         "recall": recalls,
     }
+
+
+def _map(vectors, seed):
+    """The t-SNE, a point a row; None for features of a collapsed network, which have no map."""
+    if len(np.unique(vectors, axis=0)) < _DISTINCT:
+        return None
+    perplexity = min(30, (len(vectors) - 1) // 3)
+    tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
+    return tsne.fit_transform(vectors).round(4).tolist()
 
 
 def _write(path, content):

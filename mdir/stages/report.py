@@ -6,7 +6,7 @@ from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
 from mdir.report.curves import draw_series, read_events, read_series
-from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings
+from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
 from mdir.report.galleries import gallery, read_rankings
 from mdir.report.page import Picture, Section, write_page
 from mdir.report.pictures import PictureFolder
@@ -125,8 +125,12 @@ def _embeddings(embeddings, folder):
         used(path)
     read = read_embeddings(paths)
     draw_recalls(read, folder / "files" / "recalls.svg")
-    draw_maps(read, folder / "files" / "maps.svg")
     text = "Recall of each picture's counterpart; t-SNE of the features, pairs joined by a line."
-    section = Section("Two domains", text)
-    section.plots = [Picture("files/recalls.svg", ""), Picture("files/maps.svg", "")]
+    unmapped = [name for name, embedding in read.items() if embedding["points"] is None]
+    if unmapped:
+        text += f" No map of {', '.join(unmapped)}: the features are all alike."
+    section = Section("Two domains", text, recall_table(read))
+    section.plots = [Picture("files/recalls.svg", "")]
+    if draw_maps(read, folder / "files" / "maps.svg"):
+        section.plots.append(Picture("files/maps.svg", ""))
     return section

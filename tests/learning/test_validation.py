@@ -76,6 +76,22 @@ def test_a_score_becomes_rows(setting, tmp_path):
     )
 
 
+def test_a_score_may_want_the_last_epoch_and_no_ties(setting, monkeypatch):
+    (member,) = make_validation(single(), setting).members
+    assert member.ties_are_best
+    assert [member.is_due(epoch, last=True) for epoch in (0, 1)] == [False, True]
+    monkeypatch.setattr(member.score, "at_end", True, raising=False)
+    monkeypatch.setattr(member.score, "ties_are_best", False, raising=False)
+    assert [member.is_due(epoch, last=True) for epoch in (0, 1)] == [True, True]
+    assert not member.is_due(0)
+    events, best = Events(), []
+    for epoch in range(3):
+        member.run(events, epoch)
+        events.close_epoch()
+        best.append(events.metrics.is_last_best(member.decisive_criterion, member.ties_are_best))
+    assert best == [True, False, False]
+
+
 @pytest.mark.parametrize("loss", ["l1", "contrastive"])
 def test_a_loss_is_averaged_as_its_reduction_says(setting, loss):
     class Sum:

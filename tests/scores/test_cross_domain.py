@@ -1,10 +1,13 @@
 """Recall between two domains against a loop."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from cirtorch.utils.errors import DataError
-from mdir.scores.cross_domain import cross_domain_recall
+from mdir.scores.cross_domain import counterpart_ranks, cross_domain_recall
+from mdir.scores.cross_domain_score import CrossDomainRecall
 
 
 def naive(vectors, domains, labels, rank, queries, candidates):
@@ -45,3 +48,44 @@ def test_impossible_ranks_are_refused(ranks):
 def test_one_domain_alone_is_refused():
     with pytest.raises(DataError, match="two domains"):
         cross_domain_recall(torch.eye(4), torch.zeros(4), torch.arange(4), [1])
+
+
+def averages(naming):
+    score = SimpleNamespace(
+        naming=naming, ranks=[1, 2], dataset=SimpleNamespace(domains=["day", "night"])
+    )
+    recall = {"ab": [0.1, 0.2], "ba": [0.3, 0.4], "cross": [0.5, 0.6]}
+    return CrossDomainRecall.averages(score, recall)
+
+
+def test_names_of_daco():
+    assert averages("daco") == pytest.approx(
+        {
+            "val_precise": 0.3,  # the mean of the three
+            "val_ab_recall@1": 0.1,
+            "val_ba_recall@1": 0.3,
+            "val_cross_recall@1": 0.5,
+            "val_ab_recall@2": 0.2,
+            "val_ba_recall@2": 0.4,
+            "val_cross_recall@2": 0.6,
+        }
+    )
+
+
+def test_names_of_ossco():
+    assert averages("ossco") == pytest.approx(
+        {
+            "val_precise": 0.5,  # over both domains
+            "day->night@1": 0.1,
+            "night->day@1": 0.3,
+            "day<->night@1": 0.5,
+            "day->night@2": 0.2,
+            "night->day@2": 0.4,
+            "day<->night@2": 0.6,
+        }
+    )
+
+
+def test_an_image_without_counterpart_has_no_rank():
+    ranks = counterpart_ranks(torch.eye(3), torch.tensor([0, 0, 1]), *[torch.arange(3)] * 2)
+    assert ranks.tolist() == [1, 1, 0]
