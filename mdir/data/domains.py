@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 from mdir.data.image_files import open_image
-from mdir.data.two_domains import images_of
+from mdir.data.image_folders import images_of
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 

@@ -1,21 +1,20 @@
 """Two domains of images aligned one to one (leftthomas/DaCo, leftthomas/OSSCo)."""
 
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from PIL import Image
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
 from mdir.data.image_files import open_image
+from mdir.data.image_folders import check_readable, images_of, listed, visible
+from mdir.data.pairs import pair_up
 from mdir.paths import resolve_path
 from mdir.registry import Check, register
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")
 SOURCES = ("original", "translation")
-_SHOWN = 5
+
+Layout = Literal["domain/split", "split/domain"]
 
 
 def split_views(text: str) -> list[str]:
@@ -27,21 +26,49 @@ def split_views(text: str) -> list[str]:
     return views
 
 
-def images_of(folder: Path) -> list[Path]:
-    """Image files of a folder, sorted.
+def check_domains(domains: list[str]) -> None:
+    """ValueError unless it is two different names."""
+    if len(domains) != 2 or domains[0] == domains[1]:
+        raise ValueError(f"expected the names of two domains, got {domains}")
+
+
+Domains = Annotated[list[str], Check(check_domains)]
+
+
+class DomainFiles:
+    """The images of one split of two domains, paired.
+
+    Attributes:
+        domains: the two names, A first.
+        places: the folder of each, relative to ``root``.
+        files: the files of each; the i-th of both show the same instance where ``paired``.
+
+    Args:
+        image_dir: folder of the domains, relative to CIRTORCH_ROOT.
+        layout: ``domain/split`` (DaCo) or ``split/domain`` (OSSCo) below it.
+        split: ``train`` or ``val``.
+        domains: the two folder names, A first; None: the two that are there, sorted.
+        paired: see :func:`mdir.data.pairs.pair_up`.
 
     Raises:
-        DataError: no folder, no image in it, or two files of one stem.
+        DataError: folders are missing, or files without a counterpart; listing them.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    if not files:
-        raise DataError(f"{folder}: no image in it ({', '.join(EXTENSIONS)})")
-    twice = [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]
-    if twice:
-        raise DataError(f"{folder}: several files of one name: {_some(twice)}")
-    return files
+
+    def __init__(self, image_dir: str, layout: str, split: str, domains, paired: bool = True):
+        self.root = Path(resolve_path(image_dir))
+        parent = self.root / split if layout == "split/domain" else self.root
+        found = _find_domains(parent)
+        self.domains = domains or found
+        if not set(self.domains) <= set(found) or len(self.domains) != 2:
+            wanted = f"the folders {', '.join(domains)}" if domains else "two domains"
+            raise DataError(f"{parent}: expected {wanted}, got {', '.join(found) or 'none'}; "
+                            "'domains' names the two folders, A first")  # fmt: skip
+        self.places = [
+            Path(split, domain) if layout == "split/domain" else Path(domain, split)
+            for domain in self.domains
+        ]
+        first, second = (images_of(self.root / place) for place in self.places)
+        self.files = [first, pair_up(first, second, self.domains) if paired else second]
 
 
 @register("dataset", "TwoDomains")
@@ -61,7 +88,7 @@ class TwoDomains(Dataset):
         views: comma-separated, each ``original`` or ``translation``.
         translation_dir: the folder of translated images, laid out as ``image_dir``: for each
             original the file of the same domain folder, split and stem.
-        paired: domains have equally many files and, where names hold numbers, the same ones.
+        paired: the names of both domains' files say which belong together.
 
     Raises:
         DataError: listing the files that are missing, unpaired or unreadable.
@@ -73,28 +100,17 @@ class TwoDomains(Dataset):
         inputs=(),
         *,
         image_dir: str,
-        layout: Literal["domain/split", "split/domain"] = "domain/split",
+        layout: Layout = "domain/split",
         split: str = "train",
-        domains: list[str] | None = None,
+        domains: Domains | None = None,
         views: Annotated[str, Check(split_views)] = "original,original",
         translation_dir: str | None = None,
         paired: bool = True,
     ):
         self.transform, self.views = transform, split_views(views)
-        root = Path(resolve_path(image_dir))
+        found = DomainFiles(image_dir, layout, split, domains, paired)
+        root, self.domains, files = found.root, found.domains, found.files
         self.name = root.parent.name if root.name == "original" else root.name
-        self.domains = domains or _find_domains(root / split if layout == "split/domain" else root)
-        if len(self.domains) != 2:
-            raise DataError(
-                f"{root}: expected two domains, got {', '.join(self.domains) or 'none'}"
-            )
-        places = [
-            Path(split, domain) if layout == "split/domain" else Path(domain, split)
-            for domain in self.domains
-        ]
-        files = [images_of(root / place) for place in places]
-        if paired:
-            check_pairs(*files)
         self.files = [*files[0], *files[1]]
         self.labels = [*range(len(files[0])), *range(len(files[1]))]
         self.domain_of = [0] * len(files[0]) + [1] * len(files[1])
@@ -104,7 +120,7 @@ class TwoDomains(Dataset):
             if translation_dir is None:
                 raise DataError("views ask for translations, but translation_dir is not given")
             folder = Path(resolve_path(translation_dir))
-            self.translations = _translations(folder, places, files)
+            self.translations = _translations(folder, found.places, files)
         check_readable([*self.files, *(self.translations or [])])
 
     def __len__(self):
@@ -128,45 +144,10 @@ class TwoDomains(Dataset):
         return {"index": index, "label": self.labels[index], "domain": self.domain_of[index]}
 
 
-def check_pairs(first: list[Path], second: list[Path]) -> None:
-    """Raise a :class:`DataError` unless the i-th files of both domains can be one instance.
-
-    Names are compared by the numbers in them (``day_00017`` and ``night_00017``); a name of one
-    domain may end in further numbers (``..._foggy_beta_0.02``).
-    """
-    if len(first) != len(second):
-        missing = _unmatched(first, second)
-        raise DataError(
-            f"unequal domains: {first[0].parent} has {len(first)} images, {second[0].parent} "
-            f"{len(second)}; without a counterpart: {_some(missing)}"
-        )
-    for a, b in zip(first, second, strict=True):
-        numbers = [re.findall(r"\d+", path.stem) for path in (a, b)]
-        shorter = min(map(len, numbers))
-        if shorter and numbers[0][:shorter] != numbers[1][:shorter]:
-            raise DataError(
-                f"unpaired images: {a} stands beside {b}; without a counterpart: "
-                f"{_some(_unmatched(first, second) or [str(a), str(b)])}"
-            )
-
-
-def check_readable(files: list[Path]) -> None:
-    """Raise a :class:`DataError` that lists the files PIL cannot identify."""
-    bad = []
-    for path in files:
-        try:
-            with Image.open(path) as image:
-                image.verify()
-        except (OSError, SyntaxError, ValueError) as error:
-            bad.append(f"{path} ({error})")
-    if bad:
-        raise DataError(f"{len(bad)} unreadable images: {_some(bad)}")
-
-
 def _find_domains(folder):
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(path.name for path in visible(folder) if path.is_dir())
 
 
 def _translations(folder, places, files):
@@ -179,18 +160,5 @@ def _translations(folder, places, files):
             if path is None:
                 missing.append(str(folder / place / original.stem))
     if missing:
-        raise DataError(f"{len(missing)} translations are missing: {_some(missing)}")
+        raise DataError(f"{len(missing)} translations are missing:{listed(missing)}")
     return found
-
-
-def _unmatched(first, second):
-    def keys(files):
-        return {tuple(re.findall(r"\d+", path.stem)): str(path) for path in files}
-
-    a, b = keys(first), keys(second)
-    return [*(a[key] for key in a if key not in b), *(b[key] for key in b if key not in a)]
-
-
-def _some(names):
-    rest = len(names) - _SHOWN
-    return ", ".join(map(str, names[:_SHOWN])) + (f" and {rest} more" if rest > 0 else "")

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from mdir.data.two_domains import TwoDomains
+from mdir.registry import Section, check
 
 
 def paint(path, value=100):
@@ -58,18 +59,21 @@ def test_grey_images_become_rgb(daco):
 @pytest.mark.parametrize(
     "spoil, message",
     [
-        (lambda d: (d / "original/domain_b/train/night_00001.jpg").unlink(), "day_00001"),
+        (
+            lambda d: (d / "original/domain_b/train/night_00001.jpg").unlink(),
+            "3 in .*domain_a/train, 2 in .*\n  [^\n]*day_00001.jpg$",
+        ),
         (
             lambda d: (d / "original/domain_b/train/night_00001.jpg").rename(
                 d / "original/domain_b/train/night_00009.jpg"
             ),
-            "unpaired.*night_00009",
+            "unpaired.*day_00001.*night_00009",
         ),
         (
             lambda d: (d / "original/domain_a/train/day_00002.jpg").write_bytes(b"no image"),
             "unreadable.*day_00002",
         ),
-        (lambda d: paint(d / "original/domain_a/train/day_00002.png"), "one name: day_00002"),
+        (lambda d: paint(d / "original/domain_a/train/day_00002.png"), "one name:.*day_00002"),
         (
             lambda d: (d / "generated/domain_a/train/day_00000.png").unlink(),
             "translations are missing.*day_00000",
@@ -79,7 +83,7 @@ def test_grey_images_become_rgb(daco):
 )
 def test_mistakes_are_listed(daco, spoil, message):
     spoil(daco)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=f"(?s){message}"):
         make(views="original,translation", translation_dir="set/generated")
 
 
@@ -90,3 +94,35 @@ def test_an_empty_or_missing_folder_is_named(root):
     (root / "set/original/b").mkdir()
     with pytest.raises(DataError, match="no image in it"):
         make()
+
+
+def test_the_given_order_of_domains_counts(daco):
+    dataset = make(domains=["domain_b", "domain_a"])
+    assert dataset.domains == ["domain_b", "domain_a"] and dataset.files[0].stem == "night_00000"
+
+
+def test_other_folders_than_the_named_are_told(daco):
+    with pytest.raises(DataError, match="expected the folders day, night, got domain_a, domain_b"):
+        make(domains=["day", "night"])
+
+
+@pytest.mark.parametrize("domains", [["a"], ["a", "a"], ["a", "b", "c"]])
+def test_domains_are_two_different_names(domains):
+    section = {"name": "TwoDomains", "image_dir": "set", "domains": domains}
+    (problem,) = check(Section("dataset"), section)
+    assert problem.path == ("domains",) and "names of two domains" in problem.message
+
+
+def test_hidden_files_and_folders_are_none_of_the_images(daco):
+    (daco / "original/.ipynb_checkpoints").mkdir()
+    (daco / "original/domain_a/train/._day_00000.jpg").write_bytes(b"Mac OS X")
+    assert len(make()) == 6
+
+
+def test_all_missing_translations_are_listed(daco):
+    for path in (daco / "generated/domain_b/train").iterdir():
+        path.unlink()
+    paint(daco / "generated/domain_b/train/night_99999.png")
+    with pytest.raises(DataError) as error:
+        make(views="original,translation", translation_dir="set/generated")
+    assert [f"night_0000{i}" in str(error.value) for i in range(3)] == [True] * 3

@@ -1,0 +1,52 @@
+"""Damaged image files are found without decoding them."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cirtorch.utils.errors import DataError
+from mdir.data.image_folders import check_readable
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+
+
+def encoded(kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def with_thumbnail(content, thumbnail):
+    """A JPEG with another one in a segment of its head, as cameras write it."""
+    segment = b"Exif\0\0" + thumbnail
+    return content[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + content[2:]
+
+
+KINDS = {
+    "plain.jpg": encoded("JPEG"),
+    "progressive.jpg": encoded("JPEG", progressive=True),
+    "thumbnail.jpg": with_thumbnail(encoded("JPEG"), encoded("JPEG", quality=20)),
+    "plain.png": encoded("PNG"),
+    "named_wrongly.jpg": encoded("PNG"),
+    "other.png": encoded("WEBP"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("padding", [b"", bytes(100), b"what a camera adds"])
+def test_whole_files_pass(tmp_path, name, padding):
+    path = tmp_path / name
+    path.write_bytes(KINDS[name] + padding)
+    check_readable([path])
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_files_cut_short_are_listed(tmp_path, name, share):
+    whole, short = tmp_path / "whole.png", tmp_path / name
+    whole.write_bytes(KINDS["plain.png"])
+    short.write_bytes(KINDS[name][: int(share * len(KINDS[name]))])
+    with pytest.raises(DataError, match=f"^1 unreadable images:\n  .*{name} "):
+        check_readable([whole, short])
