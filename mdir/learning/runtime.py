@@ -22,8 +22,8 @@ class Runtime:
     """Settings that change the speed of a run, not what is computed (up to rounding).
 
     Args:
-        precision: ``bf16`` computes forward and backward passes in bfloat16 where torch deems it
-            safe; weights stay float32.
+        precision: ``bf16`` computes forward and backward passes of networks in bfloat16 where torch
+            deems it safe; weights stay and losses are float32.
         channels_last: convolution weights in that memory layout.
         compile: compile the models with ``torch.compile``.
         threads: CPU threads of this process; null leaves torch's choice.
@@ -50,11 +50,34 @@ class Runtime:
             if self.compile:
                 model.compile()
 
+    def keep_float32(self, criterion, device: torch.device) -> None:
+        """Have a loss computed in float32, whatever the networks compute in."""
+        if self.precision == "float32" or not isinstance(criterion, torch.nn.Module):
+            return
+        forward, kind = criterion.forward, torch.device(device).type
+
+        def precise(*args, **kwargs):
+            with torch.autocast(kind, enabled=False):
+                return forward(*_float32(args), **_float32(kwargs))
+
+        criterion.forward = precise
+
     def autocast(self, device: torch.device):
         """The context for forward and backward passes."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def _float32(value):
+    """Tensors in bfloat16, inside lists, tuples and dicts too, as float32."""
+    if isinstance(value, torch.Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, dict):
+        return {key: _float32(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_float32, value))
+    return value
 
 
 def models(network) -> list[torch.nn.Module]:

@@ -80,6 +80,7 @@ class EpochTraining:
         criterion = self.criterion
         if section["criterion"] != "default":
             criterion = make_criterion(section["criterion"], self.network.device)
+        self.runtime.keep_float32(criterion, self.network.device)
         return registry.build("method", rest, self.network, self.optimizer, criterion)
 
     def loader(self, seed: int, epoch: int):

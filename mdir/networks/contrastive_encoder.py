@@ -17,7 +17,7 @@ class ContrastiveEncoder(nn.Module):
 
     ``forward`` maps images (B, 3, H, W) to the pair (feature, projection), both L2-normalised rows;
     the head sees the feature before its normalisation. Features are for retrieval, projections for
-    the losses.
+    the losses; both at least in float32.
 
     Args:
         backbone: a torchvision ResNet.
@@ -51,4 +51,9 @@ class ContrastiveEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.f(images).flatten(1)
-        return F.normalize(features, dim=1), F.normalize(self.g(features), dim=1)
+        return _unit(features), _unit(self.g(features))
+
+
+def _unit(rows):
+    """L2-normalised, in float32 where a network computes in less: memories keep these rows."""
+    return F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)

@@ -11,6 +11,7 @@ import torch
 from mdir.artifacts import collecting
 from mdir.data.loading import make_dataset, make_loader
 from mdir.errors import UserError
+from mdir.learning.runtime import Runtime
 from mdir.learning.state_files import load_state
 from mdir.networks.checkpoint import initialize_network
 from mdir.registry import ComponentError, check_parameters
@@ -377,3 +378,20 @@ def test_wrong_parameters_raise_with_all_problems(data):
         train(params)
     assert "optimizer.lr" in str(error.value)
     assert "store_every" in str(error.value)
+
+
+def test_losses_of_bf16_networks_are_float32():
+    seen = []
+
+    class Loss(torch.nn.Module):
+        def forward(self, outputs, *, target):
+            seen.extend([outputs[0].dtype, target.dtype, (outputs[0] @ target.T).dtype])
+
+    loss = Loss()
+    runtime, device = Runtime(precision="bf16"), torch.device("cpu")
+    runtime.keep_float32(loss, device)
+    with runtime.autocast(device):
+        output = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert output.dtype == torch.bfloat16
+        loss([output], target=torch.ones(2, 2))
+    assert seen == [torch.float32] * 3
