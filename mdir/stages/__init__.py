@@ -11,6 +11,7 @@ STEPS = {
     "mdir.stages.settings.settings": "mdir.stages.settings:settings",
     "mdir.stages.toy_world.toy_world": "mdir.stages.toy_world:toy_world",
     "mdir.stages.photos.photos": "mdir.stages.photos:photos",
+    "mdir.stages.pairs.check_pairs": "mdir.stages.pairs:check_pairs",
     "mdir.stages.recall.recall": "mdir.stages.recall:recall",
     "mdir.stages.report.report": "mdir.stages.report:report",
     "mdir.stages.compare.compare": "mdir.stages.compare:compare",

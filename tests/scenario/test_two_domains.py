@@ -121,14 +121,14 @@ def shortest(target, path):
 def test_daco_from_pictures_to_page(city):
     path = "daco/tokyo.yml"
     assert run(path, "all", *shortest("all", path)) == 0
-    generated = city / "experiments/daco/toy/generated"
+    generated = city / "experiments/daco/toy_tokyo/generated"
     assert len(list(generated.glob("*/*/*.png"))) == 2 * (32 + 16)
-    vectors = torch.load(city / "results/daco/toy_daco_vectors.pth", weights_only=True)
+    vectors = torch.load(city / "results/daco/toy_tokyo_daco_vectors.pth", weights_only=True)
     assert vectors.shape == (32, 512)
-    page = (city / "reports/daco/toy/all/index.html").read_text()
+    page = (city / "reports/daco/toy_tokyo/all/index.html").read_text()
     assert "recalls.svg" in page and "Domain A translated" in page
     assert (
-        "Published protocol" in (city / "reports/daco/toy/all/comparison/comparison.md").read_text()
+        "Published protocol" in (city / "reports/daco/toy_tokyo/all/comparison/comparison.md").read_text()
     )
 
 
