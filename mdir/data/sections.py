@@ -6,6 +6,7 @@ from typing import Annotated
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
+from mdir.ranges import at_least
 from mdir.registry import Check, Problem, Section, check_parameters, register
 
 _MAX_WORKERS = 6
@@ -13,20 +14,12 @@ _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading 
 _PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
 
 
-def _at_least(low):
-    def check(value):
-        if value < low:
-            raise ValueError(f"expected {low} or more, got {value}")
-
-    return Check(check)
-
-
 def loader_options(
     items: int,
     *,
-    batch_size: Annotated[int, _at_least(1)] | None = None,
+    batch_size: Annotated[int, at_least(1)] | None = None,
     shuffle: bool = False,
-    num_workers: Annotated[int, _at_least(0)] | None = None,
+    num_workers: Annotated[int, at_least(0)] | None = None,
     pin_memory: bool = True,
     drop_last: bool = False,
     prefetch_factor: int | None = None,

@@ -1,9 +1,12 @@
 """Momentum contrast: a query against its key and a queue of earlier keys."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mdir.ranges import above, at_least
 from mdir.registry import register
 
 
@@ -17,10 +20,13 @@ class MoCoLoss(nn.Module):
 
     reduction = "mean"
 
-    def __init__(self, *, temperature: float = 0.1, negs: int = 4096):
+    def __init__(
+        self,
+        *,
+        temperature: Annotated[float, above(0)] = 0.1,
+        negs: Annotated[int, at_least(1)] = 4096,
+    ):
         super().__init__()
-        if negs < 1:
-            raise ValueError(f"negs, the length of the queue, must be at least 1, got {negs}")
         self.temperature, self.negs = temperature, negs
         self.register_buffer("ring", None)
         self.register_buffer("oldest", torch.zeros((), dtype=torch.long))

@@ -1,9 +1,12 @@
 """Non-parametric instance discrimination: a memory bank and noise-contrastive estimation."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mdir.ranges import above, at_least, between
 from mdir.registry import register
 
 
@@ -18,7 +21,13 @@ class NPIDLoss(nn.Module):
 
     reduction = "mean"
 
-    def __init__(self, *, temperature: float = 0.1, negs: int = 4096, momentum: float = 0.5):
+    def __init__(
+        self,
+        *,
+        temperature: Annotated[float, above(0)] = 0.1,
+        negs: Annotated[int, at_least(1)] = 4096,
+        momentum: Annotated[float, between(0, 1)] = 0.5,
+    ):
         super().__init__()
         self.temperature, self.negs, self.momentum = temperature, negs, momentum
         self.register_buffer("bank", None)

@@ -1,9 +1,14 @@
 """NT-Xent over two views, and the sums of it that DaCo and OSSCo are made of."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
+from mdir.ranges import above, at_least
 from mdir.registry import register
+
+Temperature = Annotated[float, above(0)]
 
 
 def simclr_loss(p: torch.Tensor, q: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -31,8 +36,6 @@ class _Temperature(nn.Module):
 
     def __init__(self, temperature):
         super().__init__()
-        if temperature <= 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}")
         self.temperature = temperature
 
 
@@ -40,7 +43,7 @@ class _Temperature(nn.Module):
 class SimCLRLoss(_Temperature):
     """:func:`simclr_loss` of views (o1, o2)."""
 
-    def __init__(self, *, temperature: float = 0.1):
+    def __init__(self, *, temperature: Temperature = 0.1):
         super().__init__(temperature)
 
     def forward(self, o1, o2):
@@ -56,7 +59,9 @@ class DaCoLoss(_Temperature):
     the cross term, as published.
     """
 
-    def __init__(self, *, temperature: float = 0.1, lamda: float = 0.8):
+    def __init__(
+        self, *, temperature: Temperature = 0.1, lamda: Annotated[float, at_least(0)] = 0.8
+    ):
         super().__init__(temperature)
         self.lamda = lamda
 
@@ -72,7 +77,7 @@ class DaCoLoss(_Temperature):
 class OSSCoLoss(_Temperature):
     """One-stage style contrast (leftthomas/OSSCo): view 1 against view 2 and a restyled view."""
 
-    def __init__(self, *, temperature: float = 0.1):
+    def __init__(self, *, temperature: Temperature = 0.1):
         super().__init__(temperature)
 
     def forward(self, p1, p2, p3):

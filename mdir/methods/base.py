@@ -13,6 +13,8 @@ class Method:
     write besides ``type``, ``data`` and ``criterion``. Attributes:
 
         networks: names of the members that the method needs; () if it takes the network as a whole.
+        views: how many views of an image it takes; None: it is no method of views.
+        criterion_name: the only criterion that fits it; None: any that is called alike.
         undivided_because: why a batch cannot be divided among processes; None where it can.
         at_once: the images of a batch go through the networks together, not one by one.
         part: which part of a divided batch :meth:`step` gets (``mdir.distributed.Part``); None: it
@@ -28,6 +30,8 @@ class Method:
     """
 
     networks: tuple[str, ...] = ()
+    views: int | None = None
+    criterion_name: str | None = None
     undivided_because: str | None = "its loss compares the images of a batch"
     at_once = True
     part = None

@@ -12,6 +12,8 @@ class DaCo(ViewsMethod):
     2. minimise L(o1, o2) + L(g1, g2) + lamda (L(o1, g1) + L(o1, g2)), L as in SimCLR
     """
 
+    views, criterion_name = 4, "daco"
+
     def loss(self, views, about):
         projections = [projection for _, projection in forward_views(self.network, views)]
         return self.criterion(*projections)

@@ -1,10 +1,12 @@
 """MoCo (He et al., CVPR 2020): keys of a slowly moving network fill a queue of negatives."""
 
 import copy
+from typing import Annotated
 
 import torch
 
 from mdir.methods.views import ViewsMethod
+from mdir.ranges import between
 from mdir.registry import register
 
 
@@ -25,8 +27,16 @@ class MoCo(ViewsMethod):
             the stream of random numbers.
     """
 
+    views, criterion_name = 2, "moco"
+
     def __init__(
-        self, network, optimizer, criterion, *, momentum: float = 0.999, shuffle: bool = False
+        self,
+        network,
+        optimizer,
+        criterion,
+        *,
+        momentum: Annotated[float, between(0, 1)] = 0.999,
+        shuffle: bool = False,
     ):
         super().__init__(network, optimizer, criterion)
         self.momentum, self.shuffle = momentum, shuffle

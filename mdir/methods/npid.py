@@ -11,6 +11,7 @@ class NPID(ViewsMethod):
     The bank is refreshed after the step with the projections computed before it.
     """
 
+    views, criterion_name = 1, "npid"
     images = None
 
     def prepare_epoch(self, dataset, epoch):

@@ -46,6 +46,8 @@ class OSSCo(ViewsMethod):
         pool_size: of their replay buffers.
     """
 
+    views, criterion_name = 3, "ossco"
+
     def __init__(
         self,
         network,

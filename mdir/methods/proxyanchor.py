@@ -17,6 +17,7 @@ class ProxyAnchor(ViewsMethod):
         loss_lr, loss_weight_decay: of that optimizer.
     """
 
+    views, criterion_name = 1, "proxyanchor"
     classes = None
 
     def __init__(

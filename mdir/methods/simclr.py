@@ -8,6 +8,8 @@ from mdir.registry import register
 class SimCLR(ViewsMethod):
     """Views: two of the original. Criterion: ``simclr``."""
 
+    views, criterion_name = 2, "simclr"
+
     def loss(self, views, about):
         (_, p1), (_, p2) = forward_views(self.network, views)
         return self.criterion(p1, p2)

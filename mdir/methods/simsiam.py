@@ -12,6 +12,8 @@ class SimSiam(ViewsMethod):
     The projection is compared with the feature, so both need the same width.
     """
 
+    views, criterion_name = 2, "simsiam"
+
     def loss(self, views, about):
         (f1, p1), (f2, p2) = forward_views(self.network, views)
         if f1.shape != p1.shape:

@@ -7,3 +7,5 @@ from mdir.registry import register
 @register("method", "softtriple")
 class SoftTriple(ProxyAnchor):
     """As :class:`~mdir.methods.proxyanchor.ProxyAnchor`, with the criterion ``softtriple``."""
+
+    criterion_name = "softtriple"

@@ -1,14 +1,23 @@
 """Backbone and projection head of the contrastive methods (leftthomas/DaCo, leftthomas/OSSCo)."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from mdir.errors import UserError
-from mdir.registry import register, unknown
+from mdir.networks.pretrained import load_pretrained
+from mdir.ranges import at_least
+from mdir.registry import Check, register, unknown
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+
+
+def check_backbone(name: str) -> None:
+    """ValueError unless it is one of :data:`BACKBONES`."""
+    if name not in BACKBONES:
+        raise ValueError(unknown("backbone", name, BACKBONES))
 
 
 @register("architecture", "contrastive_encoder")
@@ -22,23 +31,23 @@ class ContrastiveEncoder(nn.Module):
     Args:
         backbone: a torchvision ResNet.
         hidden_dim, proj_dim: widths of the head.
-        pretrained: take torchvision's ImageNet weights for the backbone.
+        pretrained: torchvision's ImageNet weights for the backbone; fetched once into
+            ``<root>/weights``, from ``CIRTORCH_MIRROR`` where that is set.
     """
 
     def __init__(
         self,
         *,
-        backbone: str = "resnet50",
-        hidden_dim: int = 512,
-        proj_dim: int = 128,
+        backbone: Annotated[str, Check(check_backbone)] = "resnet50",
+        hidden_dim: Annotated[int, at_least(1)] = 512,
+        proj_dim: Annotated[int, at_least(1)] = 128,
         pretrained: bool = False,
     ):
         super().__init__()
-        if backbone not in BACKBONES:
-            raise UserError(unknown("backbone", backbone, BACKBONES))
-        resnet = getattr(torchvision.models, backbone)(
-            weights="IMAGENET1K_V1" if pretrained else None
-        )
+        resnet = getattr(torchvision.models, backbone)(weights=None)
+        if pretrained:
+            weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+            load_pretrained(resnet, weights.url)
         width = resnet.fc.in_features
         self.f = nn.Sequential(*list(resnet.children())[:-1])
         self.g = nn.Sequential(

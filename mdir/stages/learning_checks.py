@@ -1,7 +1,7 @@
 """What the steps that learn and validate check of a scenario before anything starts."""
 
 from mdir.data.loading import check_data_section
-from mdir.registry import is_unresolved, unknown
+from mdir.registry import ComponentError, is_unresolved, lookup, schema, unknown
 
 
 def validation_sections(validation, path: tuple):
@@ -36,3 +36,51 @@ def data_problems(wanted, data):
             continue
         for problem in check_data_section(data[name], ("data", name)):
             yield problem.path, problem.message
+
+
+def component(kind: str, name):
+    """The component of that name, None where there is none (which is told elsewhere)."""
+    try:
+        return lookup(kind, name)
+    except ComponentError:
+        return None
+
+
+def method_problems(training: dict, iteration: dict, data):
+    """What a method that learns from views says of the loss, the views and the batch.
+
+    Args:
+        training, iteration: ``learning.training`` of the step and its ``epoch_iteration``.
+        data: the step's data sections.
+    """
+    method = component("method", iteration.get("type"))
+    yield from _criterion_problems(getattr(method, "criterion_name", None), training, iteration)
+    section = data.get(iteration.get("data")) if isinstance(data, dict) else None
+    if getattr(method, "views", None) is not None and isinstance(section, dict):
+        for path, message in _views_problems(iteration["type"], method.views, section):
+            yield ("data", iteration["data"], *path), message
+
+
+def _criterion_problems(wanted, training, iteration):
+    path, criterion = ("epoch_iteration", "criterion"), iteration.get("criterion")
+    if criterion == "default":
+        path, criterion = ("criterion",), training.get("criterion")
+    given = criterion.get("loss") if isinstance(criterion, dict) else None
+    if wanted and isinstance(given, str) and not is_unresolved(given) and given != wanted:
+        message = f"the method {iteration['type']} takes the criterion {wanted!r}, got {given!r}"
+        yield ("learning", "training", *path, "loss"), message
+
+
+def _views_problems(name, views, section):
+    dataset, loader = section.get("dataset"), section.get("loader")
+    if isinstance(dataset, dict):
+        known = component("dataset", dataset.get("name"))
+        fields = schema(known)[0] if known else {}
+        if known and "views" not in fields:
+            yield ("dataset", "name"), f"{name} learns from views, which this dataset has not"
+        text = dataset.get("views", fields["views"].default if "views" in fields else None)
+        if isinstance(text, str) and not is_unresolved(text) and len(text.split(",")) != views:
+            yield ("dataset", "views"), f"{name} takes {views} of an image, got {text!r}"
+    if isinstance(loader, dict) and loader.get("batch_size") == 1:
+        message = f"{name} needs 2 or more: its network is normalised over the batch"
+        yield ("loader", "batch_size"), message

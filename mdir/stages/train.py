@@ -6,7 +6,12 @@ from mdir import distributed, registry
 from mdir.learning.runtime import default_device
 from mdir.learning.trainval import check_processors
 from mdir.registry import Section, is_unresolved
-from mdir.stages.learning_checks import data_problems, validation_sections
+from mdir.stages.learning_checks import (
+    component,
+    data_problems,
+    method_problems,
+    validation_sections,
+)
 from mdir.stages.step import step
 
 
@@ -26,6 +31,7 @@ def check(params):
         if section.get("criterion") == "default" and training.get("criterion", {}) is None:
             yield (*path, "criterion"), "'default' is the training's criterion, which is null"
     yield from data_problems(wanted, params.get("data"))
+    yield from method_problems(training, iteration, params.get("data"))
     if isinstance(network, dict) and "type" in network:
         yield from _member_problems(network, training, iteration, where)
     yield from _output_problems(params.get("output"))
@@ -54,10 +60,7 @@ def _member_names(network):
 
 
 def _needed_networks(method):
-    try:
-        return getattr(registry.lookup("method", method), "networks", ())
-    except registry.ComponentError:
-        return ()
+    return getattr(component("method", method), "networks", ())
 
 
 def _output_problems(output):

@@ -10,8 +10,8 @@ class Transform:
 
     A transform is called with all images of a tuple at once and returns a tuple of images. Between
     ``pil2np`` and ``totensor`` an image is a NumPy array ``[H, W, C]``, float32 in 0..1; before, it
-    is a PIL image; after, a tensor ``[C, H, W]``. Random numbers come from Python's ``random`` or
-    NumPy's global generator, which the loader seeds for each sample.
+    is a PIL image; after, a tensor ``[C, H, W]``. Random numbers come from the global
+    generators of Python's ``random``, NumPy or torch, which the loader seeds for each sample.
 
     Keyword-only parameters of the constructor are the arguments of the text, in order; positional
     ones (``mean, std``) come from the ``mean_std`` of the data section. Arguments are converted by

@@ -1,0 +1,33 @@
+"""Ranges of numbers as annotations: ``Annotated[int, at_least(1)]``."""
+
+from mdir.annotations import Check
+
+
+def at_least(low: float) -> Check:
+    """``low`` or more."""
+
+    def check(value):
+        if not value >= low:
+            raise ValueError(f"expected {low} or more, got {value}")
+
+    return Check(check)
+
+
+def above(low: float) -> Check:
+    """More than ``low``."""
+
+    def check(value):
+        if not value > low:
+            raise ValueError(f"expected more than {low}, got {value}")
+
+    return Check(check)
+
+
+def between(low: float, high: float) -> Check:
+    """``low`` to ``high``, both included."""
+
+    def check(value):
+        if not low <= value <= high:
+            raise ValueError(f"expected a number from {low} to {high}, got {value}")
+
+    return Check(check)
