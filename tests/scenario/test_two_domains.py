@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from mdir.report.published_tables import load_table
 from mdir.scenario.cli import main
@@ -27,14 +28,14 @@ SECONDS_ONLY = {
 }  # fmt: skip
 
 
-def resolved(path, target):
+def resolved(path, target, *arguments):
     """Step name -> parameters with their variables resolved, as far as nothing has to run."""
-    plan = plan_target(load_scenario([str(SCENARIOS / path)]), target)
+    plan = plan_target(load_scenario([str(SCENARIOS / path), *arguments]), target)
     context = plan.context()
     found = {}
     for step in plan.steps:
         context.add(step.name, step.function, step.parameters)
-        if "recall" not in step.name and "compare" not in step.name and "report" not in step.name:
+        if "compare" not in step.name and "report" not in step.name:
             found[step.name] = Resolver(context).resolve(step.parameters)
             context.finish(step.name, found[step.name], {})
     return found
@@ -88,6 +89,33 @@ def test_simsiam_projects_to_the_width_of_its_features():
     assert train["network"]["model"]["proj_dim"] == 2048
 
 
+def test_the_named_order_of_domains_holds_in_every_step_of_daco():
+    names = ["sunset", "rainy_night"]
+    argument = f"all.00_settings.domains*={json.dumps(names)}"
+    steps = resolved("daco/synthia.yml", "all", argument)
+    for name, step in steps.items():
+        if "_recall_" in name:
+            assert step["score"]["dataset"]["domains"] == names
+        if "_train_" in name:
+            assert step["data"]["train"]["dataset"]["domains"] == names
+            validation = step["learning"]["validation"]
+            assert validation["criterion"]["dataset"]["domains"] == names
+    assert steps["05_check_pairs"]["domains"] == names
+
+
+def test_each_domain_is_translated_by_its_own_generator():
+    steps = resolved("daco/tokyo.yml", "daco")
+    pairs = steps["10_translator"]["data"]["train"]["dataset"]
+    for step, side, domain in (
+        ("11_translate_a", "X", "domain_a"),
+        ("12_translate_b", "Y", "domain_b"),
+    ):
+        translate = steps[step]
+        assert translate["network"]["path"].endswith(f"translator/epochs/generator_{side}_best.pth")
+        assert translate["names"].endswith(f"original/{domain}")
+        assert pairs[f"dataset_{side}"].endswith(f"original/{domain}/train")
+
+
 @pytest.mark.parametrize("overlay", [False, True])
 @pytest.mark.parametrize("path", SETS)
 def test_every_target_is_valid(path, overlay):
@@ -128,8 +156,29 @@ def test_daco_from_pictures_to_page(city):
     page = (city / "reports/daco/toy_tokyo/all/index.html").read_text()
     assert "recalls.svg" in page and "Domain A translated" in page
     assert (
-        "Published protocol" in (city / "reports/daco/toy_tokyo/all/comparison/comparison.md").read_text()
+        "Published protocol"
+        in (city / "reports/daco/toy_tokyo/all/comparison/comparison.md").read_text()
     )
+
+
+def test_toy_runs_of_two_sets_stand_side_by_side(city):
+    for path in ("daco/tokyo.yml", "daco/cityscapes.yml"):
+        assert run(path, "simclr", *shortest("simclr", path)) == 0
+    for name in ("tokyo", "cityscapes"):
+        assert (city / f"results/daco/toy_{name}_simclr_results.csv").exists()
+
+
+def test_unpaired_pictures_are_refused_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CIRTORCH_ROOT", str(tmp_path))
+    for place in ("domain_a/train", "domain_a/val", "domain_b/train", "domain_b/val"):
+        folder = tmp_path / "data/tokyo/original" / place
+        folder.mkdir(parents=True)
+        for number in (1, 2):
+            Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+    (tmp_path / "data/tokyo/original/domain_b/val/2.png").unlink()
+    assert main(["daco", "daco/tokyo.yml"]) == 1
+    assert "domain_a/val/2.png" in capsys.readouterr().err
+    assert not (tmp_path / "experiments").exists()
 
 
 def test_ossco_from_pictures_to_page(city):
