@@ -27,6 +27,8 @@ class ImagePool:
         """Exchange a batch (B, ...), image by image in order; the result has no graph."""
         if self.size <= 0:
             return images.detach()
+        if self.images and self.images[0].device != images.device:  # they come from a checkpoint
+            self.images = [image.to(images.device) for image in self.images]
         return torch.stack([self._exchange(image) for image in images.detach()])
 
     def _exchange(self, image):
@@ -35,7 +37,7 @@ class ImagePool:
             return image
         if self.generator.uniform(0, 1) > 0.5:
             index = self.generator.randint(0, self.size - 1)
-            earlier = self.images[index].to(image.device)
+            earlier = self.images[index]
             self.images[index] = image.clone()
             return earlier
         return image

@@ -2,14 +2,20 @@
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch.utils.data import Dataset
 
+from mdir.data.loading import make_dataset
 from mdir.errors import UserError
-from mdir.methods.style_gans import StyleGANs
+from mdir.methods.style_files import RunningLosses, write_round
+from mdir.methods.style_gans import StyleGANs, Translators
 from mdir.methods.views import ViewsMethod, forward_views
-from mdir.registry import register
+from mdir.paths import resolve_path
+from mdir.ranges import at_least
+from mdir.registry import Section, register, schema
 
 LOSSES = ("total", "contrastive", "fg", "df", "dg")
 
@@ -38,12 +44,19 @@ class OSSCo(ViewsMethod):
     epoch it was in, also in the middle of a phase. Nothing is validated in phase 1, which leaves
     the encoder as it is.
 
+    At the end of phase 1 the translators are written to ``directory``; what only their training
+    needs is dropped, so that checkpoints of phase 2 hold the generators F alone.
+
     Args:
         rounds, style_num, gan_iter, total_iter: as published.
         interval: iterations of an epoch; divides both counts.
+        epochs: of the training, to be compared with what the rounds take; null: not compared, the
+            training may stop in between.
         blocks, filters: size of the translators.
         cycle_weight: of their cycle loss.
         pool_size: of their replay buffers.
+        directory: ``round-R`` in it receives the files of :func:`write_round`; null: none.
+        pictures: a two-domain dataset that every translator restyles there, to be looked at.
     """
 
     views, criterion_name = 3, "ossco"
@@ -54,26 +67,49 @@ class OSSCo(ViewsMethod):
         optimizer,
         criterion,
         *,
-        rounds: int = 3,
-        style_num: int = 8,
-        gan_iter: int = 4000,
-        total_iter: int = 10000,
-        interval: int = 100,
-        blocks: int = 9,
-        filters: int = 32,
+        rounds: Annotated[int, at_least(1)] = 3,
+        style_num: Annotated[int, at_least(1)] = 8,
+        gan_iter: Annotated[int, at_least(1)] = 4000,
+        total_iter: Annotated[int, at_least(1)] = 10000,
+        interval: Annotated[int, at_least(1)] = 100,
+        epochs: int | None = None,
+        blocks: Annotated[int, at_least(0)] = 9,
+        filters: Annotated[int, at_least(1)] = 32,
         cycle_weight: float = 10,
         pool_size: int = 50,
+        directory: str | None = None,
+        pictures: Annotated[dict, Section("dataset")] | None = None,
     ):
         super().__init__(network, optimizer, criterion)
         self.rounds, self.style_num, self.gan_iter = rounds, style_num, gan_iter
+        self.interval = interval
         self.epochs = {True: gan_iter // interval, False: total_iter // interval}
-        self.gan_options = {
-            "blocks": blocks,
-            "filters": filters,
-            "cycle_weight": cycle_weight,
-            "pool_size": pool_size,
-        }
-        self.gans, self.styles, self.translates, self._last = None, [], False, None
+        self.size = {"blocks": blocks, "filters": filters}
+        self.gan_options = {**self.size, "cycle_weight": cycle_weight, "pool_size": pool_size}
+        self.directory = directory and Path(resolve_path(directory))
+        self.pictures = pictures
+        self.styles, self.gans, self.log, self.translators = [], None, None, None
+        self.translates, self._last = False, None
+
+    @staticmethod
+    def check_section(section):
+        """Epochs are whole in both phases, and as many as the rounds take."""
+        fields = schema(OSSCo)[0]
+        given = {name: section.get(name, field.default) for name, field in fields.items()}
+        interval, uneven = given["interval"], False
+        for name in ("gan_iter", "total_iter"):
+            if given[name] % interval:
+                uneven = True
+                yield (name,), f"expected a multiple of the interval {interval}, got {given[name]}"
+        iterations = given["rounds"] * (given["gan_iter"] + given["total_iter"])
+        wanted = iterations // interval
+        if not uneven and given["epochs"] not in (None, wanted):
+            message = (
+                f"{given['rounds']} rounds of {given['gan_iter']} + {given['total_iter']} "
+                f"iterations take {wanted} epochs of {interval}, got {given['epochs']}; set the "
+                f"training's epochs (00_settings.ossco_epochs in scenarios/ossco) to {wanted}"
+            )
+            yield ("epochs",), message
 
     def phase(self, epoch: int) -> Phase:
         """The phase of an epoch (from 0)."""
@@ -85,18 +121,51 @@ class OSSCo(ViewsMethod):
 
     def prepare_epoch(self, dataset, epoch):
         phase = self.phase(epoch)
+        self._check_epoch(phase, epoch)
         self.translates = phase.translates
-        if phase.translates and epoch == phase.first_epoch:
-            if len(dataset) <= self.style_num:
-                raise UserError(f"{self.style_num} styles asked of {len(dataset)} images")
-            self._start_round(random.sample(range(len(dataset)), self.style_num))
+        if epoch == phase.first_epoch and phase.translates:
+            self._start_round(self._draw_styles(dataset))
+        elif epoch == phase.first_epoch:
+            self._end_translation(dataset, phase)
         return {"round": phase.round}
+
+    def _check_epoch(self, phase, epoch):
+        """Refuse a training whose epochs are not those of the rounds."""
+        length = sum(self.epochs.values())
+        if phase.round >= self.rounds:
+            raise UserError(f"rounds: {self.rounds} take {self.rounds * length} epochs, "
+                            "the training's epochs are more")  # fmt: skip
+        expected = epoch % length * self.interval
+        if self.gans is not None and self.gans.done != expected:
+            raise UserError(
+                f"interval: {self.interval} iterations, but the training's epochs have others "
+                f"({self.gans.done} done, not {expected}); epoch_iterations must be the interval"
+            )
+
+    def _draw_styles(self, dataset):
+        if len(dataset) <= self.style_num:
+            message = f"style_num: {self.style_num} styles asked of {len(dataset)} images"
+            raise UserError(f"{message}, which leaves none to translate")
+        return random.sample(range(len(dataset)), self.style_num)
 
     def _start_round(self, styles):
         self.styles = sorted(styles, reverse=True)
         self.gans = StyleGANs(
             len(self.styles), self.gan_iter, device=self.device, **self.gan_options
         )
+        self.translators = self.gans.translators()
+        self.log = RunningLosses(self.interval, self.device)
+
+    def _end_translation(self, dataset, phase):
+        """Write what is wanted of the translators and keep the generators F alone."""
+        if self.directory:
+            folder = self.directory / f"round-{phase.round + 1}"
+            pictures = self.pictures
+            if pictures:
+                pictures = make_dataset({"dataset": pictures}, self.network.runtime.get("data"))
+            rows, gans = self.log.rows, self.gans.gans
+            write_round(folder, rows, dataset, self.styles, gans, pictures)
+        self.gans = self.log = self._last = None
 
     def epoch_data(self, dataset, section, epoch):
         phase = self.phase(epoch)
@@ -112,7 +181,9 @@ class OSSCo(ViewsMethod):
         if self.translates:
             content, styles = batch
             self._last = content, styles
-            return self._named(**_mean(self.gans.step(content, styles)))
+            losses = _mean(self.gans.step(content, styles))
+            self.log.add(losses)
+            return self._named(**losses)
         views, about = batch
         losses = super().step(([*views[:2], self.restyle(views[2])], about))
         return self._named(contrastive=losses["total"])
@@ -123,7 +194,7 @@ class OSSCo(ViewsMethod):
 
     def restyle(self, views):
         """Each image (B, 3, H, W) in a style drawn for it; the published draw with replacement."""
-        return self.gans.restyle(views, torch.randint(len(self.styles), (len(views),)))
+        return self.translators.restyle(views, torch.randint(len(self.styles), (len(views),)))
 
     def _named(self, **losses):
         """All names in both phases, as the log wants it; the others are not a number."""
@@ -135,18 +206,26 @@ class OSSCo(ViewsMethod):
         if not self.translates:
             return {}
         content, styles = self._last
-        restyled = self.gans.restyle(content, torch.zeros(1, dtype=torch.long))
+        restyled = self.translators.restyle(content, torch.zeros(1, dtype=torch.long))
         return {"content": content, "style": styles[0], "restyled": restyled}
 
     def state_dict(self):
-        if self.gans is None:
-            return {}
-        return {"styles": self.styles, "gans": self.gans.state_dict()}
+        if self.gans is not None:
+            training = {"gans": self.gans.state_dict(), "log": self.log.state_dict()}
+            return {"styles": self.styles, **training}
+        if self.translators is not None:
+            return {"styles": self.styles, "translators": self.translators.state_dict()}
+        return {}
 
     def load_state_dict(self, state):
-        if state:
+        if "gans" in state:
             self._start_round(state["styles"])
             self.gans.load_state_dict(state["gans"])
+            self.log.load_state_dict(state["log"])
+        elif "translators" in state:
+            self.styles = state["styles"]
+            self.translators = Translators.untrained(len(self.styles), **self.size)
+            self.translators.to(self.device).load_state_dict(state["translators"])
 
 
 class ContentAndStyles(Dataset):

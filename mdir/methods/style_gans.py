@@ -32,14 +32,39 @@ class StyleGAN(nn.Module):
 
     def __init__(self, *, blocks: int = 9, filters: int = 32):
         super().__init__()
-        generator = {"input_nc": 3, "output_nc": 3, "ngf": filters, "norm_layer": "instance"}
         discriminator = {"input_nc": 3, "ndf": filters, "norm_layer": "instance"}
-        self.F = ResnetGenerator(**generator, n_blocks=blocks)
-        self.G = ResnetGenerator(**generator, n_blocks=blocks)
+        self.F = _generator(blocks, filters)
+        self.G = _generator(blocks, filters)
         self.DF = PatchDiscriminator(**discriminator)
         self.DG = PatchDiscriminator(**discriminator)
         for network in self.children():
             normal_p2p(network, init_gain=0.02)
+
+
+class Translators(nn.ModuleList):
+    """The generators F of a round, one for each style: all that is left once they are trained."""
+
+    @classmethod
+    def untrained(cls, styles: int, *, blocks: int = 9, filters: int = 32) -> "Translators":
+        """Generators of that size, to load a state into."""
+        return cls(_generator(blocks, filters) for _ in range(styles))
+
+    @torch.no_grad()
+    def restyle(self, images: torch.Tensor, choice: torch.Tensor) -> torch.Tensor:
+        """Translate image i (B, 3, H, W) into style ``choice[i]``; one pass for each style.
+
+        Instance normalisation looks at one image at a time, so a batch gives what single images
+        give. The result has the images' type, also where the generators run in bfloat16, and lies
+        on their device.
+        """
+        device = next(self.parameters()).device
+        restyled = torch.empty_like(images, device=device)
+        for index, translate in enumerate(self):
+            chosen = torch.nonzero(choice == index).flatten()
+            if len(chosen):
+                translated = translate(images[chosen].to(device)).to(restyled.dtype)
+                restyled[chosen.to(device)] = translated[..., : images.shape[2], : images.shape[3]]
+        return restyled
 
 
 class StyleGANs:
@@ -133,20 +158,9 @@ class StyleGANs:
         losses = {"adversarial": adversarial, "cycle": cycle, "fg": fg, "df": df, "dg": dg}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    @torch.no_grad()
-    def restyle(self, images: torch.Tensor, choice: torch.Tensor) -> torch.Tensor:
-        """Translate image i (B, 3, H, W) into style ``choice[i]``; one pass for each style.
-
-        Instance normalisation looks at one image at a time, so a batch gives what single images
-        give.
-        """
-        restyled = torch.empty_like(images, device=self.device)
-        for index, gan in enumerate(self.gans):
-            chosen = torch.nonzero(choice == index).flatten()
-            if len(chosen):
-                translated = gan.F(images[chosen].to(self.device))
-                restyled[chosen] = translated[..., : images.shape[2], : images.shape[3]]
-        return restyled
+    def translators(self) -> Translators:
+        """The generators F, not copied."""
+        return Translators(gan.F for gan in self.gans)
 
     def state_dict(self) -> dict:
         """Networks, optimizers, buffers and the count of steps."""
@@ -172,6 +186,12 @@ class StyleGANs:
         for pools, saved in zip(self.pools, state["pools"], strict=True):
             for kind, pool in pools.items():
                 pool.load_state_dict(saved[kind])
+
+
+def _generator(blocks, filters):
+    return ResnetGenerator(
+        input_nc=3, output_nc=3, ngf=filters, norm_layer="instance", n_blocks=blocks
+    )
 
 
 def _judge(scores, target):

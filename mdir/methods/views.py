@@ -15,7 +15,8 @@ def forward_views(network, views) -> list[tuple[Tensor, Tensor]]:
     """
     if len({view.shape for view in views}) > 1 or _uses_batch_statistics(network.model):
         return [network(view) for view in views]
-    features, projections = network(torch.cat(list(views)))
+    # Some views may come from the loader and others be made on the network's device.
+    features, projections = network(torch.cat([view.to(network.device) for view in views]))
     size = len(views[0])
     return list(zip(features.split(size), projections.split(size), strict=True))
 

@@ -150,7 +150,7 @@ def test_restyling_a_batch_is_restyling_its_images():
     torch.manual_seed(0)
     gans = StyleGANs(2, 10, blocks=1, filters=4)
     images, choice = torch.randn(5, 3, 18, 21), torch.tensor([0, 1, 1, 0, 1])
-    together = gans.restyle(images, choice)
-    alone = [gans.restyle(images[i : i + 1], choice[i : i + 1]) for i in range(5)]
+    together = gans.translators().restyle(images, choice)
+    alone = [gans.translators().restyle(images[i : i + 1], choice[i : i + 1]) for i in range(5)]
     assert together.shape == images.shape
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)

@@ -184,7 +184,7 @@ def test_unpaired_pictures_are_refused_before_anything_is_trained(tmp_path, monk
 def test_ossco_from_pictures_to_page(city):
     path = "ossco/cityscapes.yml"
     assert run(path, "all", *shortest("all", path)) == 0
-    table = (city / "results/ossco/toy_ossco_results.csv").read_text()
+    table = (city / "results/ossco/toy_ossco_2_1_2_results.csv").read_text()
     assert "clear->fog@1" in table.splitlines()[0]
 
 
