@@ -41,7 +41,7 @@ def test_validation_transform(name, image, preset):
     generator = np.random.RandomState(91 + int(number[1:]))
     pixels = generator.randint(0, 256, (height, width, 3)).astype(np.uint8)
     steps = resolved(preset_scenario(preset), "simclr").values()
-    (train,) = [step for step in steps if "network" in step]
+    (train,) = [step for step in steps if "learning" in step]
     data = train["network"]["runtime"]["data"]
     output = parse_transforms(data["transforms"], data["mean_std"])(Image.fromarray(pixels)).numpy()
     key = f"{image}_{preset}"
