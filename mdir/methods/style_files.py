@@ -54,6 +54,8 @@ def write_round(folder: Path, rows: list, dataset, styles: list[int], gans, pict
         gans: an iterable of :class:`mdir.methods.style_gans.StyleGAN`.
         pictures: a two-domain dataset whose images are restyled, to be looked at; None: none.
     """
+    for leftover in folder.rglob(".*.tmp"):  # of a call that was killed
+        leftover.unlink()
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     _write(folder / "results.csv", text.getvalue().encode())
