@@ -20,7 +20,7 @@ from mdir.methods.ossco import ContentAndStyles, OSSCo
 from mdir.methods.style_gans import StyleGAN, StyleGANs
 from mdir.methods.views import forward_views
 from mdir.networks.checkpoint import initialize_network
-from mdir.registry import Section, check
+from mdir.registry import Section, check, schema
 from mdir.stages.train import train
 from tests.learning.test_killed import Fuse, assert_same
 from tests.methods import contrastive_run  # noqa: F401  (its tiny encoder)
@@ -225,10 +225,11 @@ def test_phase_two_keeps_the_translators_alone(domains, root):
     assert len(state["translators"]) == 2 * len(StyleGAN(blocks=1, filters=4).F.state_dict())
 
 
-def test_bfloat16(domains):
-    losses = train(scenario(3, precision="bf16"))[0]["metrics"]
-    (contrastive,) = (value for name, value in losses.items() if name.endswith("contrastive"))
-    assert np.isfinite(contrastive[-1])
+def test_bfloat16(domains, root):
+    train(scenario(3, precision="bf16"))
+    state = load_state(root / "run" / "epochs" / "net_last.pth")["model_state"]
+    weights = [entry for entry in state.values() if entry.is_floating_point()]
+    assert all(entry.dtype == torch.float32 and entry.isfinite().all() for entry in weights)
 
 
 def method(**params):
@@ -323,6 +324,13 @@ def test_translators_learn_from_single_images(domains):
     contents, section, _ = ossco.epoch_data(dataset, given, 0)
     assert section["loader"] == {"batch_size": 1, "num_workers": 1} and len(contents) == 8
     assert ossco.epoch_data(dataset, given, 2)[:2] == (dataset, given)
+
+
+def test_what_nothing_says_is_as_published():
+    published = {"rounds": 3, "style_num": 8, "gan_iter": 4000, "total_iter": 10000}
+    published |= {"interval": 100, "blocks": 9, "filters": 32, "cycle_weight": 10, "pool_size": 50}
+    fields = schema(OSSCo)[0]
+    assert {name: fields[name].default for name in published} == published
 
 
 def test_the_cycle_loss_weighs_ten():

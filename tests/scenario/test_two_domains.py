@@ -84,6 +84,37 @@ def test_published_settings(path, target, batch, loss):
     assert iterations == (42000 if target == "ossco" else expected)
 
 
+@pytest.mark.parametrize(
+    ("path", "domains"),
+    [("ossco/cityscapes.yml", ["clear", "fog"]), ("ossco/cufsf.yml", ["image", "sketch"])],
+)
+def test_published_rounds_of_ossco(path, domains):
+    steps = resolved(path, "ossco")
+    train, recall = steps["60_train_ossco"], steps["61_recall_ossco"]
+    name = Path(path).stem
+    assert train["network"]["model"]["proj_dim"] == 128
+    pictures = {
+        "name": "TwoDomains", "image_dir": f"data/{name}", "layout": "split/domain",
+        "domains": domains, "split": "val",
+    }  # fmt: skip
+    assert train["learning"]["training"]["epoch_iteration"] == {
+        "type": "ossco", "data": "train", "criterion": "default", "rounds": 3, "style_num": 8,
+        "gan_iter": 4000, "total_iter": 10000, "interval": 100, "epochs": 420, "blocks": 9,
+        "filters": 32, "directory": f"results/ossco/{name}_ossco_8_3_4000", "pictures": pictures,
+    }  # fmt: skip
+    assert train["data"]["train"]["dataset"]["domains"] == domains
+    assert recall["prefix"] == f"{name}_ossco_8_3_4000"
+    assert recall["score"]["dataset"] == pictures
+    assert resolved(path, "npid")["20_train_npid"]["data"]["train"]["loader"]["batch_size"] == 64
+
+
+def test_more_rounds_ask_for_their_epochs(capsys):
+    more = "ossco.00_settings.rounds=5"
+    assert main(["validate", "ossco/cufsf.yml", more]) != 0
+    assert "ossco_epochs in scenarios/ossco) to 700" in " ".join(capsys.readouterr().err.split())
+    assert main(["validate", "ossco/cufsf.yml", more, "ossco.00_settings.ossco_epochs=700"]) == 0
+
+
 def test_simsiam_projects_to_the_width_of_its_features():
     train = resolved("daco/synthia.yml", "simsiam")["50_train_simsiam"]
     assert train["network"]["model"]["proj_dim"] == 2048
