@@ -28,6 +28,11 @@ _ARRAY_TYPES = [np.ndarray, np.dtype] + [
 ]
 
 
+def arrays_allowed():
+    """Context in which ``torch.load(weights_only=True)`` reads NumPy arrays of numbers too."""
+    return torch.serialization.safe_globals([*_ARRAY_PARTS, *_ARRAY_TYPES])
+
+
 def load_checkpoint(path):
     """Load a file of ``torch.save`` on the CPU; tensors, plain values and NumPy arrays only.
 
@@ -35,7 +40,7 @@ def load_checkpoint(path):
         DataError: there is no such file, it is damaged, or it names anything else.
     """
     try:
-        with torch.serialization.safe_globals([*_ARRAY_PARTS, *_ARRAY_TYPES]):
+        with arrays_allowed():
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None

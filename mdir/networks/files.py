@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from cirtorch.utils.checkpoint import why_refused
+from cirtorch.utils.checkpoint import arrays_allowed, why_refused
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import used
@@ -21,7 +21,7 @@ _NAMES, _INCLUDED = "_network_names", "_networks_included"
 
 
 def read_weights(path: str, device="cpu"):
-    """The content of a torch file: tensors, plain containers, numbers and text only.
+    """The content of a torch file: tensors, NumPy arrays, plain containers, numbers, text only.
 
     Raises:
         DataError: the file is absent, broken, or holds anything else (it is not run).
@@ -29,14 +29,15 @@ def read_weights(path: str, device="cpu"):
     path = local_file(path)
     used(path)
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with arrays_allowed():
+            return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise DataError(f"{path}: is a folder, a file is expected") from None
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path}: refuses to load; a checkpoint may hold tensors and plain values only "
+            f"{path}: refuses to load; a checkpoint may hold tensors, arrays and plain values only "
             f"({why_refused(error)})"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -117,7 +118,7 @@ def from_cirtorch(state: dict, path: str) -> dict:
             "whitening": meta.pop("whitening", False),
             "pretrained": True,
         }
-        mean_std = [list(meta.pop("mean")), list(meta.pop("std"))]
+        mean_std = [[float(value) for value in meta.pop(key)] for key in ("mean", "std")]
     except KeyError as error:
         raise DataError(f"{path}: its meta lacks {error}") from None
     if meta:

@@ -3,6 +3,7 @@
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -212,3 +213,33 @@ def test_cirtorch_file_becomes_a_network(tmp_path):
     torch.save({"meta": {**meta, "odd": 1}, "state_dict": {}}, tmp_path / "c.pth")
     with pytest.raises(DataError, match="odd"):
         read_network_files(str(tmp_path / "c.pth"))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_cirtorch_file_with_whitenings_as_arrays(legacy, tmp_path):
+    whitening = {"m": np.zeros((256, 1)), "P": np.eye(256)}
+    meta = {
+        "architecture": "alexnet",
+        "pooling": "gem",
+        "mean": tuple(np.float64(value) for value in (0.485, 0.456, 0.406)),
+        "std": [0.229, 0.224, 0.225],
+        "Lw": {"retrieval-SfM-120k": {"ss": whitening, "ms": whitening}},
+    }
+    path = tmp_path / "c.pth"
+    content = {"meta": meta, "state_dict": {"pool.p": torch.ones(1)}}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    state = read_network_files(str(path))["net"]
+    mean = state["network_params"]["runtime"]["data"]["mean_std"][0]
+    assert [type(value) for value in mean] == [float] * 3
+    assert torch.equal(state["model_state"]["pool.p"], torch.ones(1))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_hostile_file_among_arrays_runs_nothing(legacy, tmp_path):
+    mark = tmp_path / "executed"
+    whitening = {"m": np.zeros((2, 1)), "P": np.array([Command(f"touch {mark}")], dtype=object)}
+    content = {"meta": {"Lw": {"x": {"ss": whitening}}}, "state_dict": {}}
+    torch.save(content, tmp_path / "bad.pth", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(DataError, match="bad.pth: refuses to load"):
+        read_network_files(str(tmp_path / "bad.pth"))
+    assert not mark.exists()
