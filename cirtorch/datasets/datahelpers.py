@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 from PIL import Image, ImageFile
 
 from cirtorch.utils.errors import ImageError
@@ -28,19 +29,35 @@ def cid2filename(cid, prefix):
     return prefix.replace("*", path) if "*" in prefix else os.path.join(prefix, path)
 
 
-def pil_loader(path):
-    """Open an image file as RGB; its EXIF rotation is not applied.
+def pil_loader(path, mode="RGB"):
+    """Open an image file as RGB or another PIL mode of 8 bits; no EXIF rotation is applied.
+
+    Grey levels of 16 bits are divided by 257, so that white stays white.
 
     Raises:
-        ImageError: the file is missing or no image; the message names it.
+        ImageError: the file is missing, no image or one of floats; the message names it.
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return _eight_bits(image).convert(mode)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image") from None
     except _UNREADABLE as error:
         raise ImageError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def _eight_bits(image):
+    """The image itself, or its grey levels on the scale that ``convert`` would only clip to."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floats of an unknown range; save it with 8 or 16 bits")
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    levels = np.asarray(image)
+    if image.mode == "I" and levels.max() <= 255:
+        return image
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(f"its grey levels {levels.min()} to {levels.max()} exceed 16 bits")
+    return Image.fromarray(np.round(levels / 257).astype(np.uint8))
 
 
 # accimage, which the published project could use instead, reads the same pixels; it is no more.

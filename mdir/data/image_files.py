@@ -5,14 +5,13 @@ import math
 import os
 
 import numpy as np
-from PIL import Image
 
 from cirtorch.datasets.datahelpers import imresize, pil_loader
 from cirtorch.utils.errors import DataError
 
 
 def open_image(path: str, mode: str = "RGB"):
-    """Read an image file (PIL, converted to ``mode``) or an array (``.npy``, ``.npy.gz``).
+    """Read an image file (PIL, 8 bits, as ``mode``) or an array (``.npy``, ``.npy.gz``).
 
     EXIF rotations are not applied, as in the published projects.
 
@@ -21,13 +20,7 @@ def open_image(path: str, mode: str = "RGB"):
     """
     if path.endswith((".npy", ".npy.gz")):
         return _open_array(path)
-    if mode == "RGB":
-        return pil_loader(path)
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an image of mode {mode} ({error})") from error
+    return pil_loader(path, mode)
 
 
 def _open_array(path):

@@ -3,6 +3,7 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -31,6 +32,42 @@ def test_unreadable_images_are_named(tmp_path, content):
         default_loader(str(path))
     with pytest.raises(OSError, match="x.jpg"):
         default_loader(str(path))
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<i4"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_sixteen_bits_become_eight(tmp_path, kind, mode):
+    levels = np.array([[0, 128, 257, 257 * 99 + 128], [257 * 99 + 129, 40000, 65534, 65535]])
+    path = str(tmp_path / "x.tif")
+    Image.fromarray(levels.astype(kind)).save(path)
+    grey = np.asarray(default_loader(path, mode).convert("L"))
+    assert grey.tolist() == [[0, 0, 1, 99], [100, 156, 255, 255]]
+
+
+def test_sixteen_bit_png_is_not_blank(tmp_path):
+    levels = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "x.png")
+    colours = np.asarray(default_loader(str(tmp_path / "x.png")))
+    assert colours[:, :, 0].tolist() == np.round(levels / 257).tolist()
+
+
+@pytest.mark.parametrize("levels", [[[0, 1], [255, 17]], [[9, 9], [9, 9]]])
+def test_eight_bits_in_wide_integers_stay(tmp_path, levels):
+    Image.fromarray(np.array(levels, dtype=np.int32)).save(tmp_path / "x.tif")
+    assert np.asarray(default_loader(str(tmp_path / "x.tif")))[:, :, 1].tolist() == levels
+
+
+@pytest.mark.parametrize(
+    "levels, words",
+    [
+        (np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3), "x.tif.*floats"),
+        (np.array([[0, 70000]], dtype=np.int32), "x.tif.*0 to 70000 exceed 16 bits"),
+    ],
+)
+def test_images_of_unknown_range_are_refused(tmp_path, levels, words):
+    Image.fromarray(levels).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=words):
+        default_loader(str(tmp_path / "x.tif"))
 
 
 def test_truncated_images_are_read(tmp_path):
