@@ -79,6 +79,11 @@ class Events:
         for processor in self.processors:
             processor.rows(self.epochs, rows)
 
+    def values(self, key: str, name: str) -> list[float]:
+        """The values of the open epoch so far, in the order of iterations."""
+        self.flush()
+        return [row["data"][name] for row in self._open.get(key, []) if name in row["data"]]
+
     def close_epoch(self) -> dict[str, float]:
         """End the epoch: write its rows, take its metrics (returned by full name)."""
         self.flush()

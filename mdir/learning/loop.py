@@ -5,8 +5,12 @@ a sample's random numbers derive from seed, epoch and index, and a checkpoint is
 last file stands.
 """
 
+import math
 import time
 
+import torch
+
+from mdir.errors import UserError
 from mdir.learning.runtime import leaves
 from mdir.learning.samples import pictures
 from mdir.learning.seeding import seed_epoch
@@ -20,12 +24,16 @@ def run_epochs(run) -> None:
     Args:
         run: has ``training``, ``validation``, ``events``, ``folder``, ``start`` (epochs done
             already) and ``save(epoch, best)``.
+
+    Raises:
+        UserError: an epoch left weights that are no finite numbers; it is not saved.
     """
     training, events, decisive = run.training, run.events, run.validation.decisive_criterion
     training.scheduler.apply(run.start)
     for epoch in range(run.start, training.epochs):
         seed = seed_epoch(training.seed, epoch)
         train_epoch(training, events, epoch, seed)
+        require_finite(training.optimizer, events, epoch)
         for validation in run.validation.members:
             last = epoch + 1 == training.epochs
             if validation.is_due(epoch, last) and training.method.validates(epoch):
@@ -70,6 +78,33 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
         events.register(epoch, iteration, size, "train/learning/iteration", spent, "scalar/time")
         begin = time.time()
     training.end_epoch()
+
+
+def require_finite(optimizer, events, epoch: int) -> None:
+    """Refuse to go on with trained weights that are infinite or not a number.
+
+    Such losses alone are no reason: single batches may be left out of the means.
+
+    Raises:
+        UserError: tells since when the losses have been so, too.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    sound = [weight.detach().isfinite().all() for weight in weights]
+    if torch.stack([one.to(sound[0].device) for one in sound]).all():
+        return
+    totals = events.values("train/learning/loss", "total")
+    raise UserError(
+        f"epoch {epoch + 1}: {_what_diverged(totals)}. Nothing of this epoch is kept, earlier "
+        "checkpoints stay as they are; a lower learning rate may help"
+    )
+
+
+def _what_diverged(totals):
+    finite = [place for place, total in enumerate(totals) if math.isfinite(total)]
+    first = finite[-1] + 1 if finite else 0
+    if first == len(totals):
+        return "weights of the network are no longer finite numbers"
+    return f"the loss 'total' is {totals[-1]} since iteration {first + 1} of {len(totals)}"
 
 
 def are_samples_due(epoch: int, iteration: int, size: int) -> bool:
