@@ -44,6 +44,17 @@ def _number(node):
     raise TypeError("not a number")
 
 
+def pixels(text):
+    """``'1024'`` -> 1024; at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of pixels above 0 expected")
+    return number
+
+
 def names(text):
     """``'a,b'`` -> ``['a', 'b']``."""
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -72,7 +83,7 @@ def add_image_arguments(parser):
         "--image-size",
         "-imsize",
         default=1024,
-        type=int,
+        type=pixels,
         metavar="N",
         help="longest side of an image in pixels (default: 1024)",
     )

@@ -29,7 +29,7 @@ _OPTIONS = [
     (("--pool", "-p"), "gem", str, sorted(POOLING), "pooling"),
     (("--loss", "-l"), "contrastive", str, sorted(training.LOSSES), "training loss"),
     (("--loss-margin", "-lm"), 0.7, float, None, "margin of the loss"),
-    (("--image-size",), 1024, int, None, "longest side of a training image in pixels"),
+    (("--image-size",), 1024, common.pixels, None, "longest side of a training image in pixels"),
     (("--neg-num", "-nn"), 5, int, None, "negatives a tuple"),
     (("--query-size", "-qs"), 2000, int, None, "queries an epoch"),
     (("--pool-size", "-ps"), 20000, int, None, "images searched for hard negatives"),

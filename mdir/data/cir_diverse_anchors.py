@@ -4,13 +4,14 @@ Source: Mohwald, Jenicek, Chum: Dark Side Augmentation: Generating Diverse Night
 Learning (ICCV 2023).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 
 from cirtorch.datasets.mining import diverse_anchors
 from cirtorch.utils.errors import DataError
 from mdir.data.cir_tuples import CirTuples, draw
+from mdir.ranges import at_least
 from mdir.registry import register
 
 
@@ -35,7 +36,7 @@ class CirDiverseAnchors(CirTuples):
         *,
         dataset: str,
         split: Literal["train", "val"],
-        image_size: int | float | None,
+        image_size: Annotated[int | float, at_least(1)] | None,
         neg_num: int,
         query_size: float,
         pool_size: float,

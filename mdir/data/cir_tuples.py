@@ -4,7 +4,7 @@ Source: Radenović, Tolias, Chum: Fine-tuning CNN image retrieval with no human 
 (TPAMI 2019); published project: cnnimageretrieval-pytorch.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch.utils.data import Dataset
@@ -17,6 +17,7 @@ from mdir.data.images import label_images
 from mdir.data.labelled import LabelledImage
 from mdir.data.training_database import load_training_database
 from mdir.networks.extract import extract_descriptors
+from mdir.ranges import at_least
 from mdir.registry import register
 
 
@@ -59,7 +60,7 @@ class CirTuples(Dataset):
         *,
         dataset: str,
         split: Literal["train", "val"],
-        image_size: int | float | None,
+        image_size: Annotated[int | float, at_least(1)] | None,
         neg_num: int,
         query_size: float,
         pool_size: float,

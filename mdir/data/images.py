@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch.utils.data import Dataset
@@ -10,6 +11,7 @@ from cirtorch.utils.errors import DataError
 from mdir.data.image_files import load_image, open_image
 from mdir.data.labelled import LabelledImage
 from mdir.paths import path_join, resolve_path
+from mdir.ranges import at_least
 from mdir.registry import register
 
 
@@ -101,7 +103,7 @@ class CirImageList(Dataset):
         inputs,
         *,
         image_dir: str,
-        image_size: int | float | None,
+        image_size: Annotated[int | float, at_least(1)] | None,
         image_labels: bool = False,
         ignore_errors: bool = False,
         load_images_with_bbx: bool = False,

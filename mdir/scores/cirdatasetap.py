@@ -14,6 +14,7 @@ from cirtorch.utils.protocol import describe_protocol
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors, wrappers_of
+from mdir.ranges import at_least
 from mdir.registry import Check, register, unknown
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import load_named_set, load_table_set
@@ -54,7 +55,7 @@ class CirDatasetAp:
         self,
         *,
         dataset: Annotated[str | dict, Check(check_test_set)],
-        image_size: int | float | None,
+        image_size: Annotated[int | float, at_least(1)] | None,
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         data_root: str = "data",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import torch
 
+from mdir.ranges import at_least
 from mdir.registry import Section, register
 from mdir.scores.features import Backbone, FeatureNetwork
 from mdir.scores.result import ScoreResult
@@ -49,7 +50,7 @@ class SetDistanceScore:
         names: str | None = None,
         target_names: str | None = None,
         net_name: str | None = None,
-        image_size: int = 299,
+        image_size: Annotated[int, at_least(1)] = 299,
         kid_subsets: int = 100,
         kid_subset_size: int = 1000,
         allow_random_features: bool = False,

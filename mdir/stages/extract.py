@@ -20,6 +20,7 @@ from mdir.networks.checkpoint import load_network
 from mdir.networks.extract import describe_together
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path
+from mdir.ranges import at_least
 from mdir.registry import Check, Section
 from mdir.stages.step import step
 
@@ -33,7 +34,7 @@ def extract(
     network: Annotated[dict, Section("network")],
     images: str,
     directory: str,
-    image_size: int | None = 1024,
+    image_size: Annotated[int, at_least(1)] | None = 1024,
     shard_size: int = 10_000,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: list | tuple | None = None,

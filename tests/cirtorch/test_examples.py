@@ -154,6 +154,8 @@ def test_names_of_networks():
         (test, ["-npath", "absent.pth", "-d", "roxford5k"], "error: network 'absent.pth'"),
         (test, ["-npath", "x", "-d", "oxford"], "unknown datasets oxford"),
         (train, ["out", "--loss", "square"], "contrastive"),
+        (train, ["out", "--image-size", "0"], "above 0 expected"),
+        (extract, ["-npath", "x", "-i", ".", "-out", "x.npy", "-imsize", "-5"], "above 0 expected"),
         (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.npy"], "error: nowhere: "),
         (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.txt"], "ends in .npy"),
     ],

@@ -164,6 +164,13 @@ def test_a_diverged_network(root):
         score(dataset="247tokyo1k")(network(Nothing), "cpu")
 
 
+@pytest.mark.parametrize("size, good", [(0, 0), (-4, 0), (0.5, 0), (1, 1), (None, 1), (9e9, 1)])
+def test_images_have_pixels(size, good):
+    parameters = {"dataset": "247tokyo1k", "image_size": size}
+    problems = [p.message for p in registry.check_parameters(CirDatasetAp, parameters)]
+    assert problems == ([] if good else [f"expected 1 or more, got {size}"])
+
+
 def test_mistakes_are_found_with_the_scenario():
     problems = registry.check_parameters(CirDatasetAp, {"dataset": "247tokyo", "image_size": "x"})
     messages = "\n".join(problem.message for problem in problems)
