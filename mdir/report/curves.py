@@ -77,7 +77,8 @@ def draw_series(series: dict[str, Series], path: Path) -> None:
 def draw_weights(rows: list[dict], path: Path) -> None:
     """Draw the distributions of weights over time; the newest lies lowest and in front.
 
-    Of a network with many parameters some are shown, the first and the last among them.
+    Of a network with many parameters some are shown, the first and the last among them. Moments
+    at which weights were not finite are left out.
 
     Args:
         rows: events of one key of dtype ``weight/...``, in order of time.
@@ -99,4 +100,6 @@ def draw_weights(rows: list[dict], path: Path) -> None:
 
 
 def _moments(value):
-    return value if isinstance(value, list) else [value]
+    """The histograms of a value that have a finite range; other ends are null in the file."""
+    moments = value if isinstance(value, list) else [value]
+    return [one for one in moments if np.isfinite(np.array([one["low"], one["high"]], float)).all()]

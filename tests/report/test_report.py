@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mdir.errors import UserError
-from mdir.report.curves import read_events, read_series
+from mdir.report.curves import draw_weights, read_events, read_series
 from mdir.report.pictures import spread
 from mdir.report.scores import score_table, score_values
 from mdir.report.training_page import write_training_page
@@ -135,6 +135,17 @@ def test_series_keep_iterations_and_epoch_means(tmp_path):
     series = read_series(read_events(events(tmp_path) / "events.jsonl"))["train/learning/loss"]
     assert series["total"].epochs == [(1, 2.5), (2, 2.5)]
     assert series["cycle"].iterations[:3] == [(1 / 3, 1.0), (2 / 3, 1.0), (1.0, 1.0)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_weights_that_are_no_numbers_are_not_drawn(tmp_path, several):
+    sound = {"low": -1.0, "high": 1.0, "counts": [1, 2, 1]}
+    broken = [{"low": None, "high": None, "counts": [4]}, {"low": 0.0, "high": None, "counts": [4]}]
+    rows = [{"data": {"a": one, "b": broken[0]}} for one in (sound, *broken)]
+    if several:
+        rows = [{"data": {"a": [sound, *broken], "b": broken}}]
+    draw_weights(rows, tmp_path / "weights.svg")
+    assert (tmp_path / "weights.svg").stat().st_size
 
 
 def test_spread_takes_the_ends():
