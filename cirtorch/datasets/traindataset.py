@@ -12,6 +12,8 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
 from cirtorch.utils.safe_pickle import load_pickle
 
+NAMES = "retrieval-SfM", "gl"  # how names of training sets begin
+
 
 class TuplesDataset(Dataset):
     """Tuples of an epoch; item: list of images ``[1, C, h, w]``, targets ``[-1, 1, 0, ...]``.
@@ -43,7 +45,7 @@ class TuplesDataset(Dataset):
             raise RuntimeError(
                 f"MODE should be either train or val, passed as string; not {mode!r}"
             )
-        if not name.startswith(("retrieval-SfM", "gl")):
+        if not name.startswith(NAMES):
             raise RuntimeError(f"Unknown dataset name {name!r}: retrieval-SfM... or gl... expected")
         db_root = os.path.join(get_data_root(), "train", name)
         db = _database(os.path.join(db_root, f"{name}.pkl"), mode)

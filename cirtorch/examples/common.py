@@ -8,7 +8,13 @@ import sys
 
 import torchvision.transforms as T
 
-from cirtorch.networks.pretrained import PRETRAINED, off_the_shelf, open_network
+from cirtorch.datasets.testdataset import DATASETS
+from cirtorch.networks.pretrained import (
+    PRETRAINED,
+    off_the_shelf,
+    off_the_shelf_settings,
+    open_network,
+)
 from cirtorch.utils.errors import DataError
 
 _OPERATORS = {
@@ -60,6 +66,24 @@ def names(text):
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def test_sets(text):
+    """As :func:`names`, of known test sets only."""
+    unknown = [name for name in names(text) if name.lower() not in DATASETS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"unknown datasets {', '.join(unknown)}; choose from {', '.join(DATASETS)}"
+        )
+    return names(text)
+
+
+def _off_the_shelf_name(text):
+    try:
+        off_the_shelf_settings(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def add_network_arguments(parser):
     """``--network-path`` or ``--network-offtheshelf``; one of them is needed."""
     group = parser.add_mutually_exclusive_group(required=True)
@@ -73,6 +97,7 @@ def add_network_arguments(parser):
         "--network-offtheshelf",
         "-noff",
         metavar="NETWORK",
+        type=_off_the_shelf_name,
         help="network with ImageNet weights: ARCH-POOL[-reg][-lwhiten][-whiten]",
     )
 

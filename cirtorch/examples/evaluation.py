@@ -14,6 +14,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root, htime
+from cirtorch.utils.known_files import known_files
 from cirtorch.utils.protocol import describe_protocol
 from cirtorch.utils.ranking import count_ranks
 from cirtorch.utils.safe_pickle import load_pickle
@@ -25,6 +26,32 @@ def need_test_sets(datasets):
     root = os.path.join(get_data_root(), "test")
     if not all(os.path.exists(os.path.join(root, d, f"gnd_{d}.pkl")) for d in datasets):
         download_test(get_data_root())
+
+
+def check_training_set(name, kind=""):
+    """Raise DataError unless ``<name><kind>.pkl`` is in its folder or can be downloaded.
+
+    Args:
+        kind: ``""`` for training, ``"-whiten"`` for learning a whitening.
+    """
+    place = f"train/{name}/{name}{kind}.pkl"
+    known = [file.to for file in known_files("train")]
+    if place not in known and not os.path.exists(os.path.join(get_data_root(), place)):
+        folders = [path.split("/")[1] for path in known]
+        sets = [
+            each for each in dict.fromkeys(folders) if f"train/{each}/{each}{kind}.pkl" in known
+        ]
+        raise DataError(
+            f"unknown training set {name!r}: there is no {place} in {get_data_root()}, and only "
+            f"{', '.join(sets)} can be downloaded"
+        )
+
+
+def check_whitening(net, name, cache=None):
+    """Raise DataError if :func:`whitening_of_network` has nowhere to take a whitening from."""
+    stored = net.meta.get("Lw", {}).get(name) is not None
+    if not stored and not (cache is not None and os.path.isfile(cache)):
+        check_training_set(name, "-whiten")
 
 
 def whitening_of_network(net, name, ms, describe, cache=None):

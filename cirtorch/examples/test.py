@@ -22,7 +22,7 @@ def parse(arguments=None):
         "--datasets",
         "-d",
         default="oxford5k,paris6k",
-        type=common.names,
+        type=common.test_sets,
         metavar="DATASETS",
         help=f"comma separated test sets out of {', '.join(DATASETS)} (default: oxford5k,paris6k)",
     )
@@ -33,26 +33,25 @@ def parse(arguments=None):
         help="training set on which whitening is learned (retrieval-SfM-30k, retrieval-SfM-120k)",
     )
     common.add_image_arguments(parser)
-    args = parser.parse_args(arguments)
-    unknown = [name for name in args.datasets if name.lower() not in DATASETS]
-    if unknown:
-        parser.error(f"unknown datasets {', '.join(unknown)}; choose from {', '.join(DATASETS)}")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main(arguments=None):
     """Run the program; returns ``{dataset: (averages, per query)}``."""
     args = parse(arguments)
     common.choose_gpu(args.gpu_id)
-    evaluation.need_test_sets([name.lower() for name in args.datasets])
     net = common.open_chosen_network(args)
+    cache = None
+    if args.whitening is not None:
+        if args.network_path is not None:
+            several = "_ms" * (len(args.multiscale) > 1)
+            cache = f"{args.network_path}_{args.whitening}_whiten{several}.pth"
+        evaluation.check_whitening(net, args.whitening, cache)
+    evaluation.need_test_sets([name.lower() for name in args.datasets])
     ms, msp = args.multiscale, common.scale_power(net, args.multiscale)
     transform = common.network_transform(net)
     whitening = None
     if args.whitening is not None:
-        cache = None
-        if args.network_path is not None:
-            cache = f"{args.network_path}_{args.whitening}_whiten{'_ms' * (len(ms) > 1)}.pth"
 
         def describe(images):
             return extract_vectors(net, images, args.image_size, transform, ms=ms, msp=msp)

@@ -27,7 +27,7 @@ def parse(arguments=None):
         "--datasets",
         "-d",
         default="roxford5k,rparis6k",
-        type=common.names,
+        type=common.test_sets,
         metavar="DATASETS",
         help=f"comma separated test sets out of {', '.join(DATASETS)} (default: both revisited)",
     )
@@ -40,8 +40,8 @@ def main(arguments=None):
     args = parse(arguments)
     common.choose_gpu(args.gpu_id)
     args.network_path, args.network_offtheshelf = args.network, None
-    evaluation.need_test_sets([name.lower() for name in args.datasets])
     net = common.open_chosen_network(args)
+    evaluation.need_test_sets([name.lower() for name in args.datasets])
     transform = common.network_transform(net)
     return {
         name: evaluation.evaluate_test_set(

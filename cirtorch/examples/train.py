@@ -12,17 +12,17 @@ import numpy as np
 import torch
 import torchvision.transforms as T
 
-from cirtorch.datasets.testdataset import DATASETS
-from cirtorch.datasets.traindataset import TuplesDataset
+from cirtorch.datasets.traindataset import NAMES, TuplesDataset
 from cirtorch.examples import common, evaluation, training
 from cirtorch.networks.imageretrievalnet import OUTPUT_DIM, POOLING, extract_vectors, init_network
 from cirtorch.utils.download import download_train
+from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
 
 _OPTIONS = [
     # flags, default, type, choices, help
     (("--training-dataset", "-d"), "retrieval-SfM-120k", str, None, "training set"),
-    (("--test-datasets", "-td"), "roxford5k,rparis6k", common.names, None, "test sets"),
+    (("--test-datasets", "-td"), "roxford5k,rparis6k", common.test_sets, None, "test sets"),
     (("--test-whiten",), "", str, None, "training set of the whitening used in tests"),
     (("--test-freq",), 1, int, None, "epochs between two tests"),
     (("--arch", "-a"), "resnet101", str, sorted(OUTPUT_DIM), "architecture"),
@@ -68,9 +68,16 @@ def parse(arguments=None):
         )
     common.add_gpu_argument(parser)
     args = parser.parse_args(arguments)
-    unknown = [name for name in args.test_datasets if name.lower() not in DATASETS]
-    if unknown:
-        parser.error(f"unknown test datasets {', '.join(unknown)}; known: {', '.join(DATASETS)}")
+    if not args.training_dataset.startswith(NAMES):
+        parser.error(
+            f"--training-dataset {args.training_dataset}: retrieval-SfM... or gl... expected"
+        )
+    try:
+        evaluation.check_training_set(args.training_dataset)
+        if args.test_whiten:
+            evaluation.check_training_set(args.test_whiten, "-whiten")
+    except DataError as error:
+        parser.error(str(error))
     args.directory = os.path.join(args.directory, experiment_name(args))
     return args
 

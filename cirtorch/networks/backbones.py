@@ -49,7 +49,7 @@ def build_features(architecture, pretrained=False, model_dir=None):
         ValueError: the architecture is unknown.
         DataError: weights cannot be had or do not fit.
     """
-    _check(architecture)
+    check_architecture(architecture)
     if isinstance(pretrained, str) and "://" in pretrained:
         return _cut(architecture, _from_elsewhere(architecture, pretrained))
     net = getattr(torchvision.models, architecture)(weights=None)
@@ -77,7 +77,8 @@ def output_dim(architecture, features):
     return channels
 
 
-def _check(architecture):
+def check_architecture(architecture):
+    """Raise ValueError unless the name is one of a known architecture."""
     known = architecture in OUTPUT_DIM
     if known or (architecture.startswith(_FAMILIES) and hasattr(torchvision.models, architecture)):
         return

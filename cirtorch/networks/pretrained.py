@@ -2,7 +2,8 @@
 
 import os
 
-from cirtorch.networks.imageretrievalnet import init_network, network_from_checkpoint
+from cirtorch.networks.backbones import check_architecture
+from cirtorch.networks.imageretrievalnet import POOLING, init_network, network_from_checkpoint
 from cirtorch.utils.checkpoint import load_checkpoint, load_url
 from cirtorch.utils.errors import DataError
 
@@ -44,22 +45,31 @@ def open_network(name_or_path):
 
 
 def off_the_shelf(name):
-    """A network with ImageNet weights by its name ``ARCH-POOL[-reg][-lwhiten][-whiten]``.
+    """A network with ImageNet weights by its name, see :func:`off_the_shelf_settings`."""
+    return init_network(off_the_shelf_settings(name))
+
+
+def off_the_shelf_settings(name):
+    """Parameters of ``init_network`` for the name ``ARCH-POOL[-reg][-lwhiten][-whiten]``.
 
     Raises:
-        DataError: the name is not of that form.
+        DataError: the name is not of that form, or its architecture or pooling is unknown.
     """
     architecture, _, rest = name.partition("-")
     pooling, *options = rest.split("-")
     unknown = set(options) - {"reg", "lwhiten", "whiten"}
     if not pooling or unknown:
         raise DataError(f"network {name!r}: ARCH-POOL[-reg][-lwhiten][-whiten] expected")
-    return init_network(
-        {
-            "architecture": architecture,
-            "pooling": pooling,
-            "local_whitening": "lwhiten" in options,
-            "regional": "reg" in options,
-            "whitening": "whiten" in options,
-        }
-    )
+    if pooling not in POOLING:
+        raise DataError(f"network {name!r}: pooling {pooling!r} is not one of {', '.join(POOLING)}")
+    try:
+        check_architecture(architecture)
+    except ValueError as error:
+        raise DataError(f"network {name!r}: {error}") from None
+    return {
+        "architecture": architecture,
+        "pooling": pooling,
+        "local_whitening": "lwhiten" in options,
+        "regional": "reg" in options,
+        "whitening": "whiten" in options,
+    }

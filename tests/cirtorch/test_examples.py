@@ -155,13 +155,26 @@ def test_names_of_networks():
         (test, ["-npath", "x", "-d", "oxford"], "unknown datasets oxford"),
         (train, ["out", "--loss", "square"], "contrastive"),
         (train, ["out", "--image-size", "0"], "above 0 expected"),
+        (train, ["out", "-d", "nosuch"], "nosuch: retrieval-SfM... or gl... expected"),
+        (train, ["out", "-d", "retrieval-SfM-12k"], "only retrieval-SfM-120k can be downloaded"),
+        (train, ["out", "-d", "glx"], "unknown training set 'glx'"),
+        (train, ["out", "--test-whiten", "foo"], "only retrieval-SfM-120k, retrieval-SfM-30k can"),
+        (train, ["out", "-td", "nosuch"], "unknown datasets nosuch"),
+        (test_e2e, ["-n", "x", "-d", "nosuch"], "unknown datasets nosuch"),
+        (test, ["-npath", "NETWORK", "-w", "foo"], "unknown training set 'foo'"),
+        (test, ["-noff", "resnet18-gme", "-d", "rparis6k"], "pooling 'gme' is not one of mac"),
+        (test, ["-noff", "resnet18x-gem", "-d", "rparis6k"], "Did you mean 'resnet18'?"),
         (extract, ["-npath", "x", "-i", ".", "-out", "x.npy", "-imsize", "-5"], "above 0 expected"),
         (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.npy"], "error: nowhere: "),
         (extract, ["-npath", "x", "-i", "nowhere", "-out", "x.txt"], "ends in .npy"),
     ],
 )
-def test_mistakes_end_with_a_message(root, capsys, monkeypatch, program, arguments, words):
+def test_mistakes_end_with_a_message(root, network, capsys, monkeypatch, program, arguments, words):
     world.test_set(root)
+    arguments = [network if argument == "NETWORK" else argument for argument in arguments]
+    for place in (evaluation, train):
+        monkeypatch.setattr(place, "download_train", pytest.fail)
+    monkeypatch.setattr(evaluation, "download_test", pytest.fail)
     monkeypatch.setattr(sys, "argv", ["program", *arguments, "--gpu-id", ""])
     with pytest.raises(SystemExit) as ended:
         common.run(program.main)
