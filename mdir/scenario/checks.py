@@ -9,6 +9,7 @@ from mdir.scenario.plan import (
     check_variables,
     load_scenario,
     sketch,
+    unknown_targets,
 )
 from mdir.scenario.tree import Problem, ScenarioError
 from mdir.scenario.variables import Pending, Resolver
@@ -27,11 +28,13 @@ def check_everything(args: list[str]) -> list[str]:
     """
     scenario = load_scenario(args, collect=True)
     problems, warnings = list(scenario.problems), list(scenario.warnings)
-    for target in scenario.targets:
+    unknown = unknown_targets(scenario)
+    for target in [name for name in scenario.targets if name not in unknown]:
         plan, found = sketch(scenario, target)
         problems += found
         warnings += plan.warnings
         problems += _check_plan(plan, problems)
+    problems += unknown.values()
     if problems:
         raise ScenarioError(problems)
     return warnings
@@ -43,8 +46,11 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
     Raises:
         ScenarioError: with every problem of the sources, the structure and the variables.
     """
+    unknown = unknown_targets(scenario)
     plan, problems = sketch(scenario, target)
-    problems = scenario.problems + problems
+    if target in unknown:
+        plan, problems = Plan(scenario, target, []), []
+    problems = scenario.problems + problems + list(unknown.values())
     if all(problem.path for problem in scenario.problems):
         problems += check_variables(plan)
     if problems:

@@ -22,7 +22,8 @@ class Loader:
     """Reads and covers the layers of one scenario.
 
     ``problems`` and ``warnings`` are filled on the way; after a problem loading goes on with what
-    is most likely meant, so that one look finds every mistake.
+    is most likely meant, so that one look finds every mistake. ``later`` holds the places of the
+    top keys of all layers but the first, those that replace with ``*`` left out.
     """
 
     def __init__(self):
@@ -30,6 +31,7 @@ class Loader:
         self.problems: list[Problem] = self.reader.problems
         self.warnings: list[str] = []
         self.first_folder = "."
+        self.later: set[Place] = set()
 
     def load(self, layers: list[tuple[str, bool]]) -> Node:
         """Lay ``(text, is_file)`` layers over each other, from left to right, and finish them."""
@@ -37,7 +39,11 @@ class Loader:
         self.first_folder = os.path.dirname(first[0])
         tree = self._read_file(first[0])
         for text, is_file in rest:
-            tree = self.cover(tree, self._whole(text) if is_file else self._argument(text))
+            layer = self._whole(text) if is_file else self._argument(text)
+            if text != first[0]:
+                keys = [key for key in layer.value if not str(key).endswith("*")]
+                self.later |= {layer.value[key].where for key in keys}
+            tree = self.cover(tree, layer)
         return self.settle(self.finish(tree, self.first_folder))
 
     def cover(self, below: Node, above: Node, path: tuple = (), in_list: bool = False) -> Node:

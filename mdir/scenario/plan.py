@@ -21,7 +21,8 @@ SCENARIOS = str(Path(__file__).resolve().parents[2] / "scenarios")
 class Scenario:
     """A finished tree: ``{target: {step: parameters}}`` with places, and what to warn about.
 
-    ``name`` is that of the last file, ``base_name`` that of the first.
+    ``name`` is that of the last file, ``base_name`` that of the first, ``later`` are the places
+    of the top keys that other layers than the first wrote.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scenario:
     layers: list[str]
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    later: set[Place] = field(default_factory=set)
 
     @property
     def journal_name(self) -> str:
@@ -104,6 +106,7 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
         [path for path, _ in layers],
         loader.warnings,
         problems + loader.problems,
+        loader.later,
     )
     if scenario.problems and not collect:
         raise ScenarioError(scenario.problems)
@@ -144,6 +147,16 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
     plan = Plan(scenario, target, steps)
     plan.warnings = list(_order_warnings(plan))
     return plan, problems
+
+
+def unknown_targets(scenario: Scenario) -> dict[str, Problem]:
+    """Targets without any step that only an overlay or argument names: misspelt most likely."""
+    found = {name: node for name, node in scenario.targets.items() if _is_added(scenario, node)}
+    known = [str(name) for name in scenario.targets if name not in found]
+    return {
+        name: Problem(node.where, (), _unknown_target_message(str(name), known))
+        for name, node in found.items()
+    }
 
 
 def check_variables(plan: Plan) -> list[Problem]:
@@ -195,11 +208,21 @@ def _scenario_file(text):
 
 def _unknown_target(scenario, target):
     names = [str(name) for name in scenario.targets]
+    return Problem(Place(scenario.layers[0]), (), _unknown_target_message(target, names))
+
+
+def _unknown_target_message(target, names):
     near = difflib.get_close_matches(target, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     known = f" Targets: {', '.join(names)}" if names else " The scenario has no targets"
-    place = Place(scenario.layers[0])
-    return Problem(place, (), f"unknown target {target!r}.{hint}{known}")
+    return f"unknown target {target!r}.{hint}{known}"
+
+
+def _is_added(scenario, node):
+    """Whether a target comes from a later layer and no child of it is a step."""
+    children = node.value.values() if isinstance(node.value, dict) else ()
+    has_step = any(isinstance(child.value, dict) and FUNCTION in child.value for child in children)
+    return node.where in scenario.later and not has_step
 
 
 def _structure(name, node):

@@ -94,6 +94,27 @@ def test_unknown_target(folder):
     ]
 
 
+@pytest.mark.parametrize("target", ["go", "validate"])
+def test_a_misspelt_target_of_an_overlay(folder, target):
+    (folder / "over.yml").write_text("goo: {1_write: {text: b}}\nmroe?: {1_show: {seed: 1}}\n")
+    result = run(target, "s.yml", "over.yml", "mre.1_show.seed=1", folder=folder)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[1:3] == [
+        "over.yml:1:1: unknown target 'goo'. Did you mean 'go'? Targets: go, more",
+        "argument 'mre.1_show.seed=1': unknown target 'mre'. Did you mean 'more'? "
+        "Targets: go, more",
+    ]
+
+
+def test_an_overlay_may_add_a_target_and_remarks(folder):
+    (folder / "over.yml").write_text(
+        "new: {1_write: {__function__: tiny.write, path: c.txt}}\n_note: {}\n"
+    )
+    for target in ("go", "new", "validate"):
+        assert run(target, "s.yml", "over.yml", folder=folder).returncode == 0
+
+
 def test_unknown_step_option(folder):
     result = run("go", "s.yml", "--only", "2_copi", folder=folder)
     assert result.returncode == 2
