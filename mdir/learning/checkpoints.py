@@ -140,6 +140,27 @@ class CheckpointFolder:
             replace_link(target, self._file(name, "last"))
         self._tell_produced(names)
 
+    def restore_best(self, names: list[str], epoch: int | None) -> None:
+        """Link anew what is gone of a finished run's best networks.
+
+        Args:
+            epoch: the best one (from 1); None if there is none.
+
+        Raises:
+            UserError: the networks of that epoch are not kept.
+        """
+        for name in names if epoch else ():
+            best, kept = self._file(name, "best"), self._file(name, f"epoch_{epoch:02d}")
+            if best.exists():
+                continue
+            if not kept.exists() and not (kept := self._file(name, "frozen")).exists():
+                raise UserError(
+                    f"{best} is gone, and networks of epoch {epoch}, the best one, are not kept; "
+                    f"put the file back, or remove or rename {self.folder} to train anew"
+                )
+            replace_link(os.readlink(kept) if kept.is_symlink() else kept.name, best)
+            produced(best)
+
     def save_untrained(self, networks: dict) -> None:
         """Write the networks of a run of 0 epochs."""
         for name, state in network_files(networks).items():

@@ -66,16 +66,21 @@ class Metrics:
             return False
         return ties or list(values.values()).count(best) == 1
 
-    def best_epoch(self, criterion: str | None) -> dict | None:
-        """``index`` (from 0), ``metric_avg.3`` and ``key`` of the first best epoch, if any."""
+    def best_epoch(self, criterion: str | None, last_tie: bool = False) -> dict | None:
+        """``index`` (from 0), ``metric_avg.3`` and ``key`` of the best epoch, if any.
+
+        Args:
+            last_tie: of several that are equally good the last one, not the first.
+        """
         if criterion == "epoch" and self.epochs:
             last = self.epochs - 1
             return {"index": last, "metric_avg.3": float(last), "key": "epoch"}
         values, best = self._best(criterion)
-        for epoch, value in values.items():
-            if value == best:
-                return {"index": epoch, "metric_avg.3": value, "key": self._name_of(criterion)}
-        return None
+        ties = [epoch for epoch, value in values.items() if value == best]
+        if not ties:
+            return None
+        index = ties[-1 if last_tie else 0]
+        return {"index": index, "metric_avg.3": best, "key": self._name_of(criterion)}
 
     def _name_of(self, criterion):
         key, _, name = (criterion or "").partition(":")

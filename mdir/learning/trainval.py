@@ -115,7 +115,7 @@ class TrainValLearning:
             return {}
         if self.start == epochs:
             if distributed.is_first():
-                self.folder.finish(list(self.network.state_dict()), epochs)
+                self._finish_again()
         else:
             if self.start == 0:
                 self._describe_network()
@@ -130,6 +130,14 @@ class TrainValLearning:
             "resource_usage": self.resources.usage(),
             "code_version": code_version(),
         }
+
+    def _finish_again(self):
+        names, validation = list(self.network.state_dict()), self.validation
+        self.folder.finish(names, self.training.epochs)
+        best = self.events.metrics.best_epoch(
+            validation.decisive_criterion, last_tie=validation.ties_are_best
+        )
+        self.folder.restore_best(names, best and best["index"] + 1)
 
     def save(self, epoch: int, best: bool) -> None:
         """Keep what is due after an epoch (from 0); the first of several processes does."""
