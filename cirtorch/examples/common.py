@@ -164,11 +164,17 @@ def scale_power(net, ms):
 
 
 def run(main):
-    """Run a program; mistakes of data and files end it with their message and exit code 1."""
+    """Run a program and end it with one line where it fails.
+
+    Exit codes: 1 for mistakes of data and files, 130 after an interrupt from the keyboard.
+    """
     try:
         main()
     except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def choose_gpu(gpu_id):
