@@ -21,7 +21,8 @@ def list_images(source):
         folder, names = source, sorted(_walk(source))
     elif os.path.isfile(source):
         folder = os.path.dirname(os.path.abspath(source))
-        with open(source, encoding="utf-8") as file:
+        # names of files are bytes: what is no UTF-8 comes through as os.listdir would give it
+        with open(source, encoding="utf-8", errors="surrogateescape") as file:
             names = [line.strip() for line in file if line.strip()]
     else:
         raise DataError(f"{source}: there is no such folder or list of images")

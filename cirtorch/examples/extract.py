@@ -64,7 +64,8 @@ def main(arguments=None):
         vecs = whitenapply(vecs, *whitening).astype(np.float32)
     with atomic_write(args.output) as file:
         np.save(file, np.ascontiguousarray(vecs.T))
-    with atomic_write(args.output[: -len(".npy")] + ".txt", "w") as file:
+    text = {"encoding": "utf-8", "errors": "surrogateescape"}
+    with atomic_write(args.output[: -len(".npy")] + ".txt", "w", **text) as file:
         file.write("".join(f"{name}\n" for name in images))
     print(f">> {len(images)} descriptors of {vecs.shape[0]} dimensions: {args.output}")
     return args.output

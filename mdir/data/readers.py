@@ -159,7 +159,10 @@ def _read(path) -> bytes:
 
 
 def _lines(path):
-    lines = _read(path).decode("utf-8").split("\n")
+    try:
+        lines = _read(path).decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not a text in UTF-8 ({error})") from error
     if lines[-1] == "":
         lines.pop()
     yield from (line.rstrip("\r") for line in lines)

@@ -88,6 +88,32 @@ def test_extraction(tmp_path, network, listed):
     assert (tmp_path / "out.txt").read_text().split() == names
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_extraction_of_names_that_are_no_utf8(tmp_path, network, listed):
+    folder, name = os.fsencode(tmp_path / "images"), b"caf\xe9.png"
+    world.draw(tmp_path / "images" / "x.png", 0)
+    try:
+        os.rename(os.path.join(folder, b"x.png"), os.path.join(folder, name))
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    source = tmp_path / "images"
+    if listed:
+        source = source / "list.txt"
+        source.write_bytes(name + b"\n")
+    out = str(tmp_path / "out.npy")
+    extract.main(["-npath", network, "--images", str(source), "--output", out, *SMALL])
+    assert (tmp_path / "out.txt").read_bytes() == name + b"\n"
+
+
+def test_interrupted_programs_end_with_one_line(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        common.run(interrupted)
+    assert ended.value.code == 130 and capsys.readouterr().err == "\ninterrupted\n"
+
+
 def train_arguments(folder, *more):
     return [str(folder), "-d", "retrieval-SfM-tiny", "-td", "", "--arch", "squeezenet1_1"] + [
         *TRAINING,

@@ -72,6 +72,8 @@ def test_keys_select_and_order(tmp_path):
         ("absent.csv", None, "No such file"),
         ("t.csv", b"a,b\n1\n", "row 1 has 1 cells"),
         ("t.csv.gz", b"plain", "t.csv.gz"),
+        ("t.csv", b"a\ncaf\xe9\n", "t.csv: is not a text in UTF-8"),
+        ("t.lst", b"caf\xe9\n", "t.lst: is not a text in UTF-8"),
         ("t.pkl", b"cos\nsystem\n(S'true'\ntR.", "refuses"),
         ("t.pkl", pickle.dumps([1]), "mapping of columns"),
     ],
