@@ -54,6 +54,17 @@ def difference(path: str, recorded: dict, may_grow: bool = False) -> str | None:
     return None if same else f"changed: {path}"
 
 
+def is_fingerprint(value) -> bool:
+    """Whether a value that was read has the form that :func:`fingerprint` gives."""
+    if not isinstance(value, dict):
+        return False
+    kind, files = value.get("kind"), value.get("files")
+    if kind == "folder":
+        pairs = files.values() if isinstance(files, dict) else [None]
+        return all(isinstance(pair, list) and len(pair) == 2 for pair in pairs)
+    return kind == "missing" or (kind == "file" and {"size", "time", "sha256"} <= value.keys())
+
+
 def content(recorded: dict):
     """The part of a fingerprint that a copy shares: no times."""
     if recorded["kind"] == "folder":

@@ -15,10 +15,27 @@ from importlib.metadata import PackageNotFoundError, version
 import mdir
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_root
-from mdir.scenario.fingerprints import content, difference, fingerprint
+from mdir.scenario.fingerprints import content, difference, fingerprint, is_fingerprint
 
 FORMAT = 1
 PAIRS = "__pairs__"
+TEXT_OR_NONE = (str, type(None))
+STARTED = {
+    "status": str,
+    "function": str,
+    "parameters": dict,
+    "stdin": TEXT_OR_NONE,
+    "refers_to": dict,
+    "made": list,
+    "versions": dict,
+}
+DONE = {
+    "ended": str,
+    "inputs": dict,
+    "outputs": dict,
+    "metadata": object,
+    "identity": TEXT_OR_NONE,
+}
 
 
 class Journal:
@@ -38,11 +55,11 @@ class Journal:
         try:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
-            if record["format"] == FORMAT and record["status"] and record["parameters"] is not None:
+            if _is_sound(record):
                 return record
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, RecursionError):
             pass
         message = f"the journal {path} is damaged; the step counts as one that never ran"
         if message not in self.warnings:
@@ -223,6 +240,17 @@ def versions() -> dict[str, str]:
 def now() -> str:
     """Local time with its zone, to the second."""
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _is_sound(record):
+    """Whether a record has all that later runs read of it, of the right types."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return False
+    keys = STARTED | DONE if record.get("status") == "done" else STARTED
+    if not all(key in record and isinstance(record[key], kind) for key, kind in keys.items()):
+        return False
+    files = [item for key in ("inputs", "outputs") for item in record.get(key, {}).values()]
+    return all(is_fingerprint(item) for item in files)
 
 
 def _within(path, outputs):

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from mdir.scenario.journal import Journal
 from tests.scenario.command import run
 
 SCENARIO = """\
@@ -173,7 +174,18 @@ def test_dry_run_tells_and_touches_nothing(folder):
     )
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', "\0"])
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    "\0",
+    '{"format": 1}',
+    '{"format": 1, "status": "done", "parameters": {}}',
+    '{"format": 1, "status": ["done"], "parameters": {}}',
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_record_counts_as_none(folder, text):
     place = folder / "root/journal/s/go/4_alone.json"
     place.write_text(text)
@@ -183,6 +195,35 @@ def test_a_damaged_record_counts_as_none(folder, text):
         f"warning: the journal {place} is damaged; the step counts as one that never ran\n"
     )
     assert fates(perform(folder)) == SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("function", None),
+        ("refers_to", []),
+        ("made", "a.txt"),
+        ("ended", 3),
+        ("identity", 3),
+        ("outputs", {"d.txt": None}),
+        ("outputs", {"d.txt": {"kind": "file", "size": 1}}),
+        ("inputs", {"d.txt": {"kind": "folder", "files": {"a": 3}}}),
+    ],
+)
+def test_a_record_with_a_wrong_value_is_damaged(tmp_path, monkeypatch, key, value):
+    monkeypatch.setenv("CIRTORCH_ROOT", str(tmp_path))
+    journal = Journal("s", "go")
+    sound = {
+        **dict.fromkeys(("status", "function", "ended"), "done"),
+        **{name: {} for name in ("parameters", "refers_to", "versions", "inputs", "outputs")},
+        **dict.fromkeys(("stdin", "identity", "metadata")),
+        "made": [],
+    }
+    journal.write("1_a", sound)
+    assert journal.read("1_a") == {"format": 1, **sound}
+    journal.write("1_a", {**sound, key: value})
+    assert journal.read("1_a") is None
+    assert len(journal.warnings) == 1
 
 
 def test_an_external_change_of_an_input(folder):
