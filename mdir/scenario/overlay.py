@@ -11,7 +11,7 @@ markers meet the finished mapping.
 import os
 from dataclasses import replace
 
-from mdir.scenario.sources import Reader, Unreadable
+from mdir.scenario.sources import SCENARIOS, Reader, Unreadable
 from mdir.scenario.tree import Node, Place, Problem
 
 TEMPLATE = "__template__"
@@ -200,13 +200,23 @@ class Loader:
         if not os.path.isfile(found):
             beside = os.path.normpath(os.path.join(folder, name))
             if not os.path.isfile(beside):
-                return self._problem(template, path, f"template not found: {found}")
+                return self._shipped(template, found, path, trail)
             self.warnings.append(
                 f"{place}: template {name!r} is taken from {folder or '.'}, beside the file "
                 "that was entered last; write its path from this file's own folder"
             )
             found = beside
-        if any(entered == place for entered, _ in trail):
+        return self._not_circular(template, found, path, trail)
+
+    def _shipped(self, template, missing, path, trail):
+        found = os.path.join(SCENARIOS, os.path.normpath(template.value))
+        if os.path.isfile(found):
+            return self._not_circular(template, found, path, trail)
+        message = f"template not found: {missing}, nor is {template.value} under {SCENARIOS}"
+        return self._problem(template, path, message)
+
+    def _not_circular(self, template, found, path, trail):
+        if any(entered == template.place for entered, _ in trail):
             names = " -> ".join([file for _, file in trail] + [found])
             return self._problem(template, path, f"circular template: {names}")
         return found

@@ -4,17 +4,15 @@ import difflib
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mdir import registry
 from mdir.scenario import functions
 from mdir.scenario.overlay import Loader
-from mdir.scenario.sources import find_file
+from mdir.scenario.sources import SCENARIOS, find_file
 from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
 from mdir.scenario.variables import Context, Pending, Resolver
 
 FUNCTION = "__function__"
-SCENARIOS = str(Path(__file__).resolve().parents[2] / "scenarios")
 
 
 @dataclass

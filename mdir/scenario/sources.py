@@ -2,11 +2,13 @@
 
 import json
 import os
+from pathlib import Path
 
 import yaml
 
 from mdir.scenario.tree import Node, Place, Problem
 
+SCENARIOS = str(Path(__file__).resolve().parents[2] / "scenarios")
 MAX_NODES = 200_000
 MAX_DEPTH = 100
 MERGE = "tag:yaml.org,2002:merge"

@@ -146,6 +146,17 @@ def test_template_taken_from_the_other_folder_is_warned_of(tmp_path):
     assert f"{tmp_path}/s.yml:2:23: template 'base.yml' is taken from" in warnings[0]
 
 
+def test_a_shipped_template_is_found_from_anywhere(tmp_path):
+    name = "iccv23/parameters/train_cyclegan.yml"
+    files = {"s.yml": f"t: {{s: {{__template__: {name}, learning.training.epochs: 20}}}}"}
+    tree, warnings = load(tmp_path, files)
+    assert tree["t"]["s"]["learning"]["training"]["epochs"] == 20
+    assert "network" in tree["t"]["s"]
+    assert warnings == []
+    own = {**files, name: "x: 1"}
+    assert load(tmp_path, own)[0]["t"]["s"]["x"] == 1
+
+
 @pytest.mark.parametrize(
     ("files", "report"),
     [
