@@ -13,6 +13,7 @@ from cirtorch.datasets.imagefiles import list_images
 from cirtorch.examples import common
 from cirtorch.networks.imageretrievalnet import extract_vectors
 from cirtorch.utils.checkpoint import load_whitening
+from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.whiten import whitenapply
 
@@ -52,6 +53,11 @@ def main(arguments=None):
     whitening = None if args.whitening is None else load_whitening(args.whitening)
     folder, images = list_images(args.images)
     net = common.open_chosen_network(args)
+    if whitening is not None and len(whitening[0]) != net.meta["outputdim"]:
+        raise DataError(
+            f"{args.whitening}: whitens descriptors of {len(whitening[0])} dimensions, the "
+            f"network's have {net.meta['outputdim']}"
+        )
     vecs = extract_vectors(
         net,
         [os.path.join(folder, name) for name in images],

@@ -99,6 +99,9 @@ class CirWhiten:
         whitening: pickle with ``m`` ``[D, 1]`` and ``P`` ``[D', D]``: a path or a URL, whose hash
             suffix is checked.
         dimensions: rows of P to use; null: all.
+
+    Raises:
+        DataError: when applied to descriptors of another length than D.
     """
 
     def __init__(self, outputmodel, *, whitening: str, dimensions: int | None = None):
@@ -118,6 +121,11 @@ class CirWhiten:
         if isinstance(output, (list, tuple)):
             return [self.postprocess(vector, state) for vector in output]
         columns = output if output.dim() == 2 else output[:, None]
+        if len(columns) != len(self.m):
+            raise DataError(
+                f"{self.source}: whitens descriptors of {len(self.m)} dimensions, the network's "
+                f"have {len(columns)}"
+            )
         columns = self.projection.to(columns) @ (columns - self.m.to(columns))
         columns = columns / (columns.norm(dim=0, keepdim=True) + 1e-6)
         return _drop_single(columns)

@@ -105,6 +105,15 @@ def test_extraction_of_names_that_are_no_utf8(tmp_path, network, listed):
     assert (tmp_path / "out.txt").read_bytes() == name + b"\n"
 
 
+def test_whitening_of_another_length_is_named(tmp_path, network):
+    world.draw(tmp_path / "images" / "x.png", 0)
+    path = tmp_path / "w.pth"
+    torch.save({"m": np.zeros((8, 1)), "P": np.eye(8)}, path)
+    arguments = ["-npath", network, "--images", str(tmp_path / "images"), "-w", str(path), *SMALL]
+    with pytest.raises(DataError, match="w.pth: whitens .* 8 dimensions, the network's have 512"):
+        extract.main([*arguments, "--output", str(tmp_path / "out.npy")])
+
+
 def test_interrupted_programs_end_with_one_line(capsys):
     def interrupted():
         raise KeyboardInterrupt

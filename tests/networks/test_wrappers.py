@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
 from mdir.networks.wrappers_retrieval import named_scales
@@ -176,6 +177,14 @@ def test_whitening_file_is_checked(whitening, tmp_path):
     for path in (hostile, tmp_path / "absent.pkl"):
         with pytest.raises(ValueError):
             build_wrappers(f"cirwhiten:{path}", Embedding())
+
+
+def test_whitening_of_another_length_is_named(whitening):
+    stack = build_wrappers(f"cirwhiten:{whitening}", Embedding())["eval"]
+    message = "w.pkl: whitens descriptors of 3 dimensions, the network's have 5"
+    for vectors in (torch.rand(5, 2), torch.rand(5), [torch.rand(5)]):
+        with pytest.raises(DataError, match=message):
+            stack.postprocess(vectors, [None])
 
 
 def test_tuples_of_different_lengths():
