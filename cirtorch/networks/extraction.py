@@ -88,7 +88,11 @@ def multiscale(net, x, ms, msp):
 def _scaled(x, s):
     if s == 1:
         return x
-    return F.interpolate(x, scale_factor=s, mode="bilinear", align_corners=False)
+    sides = [int(side * s) for side in x.shape[-2:]]
+    if min(sides) > 0:
+        return F.interpolate(x, scale_factor=s, mode="bilinear", align_corners=False)
+    sides = [max(side, 1) for side in sides]  # no scale leaves less than a pixel
+    return F.interpolate(x, size=sides, mode="bilinear", align_corners=False)
 
 
 def extract_ss(net, input):

@@ -77,6 +77,10 @@ class CirMultiscale:
 
 
 def _resize(image, scale):
+    sides = [int(side * scale) for side in image.shape[-2:]]
+    if min(sides) < 1:  # no scale leaves less than a pixel
+        sides = [max(side, 1) for side in sides]
+        return interpolate(image, size=sides, mode="bilinear", align_corners=False)
     return interpolate(
         image,
         scale_factor=scale,

@@ -71,6 +71,14 @@ def test_any_transform_and_any_output_size(images):
     assert vecs.shape == (5, 7)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_scales_of_tiny_images_keep_a_pixel(tmp_path, size):
+    draw(tmp_path / "x.png", 0, size)
+    net = tiny_network()
+    vecs = extract_vectors(net, [str(tmp_path / "x.png")], 64, TRANSFORM, ms=SCALES, msp=2)
+    torch.testing.assert_close(vecs.norm(dim=0), torch.ones(1))
+
+
 def test_batches_too_large_for_memory_are_halved(images, monkeypatch):
     net = tiny_network()
     expected = extract_vectors(net, images, 36, TRANSFORM)

@@ -151,6 +151,12 @@ def test_a_single_scale_other_than_one_resamples():
     assert seen == [(1, 3, 6, 6)]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_scales_of_tiny_images_keep_a_pixel(size):
+    vector = run("cirmultiscale:ms", torch.rand(1, 3, *size) + 0.1)
+    assert vector.isfinite().all()
+
+
 @pytest.mark.parametrize("scales", [[], [0], [-1.0], "x", ["a"]])
 def test_scales_that_are_none(scales):
     with pytest.raises(ValueError):
