@@ -1,10 +1,13 @@
 """Step: train a network."""
 
+from contextlib import nullcontext
 from typing import Annotated
 
 from mdir import distributed, registry
+from mdir.learning.lock import claimed
 from mdir.learning.runtime import default_device
 from mdir.learning.trainval import check_processors
+from mdir.paths import resolve_path
 from mdir.registry import Section, is_unresolved
 from mdir.stages.learning_checks import (
     component,
@@ -84,7 +87,8 @@ def _train(
 ):
     """Train a network, resuming where the folder of its checkpoints says.
 
-    Several processes (torchrun) divide every batch among themselves.
+    Several processes (torchrun) divide every batch among themselves. The first of them holds the
+    folder against other runs.
 
     Args:
         network: a network section, kept in the checkpoints.
@@ -97,7 +101,8 @@ def _train(
         ``code_version``; ``{}`` for a run of 0 epochs.
     """
     processors = output.get("learning") or {}
-    with distributed.together():
+    directory = resolve_path(learning["checkpoints"]["directory"])
+    with distributed.together(), claimed(directory) if distributed.is_first() else nullcontext():
         given = (network, data, processors, default_device(), inputs)
         return registry.build("learning", learning, *given).run()
 
