@@ -25,8 +25,8 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     """
     if not photos:
         raise UserError(
-            "photos: give the folder of the photographs, on the command line as "
-            "TARGET.STEP.photos=FOLDER"
+            "photos: give the folder of the photographs, with photos.yml on the command line as "
+            "all.00_settings.photos=FOLDER"
         )
     folder, target = Path(resolve_path(photos)).resolve(), Path(resolve_path(directory)).resolve()
     if target == folder or folder in target.parents:
