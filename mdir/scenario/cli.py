@@ -49,12 +49,17 @@ examples:
     {PROGRAM} all quickstart.yml
     {PROGRAM} train iccv23/train/cut.yml train.1_train_augment.learning.training.seed=1
     {PROGRAM} all quickstart.yml --dry-run
-    ls *.jpg | {PROGRAM} output iccv23/train/hedngan.yml
+    ls "$PWD"/*.jpg | {PROGRAM} output iccv23/train/hedngan.yml
 
 Files are looked for as given, then under scenarios/. Results lie under $CIRTORCH_ROOT, by default
 this checkout; the journal of every step under $CIRTORCH_ROOT/journal.
 exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted, 143 terminated
 """
+
+FORCE = (
+    "run every step, also those that are up to date; a training that is finished is kept, remove "
+    "its folder to train anew"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -106,7 +111,7 @@ def _parser():
     add("words", nargs="*", metavar="TARGET SCENARIO [OVERLAY ...]", help=argparse.SUPPRESS)
     add("--print-steps", action="store_true", help="print the steps and their parameters, as YAML")
     add("--dry-run", action="store_true", help="print what would run or be skipped, and why")
-    add("--force", action="store_true", help="run every step, also those that are up to date")
+    add("--force", action="store_true", help=FORCE)
     add("--from", dest="start", metavar="STEP", help="run this step and all that follow, only them")
     add("--only", metavar="STEP", help="run this step alone")
     add("--traceback", action="store_true", help="show the traceback of an error")
