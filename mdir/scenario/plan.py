@@ -143,7 +143,7 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
     steps.sort(key=lambda step: step.name)
     plan = Plan(scenario, target, steps)
-    plan.warnings = list(_order_warnings(plan))
+    plan.warnings = [*_order_warnings(plan), *_untrained_warnings(plan)]
     return plan, problems
 
 
@@ -159,14 +159,11 @@ def unknown_targets(scenario: Scenario) -> dict[str, Problem]:
 
 def check_variables(plan: Plan) -> list[Problem]:
     """Problems of all variables, results of steps being left out as not known yet."""
-    problems, context = [], plan.context()
-    for step in plan.steps:
-        context.add(step.name, step.function, step.parameters)
-        resolver = Resolver(context)
-        parameters = resolver.resolve(step.parameters)
-        problems += [plan.problem(step, path, message) for path, message in resolver.problems]
-        context.finish(step.name, parameters, Pending(step.name))
-    return problems
+    return [
+        plan.problem(step, path, message)
+        for step, _, problems in _resolved(plan)
+        for path, message in problems
+    ]
 
 
 def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
@@ -238,6 +235,50 @@ def _structure(name, node):
     if not functions.is_known(function.value):
         return functions.unknown(function.value), function.where
     return None, None
+
+
+def _resolved(plan):
+    """Every step with its parameters and ``(path, message)`` of the variables without a value."""
+    context = plan.context()
+    for step in plan.steps:
+        context.add(step.name, step.function, step.parameters)
+        resolver = Resolver(context)
+        parameters = resolver.resolve(step.parameters)
+        yield step, parameters, resolver.problems
+        context.finish(step.name, parameters, Pending(step.name))
+
+
+def _untrained_warnings(plan):
+    """A step whose ``path`` lies among the checkpoints that only a later step makes."""
+    steps = [(step, parameters) for step, parameters, _ in _resolved(plan)]
+    folders = [_checkpoints(parameters) for _, parameters in steps]
+    for index, (step, parameters) in enumerate(steps):
+        made = tuple(folder for folder in folders[: index + 1] if folder)
+        for keys, path in _paths(parameters):
+            later = [i for i, folder in enumerate(folders) if folder and path.startswith(folder)]
+            if later and not path.startswith(made):
+                place = plan.problem(step, keys, "").place
+                yield (
+                    f"{place}: target {plan.target}: step {step.name} reads {path}, which step "
+                    f"{steps[later[0]][0].name} makes after it: steps run in the order of their "
+                    "names"
+                )
+
+
+def _checkpoints(parameters):
+    """The folder of a training's checkpoints with a slash behind it, None for other steps."""
+    value = parameters
+    for key in ("learning", "checkpoints", "directory"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value.rstrip("/") + "/" if isinstance(value, str) and value else None
+
+
+def _paths(value, keys=()):
+    """All texts under a key ``path``, with the keys that lead there."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if key == "path" and isinstance(item, str):
+            yield (*keys, key), item
+        yield from _paths(item, (*keys, key))
 
 
 def _order_warnings(plan):

@@ -254,6 +254,23 @@ def test_order_warning(folder):
     )
 
 
+def test_a_network_that_is_trained_too_late(folder):
+    text = (
+        "go:\n"
+        "  1_finetune: {__function__: tiny.plain, network: {augment: {path: nets/gan/x.pth}}}\n"
+        "  1_train: {__function__: tiny.plain, d: nets/gan, network: {path: nets/gan/y.pth},\n"
+        '    learning: {checkpoints: {directory: "${1_train.d}"}}}\n'
+        "  2_use: {__function__: tiny.plain, network: {path: nets/gan/x.pth}}\n"
+    )
+    (folder / "o.yml").write_text(text)
+    result = run("go", "o.yml", folder=folder)
+    assert result.returncode == 0
+    assert result.stderr == (
+        "warning: o.yml:2:62: target go: step 1_finetune reads nets/gan/x.pth, which step 1_train "
+        "makes after it: steps run in the order of their names\n"
+    )
+
+
 def test_dotted_names_and_the_scenarios_folder(folder):
     shipped = run("list", "iccv23/eval/hedngan.yml", folder=folder)
     assert shipped.stdout.startswith("\n- ")
