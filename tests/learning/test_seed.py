@@ -9,7 +9,7 @@ from tests.learning.tiny_run import train_params, write_data
 
 
 @pytest.fixture(autouse=True)
-def state_of_the_session():
+def generators_put_back():
     state = generators_state()
     yield
     restore_generators(state)
