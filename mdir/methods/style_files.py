@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced
+from mdir.result_files import write_bytes, write_tensors
 
 COLUMNS = ("iter", "train_fg_loss", "train_dfs_loss", "train_dgs_loss", "iteration")
 
@@ -58,14 +58,14 @@ def write_round(folder: Path, rows: list, dataset, styles: list[int], gans, pict
         leftover.unlink()
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    _write(folder / "results.csv", text.getvalue().encode())
+    write_bytes(folder / "results.csv", text.getvalue().encode())
     translators = {}
     for style, gan in zip(styles, gans, strict=True):
         file, domain = Path(dataset.files[style]), _domain(dataset, style)
         name = f"{domain}_{file.name.partition('.')[0]}"
-        _write(folder / f"{domain}_{file.name}", file.read_bytes())
+        write_bytes(folder / f"{domain}_{file.name}", file.read_bytes())
         for part, network in gan.named_children():
-            _write_network(folder / f"{name}_{part}.pth", network)
+            write_tensors(folder / f"{name}_{part}.pth", network.state_dict())
         translators[name] = gan.F
     if pictures is not None:
         _write_pictures(folder, translators, pictures)
@@ -92,15 +92,3 @@ def _picture(translator, image):
 
 def _domain(dataset, index):
     return dataset.domains[dataset.domain_of[index]]
-
-
-def _write_network(path, network):
-    with atomic_write(path) as file:
-        torch.save({key: entry.cpu() for key, entry in network.state_dict().items()}, file)
-    produced(path)
-
-
-def _write(path, content):
-    with atomic_write(path) as file:
-        file.write(content)
-    produced(path)

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from sklearn.manifold import TSNE
 
-from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced, used
+from mdir.artifacts import used
 from mdir.learning.runtime import default_device
 from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import make_score, write_rankings
@@ -20,6 +19,7 @@ from mdir.networks.checkpoint import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.report.curves import read_events, read_series
+from mdir.result_files import write_bytes, write_tensors
 from mdir.stages.step import step
 
 _DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end
@@ -71,15 +71,16 @@ def recall(
     else:
         rows = [Row(1, 0, 0.0, 0.0, result.averages)]
         del result.protocol["epoch"]
-    _write(folder / f"{prefix}_results.csv", _table(rows, measure.naming).encode())
-    state = {key: entry.cpu() for key, entry in net.model.state_dict().items()}
-    _write_tensors(folder / f"{prefix}_model.pth", state)
-    _write_tensors(folder / f"{prefix}_vectors.pth", vectors)
+    write_bytes(folder / f"{prefix}_results.csv", _table(rows, measure.naming).encode())
+    write_tensors(folder / f"{prefix}_model.pth", net.model.state_dict())
+    write_tensors(folder / f"{prefix}_vectors.pth", vectors)
     rankings = folder / "rankings" / f"{prefix}.json"
     write_rankings(rankings, result)
     embedding = folder / f"{prefix}_embedding.json"
-    contents = _embedding(measure, result, vectors, seed) | {"last": _last(rows)}
-    _write(embedding, json.dumps(contents).encode())
+    contents = _embedding(measure, result, vectors, seed) | {
+        "last": _recalls(rows[-1].scores) if rows else {}
+    }
+    write_bytes(embedding, json.dumps(contents).encode())
     return {
         "eval": {f"val/validation/score_avg:{k}": v for k, v in result.averages.items()},
         "protocol": result.protocol,
@@ -145,19 +146,17 @@ def _table(rows, naming):
     return text.getvalue()
 
 
-def _last(rows):
-    """Recalls of the newest epoch, beside those of the best one that the files are of."""
-    return {key: value for key, value in rows[-1].scores.items() if "@" in key} if rows else {}
+def _recalls(scores):
+    return {key: value for key, value in scores.items() if "@" in key}
 
 
 def _embedding(measure, result, vectors, seed):
-    recalls = {key: value for key, value in result.averages.items() if "@" in key}
     return {
         "domains": measure.dataset.domains,
         "domain_of": measure.dataset.domain_of,
         "labels": measure.dataset.labels,
         "points": _map(vectors.double().numpy(), seed),
-        "recall": recalls,
+        "recall": _recalls(result.averages),
     }
 
 
@@ -168,15 +167,3 @@ def _map(vectors, seed):
     perplexity = min(30, (len(vectors) - 1) // 3)
     tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
     return tsne.fit_transform(vectors).round(4).tolist()
-
-
-def _write(path, content):
-    with atomic_write(path) as file:
-        file.write(content)
-    produced(path)
-
-
-def _write_tensors(path, tensors):
-    with atomic_write(path) as file:
-        torch.save(tensors, file)
-    produced(path)

@@ -83,6 +83,21 @@ class Fuse:
         return fused
 
 
+def start_child(function):
+    """Call a function in a process of its own, which exits with 0 if it returned; the id."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            function()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return child
+
+
 def run_in_child(root, moments=None, seconds=None):
     """Train in a process of its own, killed after so many moments or seconds.
 
@@ -91,20 +106,15 @@ def run_in_child(root, moments=None, seconds=None):
     """
     report = root / "moments.txt"
     report.unlink(missing_ok=True)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            fuse = Fuse(moments)
-            fuse.light()
-            metadata = train(params())[0]
-            (root / "metadata.json").write_text(json.dumps(metadata))
-            report.write_text(str(fuse.passed))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
+
+    def training():
+        fuse = Fuse(moments)
+        fuse.light()
+        metadata = train(params())[0]
+        (root / "metadata.json").write_text(json.dumps(metadata))
+        report.write_text(str(fuse.passed))
+
+    child = start_child(training)
     if seconds is not None:
         time.sleep(seconds)
         os.kill(child, signal.SIGKILL)

@@ -5,7 +5,6 @@ import csv
 import os
 import random
 import signal
-import traceback
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,8 +21,8 @@ from mdir.methods.views import forward_views
 from mdir.networks.checkpoint import initialize_network
 from mdir.registry import Section, check, schema
 from mdir.stages.train import train
-from tests.learning.test_killed import Fuse, assert_same
-from tests.methods import contrastive_run  # noqa: F401  (its tiny encoder)
+from tests.learning.test_killed import Fuse, assert_same, start_child
+from tests.methods import contrastive_run
 
 PICTURES = {"name": "TwoDomains", "image_dir": "set", "layout": "split/domain", "split": "val"}
 
@@ -52,66 +51,23 @@ def section(split, **extra):
 
 def scenario(epochs, **runtime):
     """Two rounds of two epochs for the translators and one of contrast; two iterations an epoch."""
-    return {
-        "network": {
-            "type": "SingleNetwork",
-            "model": {"architecture": "tiny_contrastive_encoder"},
-            "initialize": {"weights": "kaiming_p2p", "seed": 3},
-            "runtime": {
-                "wrappers": "",
-                "data": {
-                    "transforms": "ratio_crop:32 | random_mirror | pil2np | totensor | normalize",
-                    "mean_std": [[0.5] * 3, [0.5] * 3],
-                },
-            },
-        },
-        "learning": {
-            "type": "TrainValLearning",
-            "checkpoints": {
-                "directory": "run",
-                "store_every": 0,
-                "checkpoint_every": 1,
-                "directory_epoch_regex": None,
-            },
-            "training": {
-                "type": "EpochTraining",
-                "epochs": epochs,
-                "epoch_iterations": 2,
-                "seed": 1,
-                "deterministic": True,
-                "runtime": runtime,
-                "criterion": {"loss": "ossco", "temperature": 0.1},
-                "optimizer": {
-                    "algorithm": "adam", "lr": 1e-3, "beta1": 0.9, "beta2": 0.999,
-                    "weight_decay": 1e-6,
-                },
-                "scheduler": None,
-                "epoch_iteration": {
-                    "type": "ossco", "data": "train", "criterion": "default",
-                    "rounds": 2, "style_num": 2, "gan_iter": 4, "total_iter": 2, "interval": 2,
-                    "blocks": 1, "filters": 4, "pool_size": 1,
-                    "directory": "left", "pictures": PICTURES,
-                },
-            },
-            "validation": {
-                "type": "SingleValidation",
-                "data": None,
-                "criterion": {
-                    "type": "cross_domain_recall", "naming": "ossco", "ranks": [1, 2],
-                    "dataset": section("val"),
-                },
-                "network_overlay": None,
-                "frequency": 1,
-            },
-        },
-        "output": {"learning": {}},
-        "data": {
-            "train": {
-                "dataset": section("train", views="original,original,original"),
-                "loader": {"batch_size": 4, "drop_last": True, "num_workers": 1},
-            }
-        },
+    params = contrastive_run.params("ossco", epochs, **runtime)
+    preprocessing = params["network"]["runtime"]["data"]
+    preprocessing["transforms"] = "ratio_crop:32 | random_mirror | pil2np | totensor | normalize"
+    training = params["learning"]["training"]
+    training["epoch_iterations"] = 2
+    training["criterion"]["temperature"] = 0.1
+    training["optimizer"]["lr"] = 1e-3
+    training["epoch_iteration"] |= {
+        "rounds": 2, "style_num": 2, "gan_iter": 4, "total_iter": 2, "interval": 2,
+        "blocks": 1, "filters": 4, "pool_size": 1, "directory": "left", "pictures": PICTURES,
     }  # fmt: skip
+    score = params["learning"]["validation"]["criterion"]
+    score |= {"naming": "ossco", "ranks": [1, 2], "dataset": section("val")}
+    train = params["data"]["train"]
+    train["dataset"] = section("train", views="original,original,original")
+    train["loader"]["num_workers"] = 1
+    return params
 
 
 def test_a_stopped_run_goes_on_as_if_never_stopped(domains, root, monkeypatch):
@@ -136,22 +92,16 @@ def run_in_child(moments=None):
 
     A moment is a step or a change of a file; ``moments.txt`` tells how many there were.
     """
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            fuse = Fuse(moments)
-            fuse.light()
-            OSSCo.step = fuse._before(OSSCo.step)
-            train(scenario(6))
-            with open("moments.txt", "w") as file:
-                file.write(str(fuse.passed))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitpid(child, 0)[1]
+
+    def training():
+        fuse = Fuse(moments)
+        fuse.light()
+        OSSCo.step = fuse._before(OSSCo.step)
+        train(scenario(6))
+        with open("moments.txt", "w") as file:
+            file.write(str(fuse.passed))
+
+    return os.waitpid(start_child(training), 0)[1]
 
 
 def outcome(root):

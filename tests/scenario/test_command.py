@@ -243,32 +243,32 @@ def test_missing_files(folder):
     assert "over.yml: file not found" in result.stderr
 
 
-def test_order_warning(folder):
-    text = "go:\n  10_b: {__function__: tiny.plain}\n  2_a: {__function__: tiny.plain}\n"
+UNSORTED = "go:\n  10_b: {__function__: tiny.plain}\n  2_a: {__function__: tiny.plain}\n"
+TRAINED_TOO_LATE = (
+    "go:\n"
+    "  1_finetune: {__function__: tiny.plain, network: {augment: {path: nets/gan/x.pth}}}\n"
+    "  1_train: {__function__: tiny.plain, d: nets/gan, network: {path: nets/gan/y.pth},\n"
+    '    learning: {checkpoints: {directory: "${1_train.d}"}}}\n'
+    "  2_use: {__function__: tiny.plain, network: {path: nets/gan/x.pth}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (UNSORTED, "o.yml:2:3: target go: step 10_b runs before 2_a"),
+        (
+            TRAINED_TOO_LATE,
+            "o.yml:2:62: target go: step 1_finetune reads nets/gan/x.pth, which step 1_train makes "
+            "after it",
+        ),
+    ],
+)
+def test_order_warnings(folder, text, warning):
     (folder / "o.yml").write_text(text)
     result = run("go", "o.yml", folder=folder)
     assert result.returncode == 0
-    assert result.stderr == (
-        "warning: o.yml:2:3: target go: step 10_b runs before 2_a: steps run in the order of their "
-        "names\n"
-    )
-
-
-def test_a_network_that_is_trained_too_late(folder):
-    text = (
-        "go:\n"
-        "  1_finetune: {__function__: tiny.plain, network: {augment: {path: nets/gan/x.pth}}}\n"
-        "  1_train: {__function__: tiny.plain, d: nets/gan, network: {path: nets/gan/y.pth},\n"
-        '    learning: {checkpoints: {directory: "${1_train.d}"}}}\n'
-        "  2_use: {__function__: tiny.plain, network: {path: nets/gan/x.pth}}\n"
-    )
-    (folder / "o.yml").write_text(text)
-    result = run("go", "o.yml", folder=folder)
-    assert result.returncode == 0
-    assert result.stderr == (
-        "warning: o.yml:2:62: target go: step 1_finetune reads nets/gan/x.pth, which step 1_train "
-        "makes after it: steps run in the order of their names\n"
-    )
+    assert result.stderr == f"warning: {warning}: steps run in the order of their names\n"
 
 
 def test_dotted_names_and_the_scenarios_folder(folder):
