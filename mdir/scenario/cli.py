@@ -17,7 +17,7 @@ from importlib import import_module
 import yaml
 
 from mdir.errors import USER_ERRORS
-from mdir.scenario import functions
+from mdir.scenario import step_table
 from mdir.scenario.checks import (
     check_before_running,
     check_everything,
@@ -199,7 +199,7 @@ def _require_steps(plan, options):
 def _stdin_lines(plan, options):
     """The lines that are piped in, where some step to be run wants them; None on a terminal."""
     steps = [step for step in plan.steps if options.only in (None, step.name)]
-    wanted = any(functions.reads_stdin(step.function, step.parameters) for step in steps)
+    wanted = any(step_table.reads_stdin(step.function, step.parameters) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
     sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from mdir import registry
-from mdir.scenario import functions
+from mdir.scenario import step_table
 from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
 from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
@@ -172,7 +172,7 @@ def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
     Imports the step. Values that still hold variables are left out.
     """
     try:
-        function = getattr(functions.load(step.function), "function", None)
+        function = getattr(step_table.load(step.function), "function", None)
     except (ImportError, AttributeError) as error:
         message = f"the step function {step.function!r} cannot be imported: {error}"
         return [plan.problem(step, (FUNCTION,), message)]
@@ -232,8 +232,8 @@ def _structure(name, node):
     function = node.value[FUNCTION]
     if not isinstance(function.value, str):
         return f"{FUNCTION} must be text, not {plain(function)!r}", function.where
-    if not functions.is_known(function.value):
-        return functions.unknown(function.value), function.where
+    if not step_table.is_known(function.value):
+        return step_table.unknown(function.value), function.where
     return None, None
 
 

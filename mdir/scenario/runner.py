@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cirtorch.utils.general import htime
 from mdir import artifacts
-from mdir.scenario import functions as known_functions
+from mdir.scenario import step_table
 from mdir.scenario.decisions import (
     ALWAYS,
     LEAVE,
@@ -102,7 +102,7 @@ class _Run:
     def _run(self, decision):
         step, result = decision.step, [None, None]
         with blaming(step.name):
-            if self._is_first or known_functions.in_every_process(step.function):
+            if self._is_first or step_table.in_every_process(step.function):
                 require_results(decision)
                 result = self._recorded(decision)
             metadata, identity = self._share(f"{step.name}.result", result)
@@ -149,7 +149,7 @@ class _Run:
             raise ScenarioError(problems)
         lines = self.decider.lines_for(step)
         data = () if lines is None else (lines,)
-        return known_functions.load(step.function), data, lines
+        return step_table.load(step.function), data, lines
 
     @property
     def _is_first(self):
