@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
 def _main(options, arguments):
     try:
         if arguments[:1] == ["doctor"]:
-            return import_module("mdir.utils.doctor").main(arguments[1:])
+            return import_module("mdir.scenario.doctor").main(arguments[1:])
         _parse(arguments, options)
         return _run(options, arguments)
     except BrokenPipeError:

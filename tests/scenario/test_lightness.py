@@ -20,6 +20,7 @@ CASES = {
     "list": (["list", "s.yml"], 0),
     "print-steps": (["--print-steps", "go", "s.yml"], 0),
     "help": (["--help"], 0),
+    "doctor": (["doctor"], 0),
     "usage": (["go"], 2),
     "unknown option": (["go", "s.yml", "--fore"], 2),
     "no file": (["go", "absent.yml"], 2),

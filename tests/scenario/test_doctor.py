@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from mdir.utils.doctor import examine, main
+from mdir.scenario.doctor import examine, main
 
 
 @pytest.fixture
