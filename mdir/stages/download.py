@@ -1,34 +1,33 @@
 """Download steps. Parameters are accepted and ignored, as published; the metadata is null."""
 
-from cirtorch.utils import download as cirtorch_download
+from cirtorch.utils import download
 from cirtorch.utils.general import get_data_root
 from mdir.stages.step import step
-from mdir.utils import download as mdir_download
 
 
 @step
 def download_train(inputs, **ignored):
     """Pictures and databases of retrieval-SfM."""
-    cirtorch_download.download_train(get_data_root())
+    download.download_train(get_data_root())
     return (None,)
 
 
 @step
 def download_test(inputs, **ignored):
     """Oxford, Paris, their revisited versions and Tokyo 24/7."""
-    cirtorch_download.download_test(get_data_root())
+    download.download_test(get_data_root())
     return (None,)
 
 
 @step
 def rsfm120k(inputs, **ignored):
-    """Pictures and databases of retrieval-SfM, day and night lists, four pictures to look at."""
-    mdir_download.rsfm120k()
+    """Pictures and databases of retrieval-SfM, day and night lists, links to four pictures."""
+    download.download_parts(get_data_root(), "train", "day_night")
     return (None,)
 
 
 @step
 def roxf5k_rpar6k_247tokyo1k(inputs, **ignored):
     """The same test data as :func:`download_test`."""
-    mdir_download.roxf5k_rpar6k_247tokyo1k()
+    download.download_test(get_data_root())
     return (None,)

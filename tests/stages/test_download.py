@@ -19,7 +19,7 @@ def test_published_steps_hand_over_the_data_folder(root, monkeypatch, name):
 )
 def test_day_night_steps(root, monkeypatch, name, parts):
     seen = []
-    monkeypatch.setattr("mdir.utils.download.download_parts", lambda *given: seen.append(given))
+    monkeypatch.setattr("cirtorch.utils.download.download_parts", lambda *given: seen.append(given))
     assert getattr(download, name)({})[0] is None
     assert seen == [(str(root / "data"), *parts)]
 
