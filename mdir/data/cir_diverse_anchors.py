@@ -87,21 +87,21 @@ class CirDiverseAnchors(CirTuples):
         if given.get("similar_exclude", 0) > given.get("similar_include", 1):
             yield (), "similar_exclude is larger than similar_include"
 
-    def _choose_pairs(self, network):
+    def _choose_pairs(self, extract):
         candidates = draw(len(self.queries), self.qpool_size, self.shuffle)
         images = [self.queries[pair] for pair in candidates]
-        vectors = self._describe(network, images, ["anc-pool-mine"] * len(images))
+        vectors = self._extract(extract, images, ["anc-pool-mine"] * len(images))
         picked, similarities = diverse_anchors(
             vectors, self.query_size, self.exclude, self.include, self.shuffle
         )
         self._set_pairs([candidates[position] for position in picked])
         if self.mark_easy is not None:
-            self._mark(network, vectors[:, picked])
+            self._mark(extract, vectors[:, picked])
         return {"average_new_query_max_score": similarities}
 
-    def _mark(self, network, queries):
+    def _mark(self, extract, queries):
         labels = ["pos-pool-mine"] * len(self.pidxs)
-        similarity = (queries * self._describe(network, self.pidxs, labels)).sum(dim=0)
+        similarity = (queries * self._extract(extract, self.pidxs, labels)).sum(dim=0)
         order = torch.argsort(similarity, descending=True, stable=True).tolist()
         easy = set(order[: int(self.mark_easy * self.query_size)])
         self.marks = ["-easy" if i in easy else "-hard" for i in range(len(self.pidxs))]

@@ -16,7 +16,6 @@ from mdir.data.image_files import load_image
 from mdir.data.images import label_images
 from mdir.data.labelled import LabelledImage
 from mdir.data.training_database import load_training_database
-from mdir.networks.extract import extract_descriptors
 from mdir.ranges import at_least
 from mdir.registry import register
 
@@ -111,20 +110,24 @@ class CirTuples(Dataset):
             del members[2:3], target[2:3], labels[2:3]
         return members, labels, target
 
-    def prepare_epoch(self, network, device) -> dict:
+    def prepare_epoch(self, extract) -> dict:
         """Draw pairs and mine their negatives with the network as it is now.
+
+        Args:
+            extract: ``extract(images, what) -> descriptors [D, N]`` of a dataset of N images, on
+                the device that is to compare them; ``what`` is shown beside the progress.
 
         Returns:
             lists to be reported: ``average_negative_distance``, one number for each negative.
         """
-        report = self._choose_pairs(network)
+        report = self._choose_pairs(extract)
         self.nidxs = [[]] * len(self.qidxs)
         if self.neg_num == 0:
             return report
         pool = draw(len(self.database.paths), self.pool_size, self.shuffle)
         labels = [f"anc{mark}-mine" for mark in self.marks]
-        queries = self._describe(network, self.qidxs, labels)
-        pool_vectors = self._describe(network, pool, ["neg-pool-mine"] * len(pool))
+        queries = self._extract(extract, self.qidxs, labels)
+        pool_vectors = self._extract(extract, pool, ["neg-pool-mine"] * len(pool))
         clusters = self.database.cluster
         positions, distances = mine_hard_negatives(
             queries,
@@ -136,7 +139,7 @@ class CirTuples(Dataset):
         self.nidxs = [[pool[position] for position in row] for row in positions.tolist()]
         return {**report, "average_negative_distance": distances.flatten().tolist()}
 
-    def _choose_pairs(self, network) -> dict:
+    def _choose_pairs(self, extract) -> dict:
         chosen = draw(len(self.queries), self.query_size, self.shuffle)
         self._set_pairs(chosen)
         return {}
@@ -146,10 +149,8 @@ class CirTuples(Dataset):
         self.pidxs = [self.positives[pair] for pair in chosen]
         self.marks = [""] * len(chosen)
 
-    def _describe(self, network, images, labels):
-        single = _SingleImages(self, images, labels)
-        vectors = extract_descriptors(network, single, what=f"mining ({labels[0]})")
-        return vectors.to(network.device)
+    def _extract(self, extract, images, labels):
+        return extract(_SingleImages(self, images, labels), f"mining ({labels[0]})")
 
 
 class _SingleImages(Dataset):

@@ -78,7 +78,7 @@ class RandomDomainsPair(Dataset):
         self.size = count(len(self.paths_X), len(self.paths_Y)) if size is None else size
         self.idxs_X = self.idxs_Y = None
 
-    def prepare_epoch(self, network, device) -> None:
+    def prepare_epoch(self, extract) -> None:
         """Draw the pairs of an epoch."""
         if self.in_turn:
             self.idxs_X = np.arange(self.size) % len(self.paths_X)

@@ -103,7 +103,7 @@ class _ImageTuples(Dataset):
 class RandomImageTuple(_ImageTuples):
     """Picks drawn anew before every epoch (NumPy's global generator)."""
 
-    def prepare_epoch(self, network, device):
+    def prepare_epoch(self, extract):
         self._draw_all(np.random.randint)
 
 

@@ -17,6 +17,7 @@ from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.supervised import batch_size, to_device
+from mdir.networks.extract import prepare_dataset
 from mdir.registry import ComponentError, Problem, Section, check, register
 
 SHOWN = -2  # the iteration of pictures that belong to no batch
@@ -124,10 +125,8 @@ class SingleValidation:
 
     def _run_loss(self, events, epoch):
         begin = time.time()
-        if hasattr(self.dataset, "prepare_epoch"):
-            mined = self.dataset.prepare_epoch(self.network, self.network.device)
-            if mined:
-                self._register(events, epoch, None, None, "data_mining", mined, "scalar/loss")
+        if mined := prepare_dataset(self.dataset, self.network):
+            self._register(events, epoch, None, None, "data_mining", mined, "scalar/loss")
         spent = {"prepare_data": time.time() - begin}
         self._register(events, epoch, None, None, "prepare_epoch", spent, "scalar/time")
         seed = self.setting.seed if self.setting.seed is not None else seed_epoch(None, epoch)

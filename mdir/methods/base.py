@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from mdir.errors import UserError
+from mdir.networks.extract import prepare_dataset
 
 
 class Method:
@@ -63,9 +64,7 @@ class Method:
         Returns:
             numbers (or lists of numbers) by name to be logged, or None.
         """
-        if not hasattr(dataset, "prepare_epoch"):
-            return None
-        return dataset.prepare_epoch(self.network, self.device)
+        return prepare_dataset(dataset, self.network)
 
     def epoch_data(self, dataset, section: dict, epoch: int) -> tuple:
         """What an epoch is to go through; the training's data by default.

@@ -5,6 +5,7 @@ The one place where mining, whitening and evaluation get their descriptors from.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch.utils.data import Subset, default_collate
@@ -44,6 +45,25 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
     for indices, columns in found:
         result[:, indices] = columns
     return result
+
+
+def prepare_dataset(dataset, network) -> dict | None:
+    """Let a dataset choose the items of an epoch, by what the network sees in images if need be.
+
+    Its ``prepare_epoch(extract)`` gets ``extract(images, what)``, which is
+    :func:`extract_descriptors` with the descriptors on the network's device, where mining is
+    fastest.
+
+    Returns:
+        numbers (or lists of numbers) by name to be logged, or None.
+    """
+    if not hasattr(dataset, "prepare_epoch"):
+        return None
+    return dataset.prepare_epoch(partial(_extract_on_device, network))
+
+
+def _extract_on_device(network, images, what):
+    return extract_descriptors(network, images, what=what).to(network.device)
 
 
 def describe_together(network, dataset, loader: dict | None = None, what: str = "descriptors"):

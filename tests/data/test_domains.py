@@ -43,19 +43,19 @@ def test_length(world):
 def test_pairs_are_drawn_with_replacement_for_each_epoch(world):
     pairs = dataset(world, size=50)
     np.random.seed(0)
-    pairs.prepare_epoch(None, "cpu")
+    pairs.prepare_epoch(None)
     first = pairs.idxs_X.copy()
     np.random.seed(0)
     expected = np.random.randint(3, size=50), np.random.randint(2, size=50)
     np.testing.assert_array_equal(first, expected[0])
     np.testing.assert_array_equal(pairs.idxs_Y, expected[1])
-    pairs.prepare_epoch(None, "cpu")
+    pairs.prepare_epoch(None)
     assert (pairs.idxs_X != first).any()
 
 
 def test_unaligned_sampling_takes_x_in_turn(world):
     pairs = dataset(world, sampling="unaligned", size=7)
-    pairs.prepare_epoch(None, "cpu")
+    pairs.prepare_epoch(None)
     assert pairs.idxs_X.tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
@@ -66,7 +66,7 @@ def test_independent_windows_reach_all_of_the_larger_image(world):
         pairs = dataset(world, crop, size=60, independent_transforms=independent)
         random.seed(0)
         np.random.seed(0)
-        pairs.prepare_epoch(None, "cpu")
+        pairs.prepare_epoch(None)
         seen[independent] = max(float(pairs[i][1].max()) for i in range(60))
     assert seen[True] > seen[False]
 
@@ -76,7 +76,7 @@ def test_batches_do_not_depend_on_workers(world):
     for workers in (0, 2):
         pairs = dataset(world, size=6)
         np.random.seed(1)
-        pairs.prepare_epoch(None, "cpu")
+        pairs.prepare_epoch(None)
         section = {"loader": {"batch_size": 2, "num_workers": workers}}
         batches.append(list(make_loader(pairs, section, {"shuffle": True}, seed=5, epoch=2)))
     for ours, theirs in zip(*batches, strict=True):

@@ -43,7 +43,7 @@ def test_random_tuples_change_with_the_epoch(params):
     drawn = set()
     for seed in range(8):
         np.random.seed(seed)
-        dataset.prepare_epoch(None, None)
+        dataset.prepare_epoch(None)
         drawn.add(str(dataset.names))
         assert all(len(set(names)) == 2 for names in dataset.names)
     assert len(drawn) > 1

@@ -38,7 +38,7 @@ def test_domains_pair(tmp_path):
     assert len(dataset) == case["len"]
     np.random.seed(case["numpy_seed"])
     for suffix in ("", "_epoch2"):
-        dataset.prepare_epoch(None, "cpu")
+        dataset.prepare_epoch(None)
         for side in "XY":
             expected = ARRAYS[f"domains_pair/idxs_{side}{suffix}"]
             np.testing.assert_array_equal(getattr(dataset, f"idxs_{side}"), expected)

@@ -16,6 +16,7 @@ from cirtorch.layers.pooling import GeM
 from mdir import registry
 from mdir.data.transforms.parse import parse_transforms
 from mdir.methods.supervised import SupervisedEpoch
+from mdir.networks.extract import prepare_dataset
 from mdir.networks.single import SingleNetwork
 from tests.golden.golden import fill, load_json, load_npz, normal
 
@@ -85,7 +86,7 @@ def test_mining(name, root):
     dataset = registry.build("dataset", section, parse_transforms("pil2np | totensor"), ())
     network = Recording(Descriptors(vectors), {"model": {}, "runtime": {"wrappers": ""}})
     torch.manual_seed(run["seed"])
-    report = dataset.prepare_epoch(network, "cpu")
+    report = prepare_dataset(dataset, network)
     assert len(dataset) == run["len"]
     for key in ("qidxs", "pidxs", "nidxs"):
         assert getattr(dataset, key) == run[key], key

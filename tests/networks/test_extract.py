@@ -7,7 +7,7 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
-from mdir.networks.extract import describe, extract_descriptors
+from mdir.networks.extract import describe, extract_descriptors, prepare_dataset
 from mdir.networks.single import SingleNetwork
 
 
@@ -96,3 +96,32 @@ def test_nothing_readable():
 
     with pytest.raises(DataError, match="none of 7 images"):
         extract_descriptors(network(None), Broken())
+
+
+def test_a_dataset_chooses_its_items_by_descriptors():
+    class Mined(Images):
+        def prepare_epoch(self, extract):
+            return {"seen": extract(self, "mining")}
+
+    net = network(None)
+    found = prepare_dataset(Mined(), net)["seen"]
+    torch.testing.assert_close(found, extract(net), equal_nan=True)
+    assert prepare_dataset(Images(), net) is None
+
+
+def test_mining_computes_where_the_network_is():
+    class Elsewhere:
+        wrappers, members, device = {"eval": []}, {}, torch.device("meta")
+
+        def eval(self):
+            pass
+
+        def __call__(self, images):
+            return images.tensor.mean(dim=(2, 3)).t()
+
+    class Mined(Images):
+        def prepare_epoch(self, extract):
+            vectors = extract(self, "mining")
+            return {"device": vectors.device.type, "shape": vectors.shape}
+
+    assert prepare_dataset(Mined(), Elsewhere()) == {"device": "meta", "shape": (3, 7)}
