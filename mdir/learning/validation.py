@@ -106,7 +106,7 @@ class SingleValidation:
         """Evaluate the network and register rows; it is left in eval mode."""
         self.network.eval()
         if self.score is not None:
-            result = self.score(self.network, self.network.device)
+            result = self.score(self.network)
             register_score(events, epoch, self.prefix, result)
             wanted = self.setting.rankings is not None and distributed.is_first()
             if wanted and (result.rankings or result.protocol):

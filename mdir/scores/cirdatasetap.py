@@ -74,7 +74,7 @@ class CirDatasetAp:
         return f"score_avg:{_named('map', self.main)}"
 
     @torch.no_grad()
-    def __call__(self, network, device) -> ScoreResult:
+    def __call__(self, network) -> ScoreResult:
         protocol, begin = self._protocol(network), time.time()
         vecs, qvecs = self._describe(network)
         described = time.time()

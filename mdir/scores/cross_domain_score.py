@@ -55,7 +55,7 @@ class CrossDomainRecall:
         second = sum(self.dataset.domain_of)
         check_ranks(self.ranks, len(self.dataset) - second, second)
 
-    def __call__(self, network, device) -> ScoreResult:
+    def __call__(self, network) -> ScoreResult:
         begin = time.time()
         vectors = self.vectors(network)
         spent = time.time() - begin

@@ -53,16 +53,16 @@ class EdgeConsistencyScore:
         if detector != "gradient":
             self.detector = registry.build("network", detector, "cpu").freeze()
 
-    def __call__(self, network, device) -> ScoreResult:
+    def __call__(self, network) -> ScoreResult:
         begin = time.time()
         generator = choose_generator(network, self.net_name)
         generator.eval()
         mean_std = self.source.section(generator)["mean_std"]
         if self.detector is not None:
-            self.detector.to(device)
+            self.detector.to(network.device)
         values = {"correlation": [], "l1": []}
         for _, images in self.source.images(generator):
-            images = images.to(device)
+            images = images.to(network.device)
             before = self._edges(images, mean_std).flatten(1).double()
             after = self._edges(translate(generator, images), mean_std).flatten(1).double()
             values["correlation"] += correlation(before, after).tolist()

@@ -60,15 +60,13 @@ class SetDistanceScore:
         self.net_name, self.subsets = net_name, (kid_subsets, kid_subset_size)
         self.real = None
 
-    def __call__(self, network, device) -> ScoreResult:
+    def __call__(self, network) -> ScoreResult:
         begin = time.time()
         generator = choose_generator(network, self.net_name)
         generator.eval()
         if self.real is None:
-            self.real = self._describe(self.target, generator, device, lambda images: images)
-        fake = self._describe(
-            self.source, generator, device, lambda images: translate(generator, images)
-        )
+            self.real = self._describe(self.target, generator, lambda images: images)
+        fake = self._describe(self.source, generator, lambda images: translate(generator, images))
         described = time.time()
         fid = frechet_distance(fake, self.real)
         kid, kid_std = kernel_distance(fake, self.real, *self.subsets)
@@ -86,10 +84,10 @@ class SetDistanceScore:
             protocol=protocol,
         )
 
-    def _describe(self, source, generator, device, change):
+    def _describe(self, source, generator, change):
         mean_std = source.section(generator)["mean_std"]
         features = [
-            self.features(to_unit_range(change(images), mean_std), device)
+            self.features(to_unit_range(change(images), mean_std), generator.device)
             for _, images in source.images(generator)
         ]
         return torch.cat(features)

@@ -1,4 +1,10 @@
-"""What a score gives back."""
+"""What a score gives back.
+
+A score (kind ``score``, those that other packages register included) is called with the network
+alone, ``score(network) -> ScoreResult``, in eval mode and without gradients; ``network.device``
+says where. Its attribute ``decisive`` is the ``KEY:NAME`` of the number that tells which network is
+best; None: none does.
+"""
 
 from dataclasses import dataclass, field
 

@@ -26,7 +26,7 @@ class VisualScore:
     def __init__(self, *, data: Annotated[dict, Section("data")], net_name: str | None = None):
         self.source, self.net_name = ImageSource(data), net_name
 
-    def __call__(self, network, device) -> ScoreResult:
+    def __call__(self, network) -> ScoreResult:
         begin = time.time()
         generator = choose_generator(network, self.net_name)
         generator.eval()

@@ -22,7 +22,7 @@ class Score:
     def __init__(self, *, factor: float, transforms: str | None = None):
         self.factor, self.transforms = factor, transforms
 
-    def __call__(self, network, device):
+    def __call__(self, network):
         assert network.stage == "eval"
         assert not torch.is_grad_enabled()
         return ScoreResult(

@@ -55,7 +55,7 @@ def score(**params):
 
 def test_a_classic_set(root, capsys):
     write(root, [{"bbx": None, "ok": [1], "junk": [0]}])
-    result = score(dataset="247Tokyo1k")(network(), "cpu")
+    result = score(dataset="247Tokyo1k")(network())
     assert result.averages == {"map": 1.0} and result.per_query == {"ap": [1.0]}
     assert set(result.timings) == {"extract_descriptors", "compute_score", "total_s"}
     assert ">> 247tokyo1k: mAP 100.00" in capsys.readouterr().out
@@ -71,7 +71,7 @@ def test_the_protocol_tells_scales_and_whitening(root):
     (root / "w.pkl").write_bytes(pickle.dumps({"m": np.zeros((3, 1)), "P": np.eye(3)}))
     stack = {"0_cirwhiten": {"whitening": "w.pkl"}, "1_cirmultiscale": {"scales": "ss"}}
     net = network(wrappers={"train": None, "eval": stack})
-    protocol = score(dataset="247tokyo1k")(net, "cpu").protocol
+    protocol = score(dataset="247tokyo1k")(net).protocol
     assert protocol["scales"] == [1.0] and protocol["whitening"] == "w.pkl"
     assert "junk" in protocol["junk_rule"]
 
@@ -84,7 +84,7 @@ def test_a_revisited_set(root):
     write(root, gnd, "roxford5k", queries=["red3", "blue3"])
     tested = score(dataset="roxford5k")
     assert tested.decisive == "score_avg:map_medium"
-    result = tested(network(), "cpu")
+    result = tested(network())
     assert set(result.averages) == {"map_easy", "map_medium", "map_hard"}
     assert result.averages["map_medium"] == 1.0
     assert np.isnan(result.per_query["ap_hard"][1]) and result.rankings[1]["ap"] is None
@@ -103,7 +103,7 @@ def test_a_set_of_tables(root):
     }
     tested = score(dataset=section)
     assert tested.decisive == "score_avg:map"
-    assert tested(network(), "cpu").averages == {"map": 1.0}
+    assert tested(network()).averages == {"map": 1.0}
     (folder / "q.tsv").write_text('query\tbbx\tok\tjunk\nred1\t\t["red9"]\t[]\n')
     with pytest.raises(DataError, match="q.tsv: ok of query 'red1' names 'red9'"):
         score(dataset=section)
@@ -114,13 +114,13 @@ def test_queries_that_are_the_database_are_described_once(root, monkeypatch):
     net = network()
     calls = []
     monkeypatch.setattr(net.model, "forward", lambda x: calls.append(x) or torch.ones(3, 1))
-    score(dataset="247tokyo1k")(net, "cpu")
+    score(dataset="247tokyo1k")(net)
     assert len(calls) == 5
 
 
 def test_ties_go_to_the_lower_index(root):
     write(root, [{"bbx": None, "ok": [4], "junk": []}], images=["red1"] * 5)
-    found = score(dataset="247tokyo1k")(network(), "cpu")
+    found = score(dataset="247tokyo1k")(network())
     assert found.averages["map"] == pytest.approx(0.1)
 
 
@@ -161,7 +161,7 @@ def test_missing_and_broken_images_are_found_first(root):
 def test_a_diverged_network(root):
     write(root, [{"ok": [1], "junk": []}])
     with pytest.raises(DataError, match="descriptors of 5 images are NaN, the first is .*red1.jpg"):
-        score(dataset="247tokyo1k")(network(Nothing), "cpu")
+        score(dataset="247tokyo1k")(network(Nothing))
 
 
 @pytest.mark.parametrize("size, good", [(0, 0), (-4, 0), (0.5, 0), (1, 1), (None, 1), (9e9, 1)])

@@ -66,7 +66,7 @@ def test_visual(tmp_path, sections, net_name):
         "score",
         {"type": "visual", "data": section(write_images(tmp_path, 3, 0)), "net_name": net_name},
     )
-    result = score(network(sections).eval(), "cpu")
+    result = score(network(sections).eval())
     labels = [label for name in ("0.a", "1.a", "2.a") for label in (f"{name}/input", name)]
     assert list(result.images) == labels
     assert result.averages == {}
@@ -84,7 +84,7 @@ def test_visual_says_what_it_cannot_find(tmp_path):
     folder = write_images(tmp_path / "images", 1, 0)
     score = registry.build("score", {"type": "visual", "data": section(folder), "net_name": "x"})
     with pytest.raises(UserError, match="no network 'x'.* generator_X"):
-        score(network({"generator_X": GENERATOR}), "cpu")
+        score(network({"generator_X": GENERATOR}))
     (tmp_path / "empty").mkdir()
     for name, message in (("none", "no such folder"), ("empty", "holds no image")):
         with pytest.raises(DataError, match=message):
@@ -147,21 +147,21 @@ def test_fid_with_local_weights(tmp_path):
     path = tmp_path / "resnet18.pth"
     torch.save(torchvision.models.resnet18().state_dict(), path)
     score = fid(tmp_path, weights=str(path))
-    result = score(network(single()).eval(), "cpu")
+    result = score(network(single()).eval())
     assert result.averages["fid"] == -result.averages["negative_fid"] > 0
     assert result.protocol["translated_images"] == 4
     assert result.protocol["real_images"] == 5
     assert "resnet18.pth (sha256 " in result.protocol["feature_weights"]
     assert "32x32" in result.protocol["resize"]
     again = fid(tmp_path, weights=str(path), data=section(tmp_path / "y"))
-    assert again(network(single()).eval(), "cpu").averages["fid"] == pytest.approx(0, abs=1e-6)
+    assert again(network(single()).eval()).averages["fid"] == pytest.approx(0, abs=1e-6)
 
 
 def test_random_features_need_a_word(tmp_path):
     with pytest.raises(UserError, match="allow_random_features"):
         fid(tmp_path, weights=None)
     scores = [fid(tmp_path, weights=None, allow_random_features=True) for _ in range(2)]
-    numbers = [score(network(single()).eval(), "cpu").averages["fid"] for score in scores]
+    numbers = [score(network(single()).eval()).averages["fid"] for score in scores]
     assert numbers[0] == numbers[1]
 
 
@@ -177,9 +177,9 @@ def test_edges_of_an_identity_are_kept(tmp_path):
     score = registry.build(
         "score", {"type": "edge_consistency", "data": data, "detector": "gradient"}
     )
-    result = score(network(single()).eval(), "cpu")
+    result = score(network(single()).eval())
     assert result.averages == pytest.approx({"correlation": 1, "l1": 0})
-    changed = score(network(GENERATOR).eval(), "cpu")
+    changed = score(network(GENERATOR).eval())
     assert changed.averages["correlation"] < 0.9
     assert len(changed.per_query["l1"]) == 2
 
@@ -189,7 +189,7 @@ def test_edges_by_a_detector(tmp_path):
     detector = {"type": "SingleNetwork", "model": {"architecture": "hed_interpolation"}}
     detector |= {"initialize": False, "runtime": {"wrappers": "rgb2bgr_pre"}}
     params = {"type": "edge_consistency", "data": data, "detector": detector}
-    result = registry.build("score", params)(network(single()).eval(), "cpu")
+    result = registry.build("score", params)(network(single()).eval())
     assert result.averages == pytest.approx({"correlation": 1, "l1": 0})
     assert result.protocol["images"] == 1
 
