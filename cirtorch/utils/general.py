@@ -5,13 +5,20 @@ import os
 from pathlib import Path
 
 
+def checkout() -> Path | None:
+    """The folder of the checkout that this code runs from; None where it is installed."""
+    folder = Path(__file__).resolve().parents[2]
+    return folder if (folder / "pyproject.toml").is_file() else None
+
+
 def get_root() -> str:
     """The folder that holds ``data``, ``weights`` and ``experiments``.
 
-    The environment variable ``CIRTORCH_ROOT``, or the folder of the checkout where it is unset.
+    The environment variable ``CIRTORCH_ROOT``; where it is unset the folder of the checkout, or
+    the current folder where the package is installed.
     """
     root = os.environ.get("CIRTORCH_ROOT")
-    return os.path.abspath(root) if root else str(Path(__file__).resolve().parents[2])
+    return os.path.abspath(root) if root else str(checkout() or Path.cwd())
 
 
 def get_data_root() -> str:

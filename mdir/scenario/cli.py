@@ -28,31 +28,32 @@ from mdir.scenario.failures import StepFailed, Terminated, message_of
 from mdir.scenario.journal import Journal, seeds, versions
 from mdir.scenario.plan import FUNCTION, load_scenario, plan_target
 from mdir.scenario.processes import Processes
+from mdir.scenario.program import program
 from mdir.scenario.runner import closing_lines, perform
 from mdir.scenario.tree import Problem, ScenarioError
 
-PROGRAM = "perform_scenario.py"
-DESCRIPTION = f"""\
+DESCRIPTION = """\
 Perform the steps of one target of a scenario.
 
-    {PROGRAM} list SCENARIO                  show the targets of a scenario
-    {PROGRAM} validate SCENARIO [OVERLAY]    check every target, run nothing
-    {PROGRAM} TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
-    {PROGRAM} doctor                         show which datasets and weights are there
+    %(prog)s list SCENARIO                  show the targets of a scenario
+    %(prog)s validate SCENARIO [OVERLAY]    check every target, run nothing
+    %(prog)s TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
+    %(prog)s doctor                         show which datasets and weights are there
 """
-EPILOG = f"""\
+EPILOG = """\
 An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
 a JSON value or plain text. key* replaces a list or mapping instead of merging, key+ appends, key?
 covers only what is there.
 
 examples:
-    {PROGRAM} all quickstart.yml
-    {PROGRAM} train iccv23/train/cut.yml train.1_train_augment.learning.training.seed=1
-    {PROGRAM} all quickstart.yml --dry-run
-    ls "$PWD"/*.jpg | {PROGRAM} output iccv23/train/hedngan.yml
+    %(prog)s all quickstart.yml
+    %(prog)s train iccv23/train/cut.yml train.1_train_augment.learning.training.seed=1
+    %(prog)s all quickstart.yml --dry-run
+    ls "$PWD"/*.jpg | %(prog)s output iccv23/train/hedngan.yml
 
-Files are looked for as given, then under scenarios/. Results lie under $CIRTORCH_ROOT, by default
-this checkout; the journal of every step under $CIRTORCH_ROOT/journal.
+Files are looked for as given, then under scenarios/. Results lie under $CIRTORCH_ROOT, the
+journal of every step under $CIRTORCH_ROOT/journal; by default that is the checkout, or the current
+folder where the package is installed.
 exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted, 143 terminated
 """
 
@@ -62,8 +63,9 @@ FORCE = (
 )
 
 
-def main(arguments: list[str]) -> int:
-    """Do what the command line says; the result is the exit code."""
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says (``sys.argv`` where None); the result is the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = argparse.Namespace(traceback=False, processes=Processes())
     code = _main(options, arguments)
     if code and options.processes.count > 1:
@@ -100,7 +102,7 @@ def _main(options, arguments):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog=PROGRAM,
+        prog=program(),
         usage="%(prog)s [OPTIONS] TARGET SCENARIO [OVERLAY ...]",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -161,7 +163,7 @@ def _perform(plan, options, arguments):
     if options.dry_run:
         _say(_dry_run(decisions))
         return 0
-    start, command = time.monotonic(), [PROGRAM, *arguments]
+    start, command = time.monotonic(), [program(), *arguments]
     if processes.is_first:
         _open(plan, decisions, journal, command)
     say = _say if processes.is_first else lambda line: None

@@ -1,4 +1,4 @@
-"""``perform_scenario.py doctor``: which data and weights are there, sound, or still to be had."""
+"""The command ``doctor``: which data and weights are there, sound, or still to be had."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from cirtorch.utils.general import get_data_root, get_root
 from cirtorch.utils.known_files import known_files, known_folders, known_links, known_weights
 from cirtorch.utils.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.safe_pickle import load_pickle
+from mdir.scenario.program import call, program
 
 VERIFIED, PRESENT, ABSENT, DAMAGED = "verified", "present", "absent", "DAMAGED"
 PARTS = {
@@ -25,9 +26,9 @@ PARTS = {
     "domains": "Pairs of domains",
 }
 REMEDY = {
-    "train": "python3 perform_scenario.py download iccv23/train/hedngan.yml",
-    "day_night": "python3 perform_scenario.py download iccv23/train/hedngan.yml",
-    "test": "python3 perform_scenario.py download iccv23/eval/hedngan.yml",
+    "train": "{call} download iccv23/train/hedngan.yml",
+    "day_night": "{call} download iccv23/train/hedngan.yml",
+    "test": "{call} download iccv23/eval/hedngan.yml",
     "domains": "only needed for the scenarios daco and ossco",
     "weights": "fetched when a scenario asks for them",
 }
@@ -56,7 +57,7 @@ class Group:
 def main(arguments: list[str]) -> int:
     """Print the report; 1 if something that is there is damaged, else 0."""
     parser = argparse.ArgumentParser(
-        prog="perform_scenario.py doctor",
+        prog=f"{program()} doctor",
         description="Show which datasets and weights are there, verified, or how to get them.",
     )
     parser.add_argument("--full", action="store_true", help="look at every picture, not a sample")
@@ -99,7 +100,7 @@ def _print_group(group):
                 )
             )
     if any(finding.state == ABSENT for finding in group.findings):
-        print(f"  What is absent: {group.remedy}")
+        print(f"  What is absent: {group.remedy.format(call=call())}")
 
 
 def _print_place():

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import yaml
 
+import mdir
+from cirtorch.utils.general import checkout
 from mdir.scenario.tree import Node, Place, Problem
 
-SCENARIOS = str(Path(__file__).resolve().parents[2] / "scenarios")
+_CHECKOUT = checkout()
+SCENARIOS = str(_CHECKOUT / "scenarios" if _CHECKOUT else Path(mdir.__file__).parent / "_scenarios")
 MAX_NODES = 200_000
 MAX_DEPTH = 100
 MERGE = "tag:yaml.org,2002:merge"
