@@ -1,6 +1,5 @@
 """Losses and scores of a network on data that it is not trained on."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,18 +8,15 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from cirtorch.utils.files import atomic_write
 from mdir import distributed, registry
-from mdir.artifacts import produced
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.learning.score_results import make_score, register_score, write_rankings
 from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.supervised import batch_size, to_device
 from mdir.networks.extract import prepare_dataset
 from mdir.registry import ComponentError, Problem, Section, check, register
-
-SHOWN = -2  # the iteration of pictures that belong to no batch
 
 
 @dataclass
@@ -196,40 +192,6 @@ def make_validation(section, setting: Setting):
     if section is False or isinstance(section, str):
         return NoValidation(section or None)
     return registry.build("validation", section, setting)
-
-
-def make_score(section: dict, preprocessing: dict):
-    """A score whose transforms and mean_std are the network's unless the section has its own."""
-    fields, _ = registry.schema(registry.lookup("score", section.get("type")))
-    defaults = {key: value for key, value in preprocessing.items() if key in fields}
-    return registry.build("score", {**defaults, **section})
-
-
-def register_score(events, epoch: int, prefix: str, result) -> None:
-    """Register a score's averages, values by query, times, pictures and protocol."""
-    if result.averages:
-        key = f"{prefix}/score_avg"
-        events.register(epoch, None, None, key, result.averages, "scalar/score")
-    sizes = {len(values) for values in result.per_query.values()}
-    for query in range(max(sizes, default=0)):
-        values = {name: values[query] for name, values in result.per_query.items()}
-        events.register(epoch, query, max(sizes), f"{prefix}/score", values, "scalar/score")
-    if result.timings:
-        key = f"{prefix}/{'dataset' if result.averages else 'output'}"
-        events.register(epoch, None, None, key, result.timings, "scalar/time")
-    for label, image in result.images.items():
-        blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
-        events.register(epoch, SHOWN, 1, f"{prefix}/data/{label}", blob, "blob")
-    if result.protocol:
-        blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
-        events.register(epoch, SHOWN, 1, f"{prefix}/protocol", blob, "blob")
-
-
-def write_rankings(path: Path, result) -> None:
-    """Write what was found for each query, and under which protocol, as JSON."""
-    with atomic_write(path, "w", encoding="utf-8") as file:
-        json.dump({"protocol": result.protocol, "queries": result.rankings}, file)
-    produced(path)
 
 
 def check_decisive(text) -> None:

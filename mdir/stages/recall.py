@@ -13,8 +13,8 @@ from sklearn.manifold import TSNE
 
 from mdir.artifacts import used
 from mdir.learning.runtime import default_device
+from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
-from mdir.learning.validation import make_score, write_rankings
 from mdir.networks.checkpoint import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mdir.learning.events import Events
-from mdir.learning.validation import Setting, make_validation, write_rankings
+from mdir.learning.score_results import write_rankings
+from mdir.learning.validation import Setting, make_validation
 from mdir.networks.checkpoint import initialize_network
 from mdir.registry import Section, check, register
 from mdir.scores.result import ScoreResult

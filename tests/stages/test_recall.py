@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
-from mdir.learning.validation import make_score
+from mdir.learning.score_results import make_score
 from mdir.scores.cross_domain_score import CrossDomainRecall
 from mdir.stages.recall import recall
 from mdir.stages.report import report

@@ -1,0 +1,44 @@
+"""A score as a scenario names it, and where its results go: events and rankings."""
+
+import json
+from pathlib import Path
+
+from cirtorch.utils.files import atomic_write
+from mdir import registry
+from mdir.artifacts import produced
+
+SHOWN = -2  # the iteration of pictures that belong to no batch
+
+
+def make_score(section: dict, preprocessing: dict):
+    """A score whose transforms and mean_std are the network's unless the section has its own."""
+    fields, _ = registry.schema(registry.lookup("score", section.get("type")))
+    defaults = {key: value for key, value in preprocessing.items() if key in fields}
+    return registry.build("score", {**defaults, **section})
+
+
+def register_score(events, epoch: int, prefix: str, result) -> None:
+    """Register a score's averages, values by query, times, pictures and protocol."""
+    if result.averages:
+        key = f"{prefix}/score_avg"
+        events.register(epoch, None, None, key, result.averages, "scalar/score")
+    sizes = {len(values) for values in result.per_query.values()}
+    for query in range(max(sizes, default=0)):
+        values = {name: values[query] for name, values in result.per_query.items()}
+        events.register(epoch, query, max(sizes), f"{prefix}/score", values, "scalar/score")
+    if result.timings:
+        key = f"{prefix}/{'dataset' if result.averages else 'output'}"
+        events.register(epoch, None, None, key, result.timings, "scalar/time")
+    for label, image in result.images.items():
+        blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
+        events.register(epoch, SHOWN, 1, f"{prefix}/data/{label}", blob, "blob")
+    if result.protocol:
+        blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
+        events.register(epoch, SHOWN, 1, f"{prefix}/protocol", blob, "blob")
+
+
+def write_rankings(path: Path, result) -> None:
+    """Write what was found for each query, and under which protocol, as JSON."""
+    with atomic_write(path, "w", encoding="utf-8") as file:
+        json.dump({"protocol": result.protocol, "queries": result.rankings}, file)
+    produced(path)
