@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import run
 
 HEAVY = ("torch", "torchvision", "cv2", "numpy", "scipy", "matplotlib", "sklearn")
 SCENARIO = """\
@@ -54,8 +54,3 @@ def test_skipping_imports_nothing_heavy(tmp_path):
         assert result.returncode == 0
         imported = set(re.findall(r"\|\s*([\w.]+)$", result.stderr, re.M))
         assert not imported & set(HEAVY)
-
-
-def test_the_engine_names_no_heavy_library():
-    for path in (PROJECT / "mdir" / "scenario").glob("*.py"):
-        assert not re.search(rf"^\s*(import|from) ({'|'.join(HEAVY)})\b", path.read_text(), re.M)
