@@ -21,7 +21,6 @@ of its own. Nothing here imports torch; all modules of a kind's packages are imp
 look-up, so a component is known as soon as its file lies in the right folder.
 """
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -31,6 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
+from cirtorch.utils.errors import suggest
 from mdir.annotations import (
     Check,
     Problem,
@@ -140,13 +140,8 @@ def lookup(kind: str, name: str):
 def unknown(what: str, given, allowed) -> str:
     """The message for an unknown name: what was given, what is allowed, the nearest name."""
     allowed = sorted(str(name) for name in allowed if name != "")  # "" is what no name means
-    message = f"unknown {what} {given!r}"
-    near = difflib.get_close_matches(str(given), allowed, n=1)
-    if near:
-        message += f". Did you mean {near[0]!r}?"
-    if allowed:
-        message += f" Allowed: {', '.join(allowed)}" if near else f". Allowed: {', '.join(allowed)}"
-    return message
+    hint = f".{suggest(given, allowed)} Allowed: {', '.join(allowed)}" if allowed else ""
+    return f"unknown {what} {given!r}{hint}"
 
 
 def build(kind: str, section: dict, *given, **extra):

@@ -1,6 +1,5 @@
 """Convolutional features cut out of classification networks, always ending in a ReLU."""
 
-import difflib
 import importlib
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from cirtorch.networks.published import FEATURES
 from cirtorch.utils.checkpoint import load_state, load_url
+from cirtorch.utils.errors import suggest
 
 OUTPUT_DIM = {
     "alexnet": 256,
@@ -82,11 +82,9 @@ def check_architecture(architecture):
     known = architecture in OUTPUT_DIM
     if known or (architecture.startswith(_FAMILIES) and hasattr(torchvision.models, architecture)):
         return
-    close = difflib.get_close_matches(architecture, OUTPUT_DIM, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(
         f"Unsupported or unknown architecture: {architecture!r}; known are {', '.join(OUTPUT_DIM)} "
-        f"and torchvision's resnext and regnet names.{hint}"
+        f"and torchvision's resnext and regnet names.{suggest(architecture, OUTPUT_DIM)}"
     )
 
 

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import difflib
 import os
 import shlex
 import signal
@@ -16,6 +15,7 @@ from importlib import import_module
 
 import yaml
 
+from cirtorch.utils.errors import suggest
 from mdir.errors import USER_ERRORS
 from mdir.scenario import step_table
 from mdir.scenario.checks import (
@@ -192,8 +192,7 @@ def _require_steps(plan, options):
     names = [step.name for step in plan.steps]
     for option, name in (("--from", options.start), ("--only", options.only)):
         if name is not None and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = suggest(name, names)
             message = f"{option}: unknown step {name!r}.{hint} Steps: {', '.join(names)}"
             raise ScenarioError([Problem(None, (plan.target,), message)])
 

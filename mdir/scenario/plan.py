@@ -1,10 +1,10 @@
 """Scenario -> target -> ordered steps, and everything that can be checked before one runs."""
 
-import difflib
 import os
 import re
 from dataclasses import dataclass, field
 
+from cirtorch.utils.errors import suggest
 from mdir import registry
 from mdir.scenario import step_table
 from mdir.scenario.overlay import Loader
@@ -207,10 +207,8 @@ def _unknown_target(scenario, target):
 
 
 def _unknown_target_message(target, names):
-    near = difflib.get_close_matches(target, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     known = f" Targets: {', '.join(names)}" if names else " The scenario has no targets"
-    return f"unknown target {target!r}.{hint}{known}"
+    return f"unknown target {target!r}.{suggest(target, names)}{known}"
 
 
 def _is_added(scenario, node):

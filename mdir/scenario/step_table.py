@@ -3,11 +3,11 @@
 Nothing is imported before a function is needed.
 """
 
-import difflib
 import functools
 import importlib
 from importlib.metadata import entry_points
 
+from cirtorch.utils.errors import suggest
 from mdir.stages import ALWAYS_RUN, EVERY_PROCESS, READS_STDIN, STEPS
 
 
@@ -19,8 +19,7 @@ def is_known(name) -> bool:
 def unknown(name) -> str:
     """The message for an unknown step function."""
     known = sorted([*STEPS, *_external()])
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}"
+    hint = suggest(name, known) or f" Known: {', '.join(known)}"
     return f"unknown step function {name!r}.{hint}"
 
 

@@ -7,8 +7,9 @@ the first file, which an overlay for many scenarios keeps them apart by.
 """
 
 import copy
-import difflib
 import re
+
+from cirtorch.utils.errors import suggest
 
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
 RESULTS = "_output_metadata"
@@ -171,8 +172,7 @@ class Resolver:
         if len(before) == 1 and part == RESULTS:
             return f"step {before[0]} has no results before it has run"
         known = [str(key) for key in value]
-        near = difflib.get_close_matches(part, known, n=1)
-        hint = f". Did you mean {near[0]!r}?" if near else "."
+        hint = f".{suggest(part, known)}"
         if before:
             allowed = f" Known there: {', '.join(known)}" if known else " It is empty"
             return f"there is no {part!r} in {where}{hint}{allowed}"
