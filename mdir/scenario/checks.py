@@ -1,6 +1,5 @@
 """All that is checked before a step runs, in one report."""
 
-from mdir.scenario import step_table
 from mdir.scenario.decisions import RUN, Choice, Decision, was_checked
 from mdir.scenario.plan import (
     Plan,
@@ -70,7 +69,7 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
         step = decision.step
         if decision.action != RUN:
             continue
-        if choice.lines is None and step_table.reads_stdin(step.function, step.parameters):
+        if choice.lines is None and step.entry.reads_stdin(step.parameters):
             message = "reads names from standard input, one a line, but that is a terminal"
             problems.append(plan.problem(step, (), f"{message}; pipe them in"))
         if not was_checked(decision):

@@ -17,7 +17,6 @@ import yaml
 
 from cirtorch.utils.errors import suggest
 from mdir.errors import USER_ERRORS
-from mdir.scenario import step_table
 from mdir.scenario.checks import (
     check_before_running,
     check_everything,
@@ -200,7 +199,7 @@ def _require_steps(plan, options):
 def _stdin_lines(plan, options):
     """The lines that are piped in, where some step to be run wants them; None on a terminal."""
     steps = [step for step in plan.steps if options.only in (None, step.name)]
-    wanted = any(step_table.reads_stdin(step.function, step.parameters) for step in steps)
+    wanted = any(step.entry.reads_stdin(step.parameters) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
     sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes

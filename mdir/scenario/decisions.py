@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import mdir
 from mdir.errors import UserError
-from mdir.scenario import step_table
 from mdir.scenario.journal import Journal, changed_input, decode, encode, why_again
 from mdir.scenario.plan import Plan, Step
 from mdir.scenario.tree import ScenarioError
@@ -98,7 +97,7 @@ class Decider:
 
     def lines_for(self, step: Step) -> list[str] | None:
         """The lines of standard input where the step reads them."""
-        return self.choice.lines if step_table.reads_stdin(step.function, step.parameters) else None
+        return self.choice.lines if step.entry.reads_stdin(step.parameters) else None
 
     def _judge(self, step, parameters, refers_to, waiting, record):
         choice = self.choice
@@ -112,7 +111,7 @@ class Decider:
             return RUN, "--only" if choice.only is not None else "--from"
         if record is None:
             return RUN, "it has not run yet"
-        if step_table.always_runs(step.function):
+        if step.entry.always:
             return RUN, ALWAYS
         awaited = waiting or [name for name in refers_to if name in self.changing]
         awaited = awaited or self._awaited_inputs(record)

@@ -11,6 +11,7 @@ from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
 from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
 from mdir.scenario.variables import Context, Pending, Resolver
+from mdir.stages import StepEntry
 
 FUNCTION = "__function__"
 
@@ -55,6 +56,11 @@ class Step:
     parameters: dict
     node: Node
 
+    @property
+    def entry(self) -> StepEntry:
+        """What the engine must know of the step; imports the package of a plug-in."""
+        return step_table.entry(self.function)
+
 
 @dataclass
 class Plan:
@@ -63,7 +69,11 @@ class Plan:
     scenario: Scenario
     target: str
     steps: list[Step]
-    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is suspicious about the order of the steps."""
+        return [*_order_warnings(self), *_unmade_warnings(self)]
 
     def problem(self, step: Step, path: tuple, message: str) -> Problem:
         """A problem at a path of a step's parameters, with the nearest place that is known."""
@@ -142,9 +152,7 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
             parameters = plain(child)
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
     steps.sort(key=lambda step: step.name)
-    plan = Plan(scenario, target, steps)
-    plan.warnings = [*_order_warnings(plan), *_untrained_warnings(plan)]
-    return plan, problems
+    return Plan(scenario, target, steps), problems
 
 
 def unknown_targets(scenario: Scenario) -> dict[str, Problem]:
@@ -246,37 +254,37 @@ def _resolved(plan):
         context.finish(step.name, parameters, Pending(step.name))
 
 
-def _untrained_warnings(plan):
-    """A step whose ``path`` lies among the checkpoints that only a later step makes."""
+def _unmade_warnings(plan):
+    """A step that reads from a folder which only a later step makes."""
     steps = [(step, parameters) for step, parameters, _ in _resolved(plan)]
-    folders = [_checkpoints(parameters) for _, parameters in steps]
+    made = [tuple(_made_folders(step, parameters)) for step, parameters in steps]
     for index, (step, parameters) in enumerate(steps):
-        made = tuple(folder for folder in folders[: index + 1] if folder)
-        for keys, path in _paths(parameters):
-            later = [i for i, folder in enumerate(folders) if folder and path.startswith(folder)]
-            if later and not path.startswith(made):
+        for keys, path in _read_paths(parameters, step.entry.reads):
+            maker = next((i for i, folders in enumerate(made) if path.startswith(folders)), 0)
+            if maker > index:
                 place = plan.problem(step, keys, "").place
                 yield (
                     f"{place}: target {plan.target}: step {step.name} reads {path}, which step "
-                    f"{steps[later[0]][0].name} makes after it: steps run in the order of their "
-                    "names"
+                    f"{steps[maker][0].name} makes after it: steps run in the order of their names"
                 )
 
 
-def _checkpoints(parameters):
-    """The folder of a training's checkpoints with a slash behind it, None for other steps."""
-    value = parameters
-    for key in ("learning", "checkpoints", "directory"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value.rstrip("/") + "/" if isinstance(value, str) and value else None
+def _made_folders(step, parameters):
+    """The folders that a step fills, with a slash behind them."""
+    for dotted in step.entry.makes:
+        value = parameters
+        for key in dotted.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, str) and value:
+            yield value.rstrip("/") + "/"
 
 
-def _paths(value, keys=()):
-    """All texts under a key ``path``, with the keys that lead there."""
+def _read_paths(value, reads, keys=()):
+    """All texts under a key that names what is read, with the keys that lead there."""
     for key, item in value.items() if isinstance(value, dict) else ():
-        if key == "path" and isinstance(item, str):
+        if key in reads and isinstance(item, str):
             yield (*keys, key), item
-        yield from _paths(item, (*keys, key))
+        yield from _read_paths(item, reads, (*keys, key))
 
 
 def _order_warnings(plan):

@@ -1,8 +1,8 @@
 """One plan performed by several processes (torchrun): the first decides, the others follow.
 
-Steps of :data:`mdir.stages.EVERY_PROCESS` run in all of them and share their work through
-``torch.distributed``; every other step runs in the first alone. Decisions and results pass through
-small files beside the journal, so a process whose step failed leaves nobody waiting in a
+Steps that are ``divided`` (:class:`mdir.stages.StepEntry`) run in all of them and share their work
+through ``torch.distributed``; every other step runs in the first alone. Decisions and results pass
+through small files beside the journal, so a process whose step failed leaves nobody waiting in a
 collective: the launcher ends the rest.
 """
 

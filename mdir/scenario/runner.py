@@ -102,7 +102,7 @@ class _Run:
     def _run(self, decision):
         step, result = decision.step, [None, None]
         with blaming(step.name):
-            if self._is_first or step_table.in_every_process(step.function):
+            if self._is_first or step.entry.divided:
                 require_results(decision)
                 result = self._recorded(decision)
             metadata, identity = self._share(f"{step.name}.result", result)

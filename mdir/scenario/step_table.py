@@ -1,14 +1,17 @@
-"""Names of step functions -> functions: the table of our own and the entry points of others.
+"""Names of steps -> their records and functions: our own table and the entry points of others.
 
-Nothing is imported before a function is needed.
+Nothing is imported before a function, or the record of another package, is needed.
 """
 
 import functools
-import importlib
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from cirtorch.utils.errors import suggest
-from mdir.stages import ALWAYS_RUN, EVERY_PROCESS, READS_STDIN, STEPS
+from mdir.stages import STEPS, StepEntry
+
+GROUP = "mdir.steps"
+# A function of another package may say by attributes what a record has in its fields.
+ATTRIBUTES = {"stdin": "reads_stdin", "always": "always_runs", "divided": "in_every_process"}
 
 
 def is_known(name) -> bool:
@@ -23,6 +26,22 @@ def unknown(name) -> str:
     return f"unknown step function {name!r}.{hint}"
 
 
+@functools.cache
+def entry(name: str) -> StepEntry:
+    """The record of a step; one of another package that cannot be imported declares nothing."""
+    if name in STEPS:
+        return STEPS[name]
+    external = _external()[name]
+    try:
+        found = external.load()
+    except (ImportError, AttributeError):
+        found = None
+    if isinstance(found, StepEntry):
+        return found
+    declared = {k: getattr(found, a) for k, a in ATTRIBUTES.items() if hasattr(found, a)}
+    return StepEntry(external.value, **declared)
+
+
 def load(name: str):
     """Import the function behind a name.
 
@@ -30,40 +49,9 @@ def load(name: str):
         a function ``(params, data) -> (metadata, *outputs)``; those made by
         :func:`mdir.stages.step.step` have their typed ``function`` beside.
     """
-    if name in STEPS:
-        module, _, attribute = STEPS[name].partition(":")
-        return getattr(importlib.import_module(module), attribute)
-    return _external()[name].load()
-
-
-def reads_stdin(name: str, parameters: dict) -> bool:
-    """Whether a step takes the lines of standard input as its data."""
-    instead = READS_STDIN.get(name) if name in STEPS else _attribute(name, "reads_stdin")
-    return instead is True or (bool(instead) and parameters.get(instead) is None)
-
-
-def always_runs(name: str) -> bool:
-    """Whether a step only shows something, so that it is never skipped."""
-    return _declares(name, "always_runs", ALWAYS_RUN)
-
-
-def in_every_process(name: str) -> bool:
-    """Whether a step shares its work among the processes of one launch."""
-    return _declares(name, "in_every_process", EVERY_PROCESS)
-
-
-def _declares(name, attribute, ours):
-    return name in ours if name in STEPS else bool(_attribute(name, attribute))
-
-
-def _attribute(name, attribute):
-    """What a function of another package declares; one that cannot be imported declares nothing."""
-    try:
-        return getattr(load(name), attribute, None)
-    except (ImportError, AttributeError):
-        return None
+    return EntryPoint(name, entry(name).place, GROUP).load()
 
 
 @functools.cache
 def _external():
-    return {entry.name: entry for entry in entry_points(group="mdir.steps")}
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -1,44 +1,66 @@
 """Step plugins. This table is all the engine knows of them until one runs; it imports nothing."""
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StepEntry:
+    """What the engine must know of a step before it imports it.
+
+    An entry point ``mdir.steps`` of another package names such a record or, where the defaults
+    fit, the function itself.
+
+    Attributes:
+        place: ``module:function``.
+        stdin: True for a step whose data are the lines of standard input; the name of the
+            parameter that takes their place where it is given.
+        always: never skipped: it only shows something, or sees for itself what is left to do.
+        divided: shares its work among the processes of one launch (torchrun), so it runs in all
+            of them; other steps run in the first.
+        makes: dotted parameters that name folders which the step fills.
+        reads: keys, at any depth, that name files which the step reads.
+    """
+
+    place: str
+    stdin: str | bool | None = None
+    always: bool = False
+    divided: bool = False
+    makes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ("path",)
+
+    def reads_stdin(self, parameters: dict) -> bool:
+        """Whether the step, given these parameters, takes the lines of standard input."""
+        return self.stdin is True or (bool(self.stdin) and parameters.get(self.stdin) is None)
+
+
 STEPS = {
-    "mdir.stages.train.train": "mdir.stages.train:train",
-    "mdir.stages.validate.validate": "mdir.stages.validate:validate",
-    "mdir.stages.infer.infer": "mdir.stages.infer:infer",
-    "mdir.stages.multistep.infer_and_learn_whitening": (
-        "mdir.stages.multistep:infer_and_learn_whitening"
+    "mdir.stages.train.train": StepEntry(
+        "mdir.stages.train:train", divided=True, makes=("learning.checkpoints.directory",)
     ),
-    "print_scores": "mdir.stages.print_scores:print_scores",
-    "mdir.stages.settings.settings": "mdir.stages.settings:settings",
-    "mdir.stages.toy_world.toy_world": "mdir.stages.toy_world:toy_world",
-    "mdir.stages.photos.photos": "mdir.stages.photos:photos",
-    "mdir.stages.pairs.check_pairs": "mdir.stages.pairs:check_pairs",
-    "mdir.stages.recall.recall": "mdir.stages.recall:recall",
-    "mdir.stages.report.report": "mdir.stages.report:report",
-    "mdir.stages.compare.compare": "mdir.stages.compare:compare",
-    "mdir.stages.extract.extract": "mdir.stages.extract:extract",
-    "mdir.stages.export.export": "mdir.stages.export:export",
-    "mdir.stages.convert.convert": "mdir.stages.convert:convert",
-    "cirtorch.utils.download.download_train": "mdir.stages.download:download_train",
-    "cirtorch.utils.download.download_test": "mdir.stages.download:download_test",
-    "mdir.utils.download.rsfm120k": "mdir.stages.download:rsfm120k",
-    "mdir.utils.download.roxf5k_rpar6k_247tokyo1k": (
-        "mdir.stages.download:roxf5k_rpar6k_247tokyo1k"
+    "mdir.stages.validate.validate": StepEntry("mdir.stages.validate:validate", divided=True),
+    "mdir.stages.infer.infer": StepEntry("mdir.stages.infer:infer", stdin="names", divided=True),
+    "mdir.stages.multistep.infer_and_learn_whitening": StepEntry(
+        "mdir.stages.multistep:infer_and_learn_whitening", divided=True
     ),
-}
-
-# Steps that take the lines of standard input as their data, unless the parameter named here is
-# given. A step of another package says so by an attribute ``reads_stdin`` of its function (that
-# name, or True), and sets ``always_runs`` and ``in_every_process`` likewise.
-READS_STDIN = {"mdir.stages.infer.infer": "names"}
-
-# Steps that only show something, or see for themselves what is left to do: cheap, never skipped.
-ALWAYS_RUN = {"print_scores"} | {name for name in STEPS if ".utils.download." in name}
-
-# Steps that share their work among the processes of one launch (torchrun); others run in the first.
-EVERY_PROCESS = {
-    "mdir.stages.train.train",
-    "mdir.stages.validate.validate",
-    "mdir.stages.infer.infer",
-    "mdir.stages.multistep.infer_and_learn_whitening",
-    "mdir.stages.extract.extract",
+    "print_scores": StepEntry("mdir.stages.print_scores:print_scores", always=True),
+    "mdir.stages.settings.settings": StepEntry("mdir.stages.settings:settings"),
+    "mdir.stages.toy_world.toy_world": StepEntry("mdir.stages.toy_world:toy_world"),
+    "mdir.stages.photos.photos": StepEntry("mdir.stages.photos:photos"),
+    "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.pairs:check_pairs"),
+    "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
+    "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
+    "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),
+    "mdir.stages.extract.extract": StepEntry("mdir.stages.extract:extract", divided=True),
+    "mdir.stages.export.export": StepEntry("mdir.stages.export:export"),
+    "mdir.stages.convert.convert": StepEntry("mdir.stages.convert:convert"),
+    "cirtorch.utils.download.download_train": StepEntry(
+        "mdir.stages.download:download_train", always=True
+    ),
+    "cirtorch.utils.download.download_test": StepEntry(
+        "mdir.stages.download:download_test", always=True
+    ),
+    "mdir.utils.download.rsfm120k": StepEntry("mdir.stages.download:rsfm120k", always=True),
+    "mdir.utils.download.roxf5k_rpar6k_247tokyo1k": StepEntry(
+        "mdir.stages.download:roxf5k_rpar6k_247tokyo1k", always=True
+    ),
 }

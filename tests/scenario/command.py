@@ -70,7 +70,12 @@ def lines(params, data=()):
     return {"lines": data[0]}
 
 
-lines.reads_stdin = True
+def declared(params, data=()):
+    return plain(params, data)
+
+
+declared.reads_stdin = "names"
+declared.always_runs = True
 
 
 def fail(params, data=()):
@@ -89,6 +94,13 @@ def fail(params, data=()):
     time.sleep(5)
     return {}
 '''
+TABLE = """
+from mdir.stages import StepEntry
+
+LINES = StepEntry("tiny.steps:lines", stdin=True)
+RECORD = StepEntry("tiny.steps:plain", stdin="names", always=True, reads=("source",))
+TRAIN = StepEntry("tiny.steps:plain", makes=("result.folder",))
+"""
 COMPONENT = """
 from mdir.registry import register
 
@@ -108,7 +120,10 @@ tiny.copy = tiny.steps:copy
 tiny.make = tiny.steps:make
 tiny.plain = tiny.steps:plain
 tiny.again = tiny.steps:again
-tiny.lines = tiny.steps:lines
+tiny.lines = tiny.table:LINES
+tiny.record = tiny.table:RECORD
+tiny.declared = tiny.steps:declared
+tiny.train = tiny.table:TRAIN
 tiny.fail = tiny.steps:fail
 tiny.broken = tiny.absent:step
 
@@ -122,6 +137,7 @@ def install(site: Path) -> Path:
     files = {
         "tiny/__init__.py": "",
         "tiny/steps.py": STEPS,
+        "tiny/table.py": TABLE,
         "tiny/component.py": COMPONENT,
         "tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
         "tiny-1.0.dist-info/entry_points.txt": ENTRY_POINTS,

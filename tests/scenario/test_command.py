@@ -247,28 +247,50 @@ UNSORTED = "go:\n  10_b: {__function__: tiny.plain}\n  2_a: {__function__: tiny.
 TRAINED_TOO_LATE = (
     "go:\n"
     "  1_finetune: {__function__: tiny.plain, network: {augment: {path: nets/gan/x.pth}}}\n"
-    "  1_train: {__function__: tiny.plain, d: nets/gan, network: {path: nets/gan/y.pth},\n"
-    '    learning: {checkpoints: {directory: "${1_train.d}"}}}\n'
+    "  1_record: {__function__: tiny.record, path: nets/gan/x.txt, source: nets/gan/x.pth}\n"
+    "  1_train: {__function__: tiny.train, d: nets/gan, network: {path: nets/gan/y.pth},\n"
+    '    result: {folder: "${1_train.d}"}}\n'
     "  2_use: {__function__: tiny.plain, network: {path: nets/gan/x.pth}}\n"
 )
 
 
 @pytest.mark.parametrize(
-    ("text", "warning"),
+    ("text", "warnings"),
     [
-        (UNSORTED, "o.yml:2:3: target go: step 10_b runs before 2_a"),
+        (UNSORTED, ["o.yml:2:3: target go: step 10_b runs before 2_a"]),
         (
             TRAINED_TOO_LATE,
-            "o.yml:2:62: target go: step 1_finetune reads nets/gan/x.pth, which step 1_train makes "
-            "after it",
+            [
+                "o.yml:2:62: target go: step 1_finetune reads nets/gan/x.pth, which step 1_train "
+                "makes after it",
+                "o.yml:3:63: target go: step 1_record reads nets/gan/x.pth, which step 1_train "
+                "makes after it",
+            ],
         ),
     ],
 )
-def test_order_warnings(folder, text, warning):
+def test_order_warnings(folder, text, warnings):
     (folder / "o.yml").write_text(text)
     result = run("go", "o.yml", folder=folder)
     assert result.returncode == 0
-    assert result.stderr == f"warning: {warning}: steps run in the order of their names\n"
+    assert result.stderr.splitlines() == [
+        f"warning: {warning}: steps run in the order of their names" for warning in warnings
+    ]
+
+
+@pytest.mark.parametrize(("function", "count"), [("mdir.stages.train.train", 1), ("tiny.plain", 0)])
+def test_a_training_makes_the_folder_of_its_checkpoints(folder, function, count):
+    text = (
+        "go:\n"
+        "  1_a: {__function__: tiny.plain, network: {path: nets/gan/epochs/x.pth}}\n"
+        "  2_b: {__function__: %s, learning: {checkpoints: {directory: nets/gan/}}}\n"
+    )
+    (folder / "o.yml").write_text(text % function)
+    warned = run("go", "o.yml", "--only", "1_a", folder=folder).stderr.splitlines()
+    assert warned == count * [
+        "warning: o.yml:2:45: target go: step 1_a reads nets/gan/epochs/x.pth, which step 2_b "
+        "makes after it: steps run in the order of their names"
+    ]
 
 
 def test_dotted_names_and_the_scenarios_folder(folder):

@@ -1,12 +1,13 @@
 """Steps and components of another package, installed as an installer does it."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.scenario.command import COMMAND, COMPONENT, ENTRY_POINTS, STEPS, run
+from tests.scenario.command import COMMAND, COMPONENT, ENTRY_POINTS, STEPS, TABLE, run
 
 SCENARIO = """\
 go:
@@ -38,7 +39,8 @@ def test_found_after_pip_install(tmp_path):
     source = tmp_path / "source"
     (source / "tiny").mkdir(parents=True)
     (source / "pyproject.toml").write_text(PROJECT + _as_toml(ENTRY_POINTS))
-    for name, text in (("__init__", ""), ("steps", STEPS), ("component", COMPONENT)):
+    modules = {"__init__": "", "steps": STEPS, "table": TABLE, "component": COMPONENT}
+    for name, text in modules.items():
         (source / "tiny" / f"{name}.py").write_text(text)
     site = tmp_path / "installed"
     pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--quiet"]
@@ -52,6 +54,18 @@ def test_found_after_pip_install(tmp_path):
         [*COMMAND, "go", "s.yml"], cwd=tmp_path, env=environ, capture_output=True, text=True
     )
     check(tmp_path, result)
+
+
+@pytest.mark.parametrize("name", ["record", "declared"])
+def test_a_record_or_attributes_say_what_the_engine_must_know(tmp_path, name):
+    text = "go:\n  1_a: {__function__: tiny.%s}\n  2_b: {__function__: tiny.%s, names: x}\n"
+    (tmp_path / "s.yml").write_text(text % (name, name))
+    for _ in range(2):
+        result = run("go", "s.yml", folder=tmp_path, lines="a\nb\n")
+        assert ": 2 ran, 0 skipped" in result.stdout, result.stderr
+    records = [tmp_path / f"root/journal/s/go/{step}.json" for step in ("1_a", "2_b")]
+    data = [json.loads(record.read_text())["metadata"]["data"] for record in records]
+    assert data == [[["a", "b"]], []]
 
 
 def _as_toml(text):

@@ -14,6 +14,7 @@ go:
   3_lines: {__function__: tiny.lines}
 """
 EVERYWHERE = """
+from mdir.stages import StepEntry
 
 def everywhere(params, data=()):
     rank = os.environ["RANK"]
@@ -21,7 +22,7 @@ def everywhere(params, data=()):
     return {"rank": rank}
 
 
-everywhere.in_every_process = True
+EVERYWHERE = StepEntry("more:everywhere", divided=True)
 """
 
 
@@ -34,7 +35,7 @@ def folder(tmp_path):
     info = site / "more-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: more\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mdir.steps]\ntiny.everywhere = more:everywhere\n")
+    (info / "entry_points.txt").write_text("[mdir.steps]\ntiny.everywhere = more:EVERYWHERE\n")
     return tmp_path
 
 

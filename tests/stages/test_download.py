@@ -25,7 +25,7 @@ def test_day_night_steps(root, monkeypatch, name, parts):
 
 
 def test_all_download_steps_are_known():
-    places = [place for name, place in STEPS.items() if ".download." in name]
+    places = [entry.place for name, entry in STEPS.items() if ".download." in name]
     assert sorted(place.rpartition(":")[2] for place in places) == [
         "download_test",
         "download_train",
