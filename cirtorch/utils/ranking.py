@@ -1,8 +1,8 @@
 """Positions in rankings by counting, without sorting the database or keeping its scores.
 
 The position of an image is the number of images that come before it: those with a higher score,
-and those with an equal score and a lower index. Counting them needs a block of the database at a
-time, so a million distractors cost time but no memory.
+and those with an equal score and a lower index. Counting them needs a block of the database and one of
+the queries at a time, so a million distractors cost time but no memory.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from cirtorch.utils.precision import full_precision
 from cirtorch.utils.shards import row_blocks
 
 ROWS_AT_ONCE = 1 << 15
+_QUERIES_AT_ONCE = 128
 _TILE = 64
 _LISTS = ("ok", "easy", "hard", "junk")
 _LAST = torch.iinfo(torch.int64).max
@@ -52,8 +53,18 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
         :class:`RankPositions`.
     """
     queries = torch.as_tensor(qvecs, dtype=torch.float32, device=device)
-    wanted = _wanted(gnd, database.shape[0], device)
     rows = min(rows_at_once, -(-database.shape[0] // _TILE) * _TILE)
+    positions = []
+    for start in range(0, len(gnd), _QUERIES_AT_ONCE):
+        part = slice(start, start + _QUERIES_AT_ONCE)
+        positions += _positions(database, queries[:, part], gnd[part], rows)
+    return RankPositions(positions)
+
+
+def _positions(database, queries, gnd, rows):
+    """``{index: position}`` a query, of the images that its ground truth names."""
+    device = queries.device
+    wanted = _wanted(gnd, database.shape[0], device)
     keys = _keys_of_wanted(database, queries, wanted, rows)
     sorted_keys, order = keys.sort(dim=1)
     width = keys.shape[1] + 1
@@ -65,12 +76,10 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
         histogram += torch.bincount((beaten + row).flatten(), minlength=len(histogram))
     ahead = histogram.view(len(gnd), width).flip(1).cumsum(1).flip(1)[:, 1:]
     positions = torch.zeros_like(keys).scatter_(1, order, ahead)
-    return RankPositions(
-        [
-            {index: position for index, position in zip(ids, places, strict=True) if index >= 0}
-            for ids, places in zip(wanted.tolist(), positions.tolist(), strict=True)
-        ]
-    )
+    return [
+        {index: position for index, position in zip(ids, places, strict=True) if index >= 0}
+        for ids, places in zip(wanted.tolist(), positions.tolist(), strict=True)
+    ]
 
 
 def _wanted(gnd, count, device):

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from cirtorch.datasets.testdataset import DATASETS
+from cirtorch.search import Search
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
 from cirtorch.utils.protocol import describe_protocol
+from cirtorch.utils.ranking import count_ranks
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors, wrappers_of
@@ -35,6 +37,9 @@ def check_test_set(dataset: str | dict) -> None:
 @register("score", "cirdatasetap")
 class CirDatasetAp:
     """Describe database and queries, rank, and measure average precision.
+
+    The rank of each image of the ground truth is counted and the first places of each ranking are
+    searched for; no ranking is held whole, so memory does not grow with images times queries.
 
     Revisited sets give ``map_easy``, ``map_medium``, ``map_hard``; all others ``map``. Images that
     are both query and database are left out only where the ground truth calls them junk.
@@ -78,11 +83,11 @@ class CirDatasetAp:
         protocol, begin = self._protocol(network), time.time()
         vecs, qvecs = self._describe(network)
         described = time.time()
-        # A stable sort: of equal scores the lower index comes first.
-        ranks = torch.argsort(vecs.t() @ qvecs, dim=0, descending=True, stable=True).numpy()
+        ranks = count_ranks(vecs.t(), qvecs, self.set.gnd, device=network.device)
         averages, per_query = compute_map_and_print(
             self.set.name, ranks, self.set.gnd, protocol=protocol
         )
+        _, found = Search(vecs.t(), device=network.device).search(qvecs.t(), _SHOWN_RANKS)
         end = time.time()
         return ScoreResult(
             averages,
@@ -92,7 +97,7 @@ class CirDatasetAp:
                 "compute_score": end - described,
                 "total_s": end - begin,
             },
-            rankings=self._rankings(ranks, per_query[_named("ap", self.main)]),
+            rankings=self._rankings(found, per_query[_named("ap", self.main)]),
             protocol=protocol.as_dict(),
         )
 
@@ -112,11 +117,11 @@ class CirDatasetAp:
         columns = (paths,) if boxes is None else (paths, boxes)
         images = CirImageList(transform, columns, image_dir="", image_size=self.image_size)
         vectors = extract_descriptors(network, images, what=f"{self.set.name} {what}")
-        broken = vectors.isnan().any(dim=0).nonzero().flatten().tolist()
+        broken = (~vectors.isfinite()).any(dim=0).nonzero().flatten().tolist()
         if broken:
             raise DataError(
-                f"{self.set.name}: the network's descriptors of {len(broken)} images are NaN, "
-                f"the first is {paths[broken[0]]}"
+                f"{self.set.name}: the network's descriptors of {len(broken)} images are "
+                f"NaN or infinite, the first is {paths[broken[0]]}"
             )
         return vectors
 
@@ -126,7 +131,7 @@ class CirDatasetAp:
         whitening = next((w.source for w in wrappers if hasattr(w, "source")), None)
         return describe_protocol(self.set.cfg(), self.image_size, scales, whitening)
 
-    def _rankings(self, ranks, aps):
+    def _rankings(self, found, aps):
         truths = self.protocols[self.main]
         return [
             {
@@ -134,9 +139,7 @@ class CirDatasetAp:
                 "path": self.set.query_paths[query],
                 "box": self.set.boxes[query],
                 "ap": None if math.isnan(aps[query]) else float(aps[query]),
-                "found": [
-                    self._answer(int(image), truths[query]) for image in ranks[:_SHOWN_RANKS, query]
-                ],
+                "found": [self._answer(image, truths[query]) for image in found[query].tolist()],
             }
             for query in range(len(self.set.queries))
         ]

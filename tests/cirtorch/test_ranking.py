@@ -69,6 +69,16 @@ def test_columns_and_shards_are_the_same(tmp_path):
     assert count_ranks(torch.from_numpy(vecs).t(), queries, gnd).positions == expected
 
 
+def test_many_queries_are_counted_part_by_part():
+    rng = np.random.RandomState(1)
+    database, queries = rng.standard_normal((90, 4)), rng.standard_normal((4, 300))
+    gnd = [{"ok": [i % 90, 7], "junk": [i % 11]} for i in range(300)]
+    found = count_ranks(database, queries, gnd).positions
+    ranks = np.argsort(np.argsort(-(database @ queries), axis=0, kind="stable"), axis=0)
+    expected = [{k: ranks[k, i] for k in {i % 90, 7, i % 11}} for i in range(300)]
+    assert found == expected
+
+
 def test_indices_outside_the_database_are_skipped():
     positions = count_ranks(np.eye(3), np.eye(3)[:, :1], [{"ok": [0, 7, -1]}])
     assert positions.of(0, [0, 7, 0]).tolist() == [0]

@@ -51,7 +51,7 @@ def test_score(layout, root, capsys):
     model = Descriptors(arrays["vecs"], arrays["qvecs"])
     network = SingleNetwork(model, {"model": {}, "runtime": RUNTIME})
     section = {"type": "cirdatasetap", "dataset": LAYOUTS[layout], "image_size": None}
-    result = registry.build("score", section)(network, "cpu")
+    result = registry.build("score", section)(network)
     expected = END if layout == "revisited" else END["tokyo_style"]
     assert result.averages == pytest.approx(expected["avg"], abs=1e-9)
     for name, values in expected["per_query"].items():

@@ -1,13 +1,17 @@
 """The score of retrieval: numbers, rankings, protocol, and errors before anything is computed."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.evaluate import compute_map
 from mdir import registry
 from mdir.networks.single import SingleNetwork
 from mdir.scores.cirdatasetap import CirDatasetAp
@@ -22,6 +26,18 @@ class MeanColour(torch.nn.Module):
 
     def forward(self, x):
         return torch.nn.functional.normalize(x.mean(dim=(2, 3)), dim=1).t()
+
+
+class LargestTensor(TorchDispatchMode):
+    """Number of elements of the largest tensor that anything inside the block gave."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.elements = max([self.elements, *(tensor.numel() for tensor in tensors)])
+        return result
 
 
 class Nothing(MeanColour):
@@ -124,6 +140,39 @@ def test_ties_go_to_the_lower_index(root):
     assert found.averages["map"] == pytest.approx(0.1)
 
 
+def test_memory_does_not_grow_with_images_times_queries(root, monkeypatch):
+    write(root, [{"bbx": None, "ok": [1], "junk": []}])
+    tested = score(dataset="247tokyo1k")
+    largest = {}
+    for images in (34_000, 68_000):
+        vecs, qvecs = torch.rand(2, images), torch.rand(2, 300)
+        names, queries = [str(i) for i in range(images)], [str(i) for i in range(300)]
+        truth = [{"ok": [i, images - 1 - i], "junk": [300 + i]} for i in range(300)]
+        tested.set = replace(
+            tested.set,
+            images=names,
+            image_paths=names,
+            queries=queries,
+            query_paths=queries,
+            gnd=truth,
+            boxes=[None] * 300,
+        )
+        tested.protocols = {"": truth}
+        monkeypatch.setattr(tested, "_describe", lambda _, vecs=vecs, q=qvecs: (vecs, q))
+        with LargestTensor() as seen:
+            result = tested(network())
+        largest[images] = seen.elements
+        ranks = torch.argsort(vecs.t() @ qvecs[:, :3], dim=0, descending=True, stable=True)
+        expected = compute_map(ranks.numpy(), truth[:3])[1]
+        np.testing.assert_allclose(result.per_query["ap"][:3], expected, rtol=1e-3)
+        for query in range(3):
+            found = [int(answer["name"]) for answer in result.rankings[query]["found"]]
+            scores = vecs[:, found].double().t() @ qvecs[:, query].double()
+            best = (vecs.double().t() @ qvecs[:, query].double()).topk(10).values
+            torch.testing.assert_close(scores, best)
+    assert largest[68_000] == largest[34_000] < 34_000 * 300
+
+
 def test_another_tree(root):
     folder = write(root, [{"bbx": None, "ok": [1], "junk": []}])
     (root / "toy").mkdir()
@@ -160,7 +209,7 @@ def test_missing_and_broken_images_are_found_first(root):
 
 def test_a_diverged_network(root):
     write(root, [{"ok": [1], "junk": []}])
-    with pytest.raises(DataError, match="descriptors of 5 images are NaN, the first is .*red1.jpg"):
+    with pytest.raises(DataError, match="of 5 images are NaN or infinite, the first is .*red1.jpg"):
         score(dataset="247tokyo1k")(network(Nothing))
 
 
