@@ -1,8 +1,8 @@
 """Positions in rankings by counting, without sorting the database or keeping its scores.
 
 The position of an image is the number of images that come before it: those with a higher score,
-and those with an equal score and a lower index. Counting them needs a block of the database and one of
-the queries at a time, so a million distractors cost time but no memory.
+and those with an equal score and a lower index. Counting them needs one block of the database and
+of the queries at a time, so a million distractors cost time but no memory.
 """
 
 import numpy as np
