@@ -1,12 +1,14 @@
 """One number for each epoch and metric, out of the rows of events, and which epoch is best.
 
-A metric is named ``KEY:NAME`` and, where a row holds values over iterations, ``_avg.4`` (their
-mean; losses and scores) or ``_sum.1`` (their sum; times) behind it, as in the published project.
+Where a row holds values over iterations, a metric is their mean (losses and scores) or sum (times),
+and its name says so (``mdir.metric_names``).
 """
+
+from dataclasses import replace
 
 import numpy as np
 
-SUFFIXES = {"loss": "_avg.4", "score": "_avg.4", "time": "_sum.1"}
+from mdir.metric_names import Metric, suffix
 
 
 class Metrics:
@@ -15,7 +17,7 @@ class Metrics:
     def __init__(self):
         self._values = {}  # full name -> {epoch: value}
         self._kinds = {}  # full name -> loss, score or time
-        self._full = {}  # (key, name) -> full name, settled when it appears first
+        self._full = {}  # metric -> full name, settled when it appears first
         self.epochs = 0
 
     def add_epoch(self, rows: dict[str, dict]) -> dict[str, float]:
@@ -34,8 +36,9 @@ class Metrics:
         return found
 
     def _full_name(self, key, name, kind, over_iterations):
-        suffix = SUFFIXES.get(kind, "_avg.4") if over_iterations else ""
-        return self._full.setdefault((key, name), f"{key}:{name}{suffix}")
+        metric = replace(Metric.parse(key), name=name)
+        end = suffix(kind) if over_iterations else ""
+        return self._full.setdefault(metric, str(replace(metric, name=name + end)))
 
     def metadata(self) -> dict[str, list[float]]:
         """Losses and scores: full name -> values of the epochs in which they were measured."""
@@ -83,8 +86,7 @@ class Metrics:
         return {"index": index, "metric_avg.3": best, "key": self._name_of(criterion)}
 
     def _name_of(self, criterion):
-        key, _, name = (criterion or "").partition(":")
-        return self._full.get((key, name))
+        return self._full.get(Metric.parse(criterion or ""))
 
     def _best(self, criterion):
         full = self._name_of(criterion)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from mdir.metric_names import Metric
 from mdir.registry import register
 
 
@@ -54,8 +55,8 @@ class Progress(Processor):
         self.print_each = int(print_each or 0)
         same = print_each_val == "as print_each"
         self.print_each_val = self.print_each if same else int(print_each_val or 0)
-        self.key, _, self.name = key_suffix.partition(":")
-        self.name = self.name or "total"
+        suffix = Metric.parse(key_suffix)
+        self.key, self.name = suffix.key, suffix.name or "total"
         self.is_terminal = sys.stderr.isatty()
         self._stage, self._bar, self._shown = None, None, 0.0
         self._previous = {}  # (stage, iteration) -> its time in the previous epoch
@@ -88,7 +89,7 @@ class Progress(Processor):
         return done % self._each(row) == 0 or done == row["epoch_size"]
 
     def _take(self, epoch, row):
-        stage = row["key"].partition("/")[0]
+        stage = Metric.parse(row["key"]).label
         if self._stage != (epoch, stage):
             self._end_stage()
             self._stage, self._sum, self._count = (epoch, stage), 0.0, 0

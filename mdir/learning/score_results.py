@@ -1,6 +1,7 @@
 """A score as a scenario names it, and where its results go: events and rankings."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from cirtorch.utils.files import atomic_write
@@ -17,24 +18,27 @@ def make_score(section: dict, preprocessing: dict):
     return registry.build("score", {**defaults, **section})
 
 
-def register_score(events, epoch: int, prefix: str, result) -> None:
-    """Register a score's averages, values by query, times, pictures and protocol."""
+def register_score(events, epoch: int, key: Callable[[str], str], result) -> None:
+    """Register a score's averages, values by query, times, pictures and protocol.
+
+    Args:
+        key: the key of events by their kind.
+    """
     if result.averages:
-        key = f"{prefix}/score_avg"
-        events.register(epoch, None, None, key, result.averages, "scalar/score")
+        events.register(epoch, None, None, key("score_avg"), result.averages, "scalar/score")
     sizes = {len(values) for values in result.per_query.values()}
     for query in range(max(sizes, default=0)):
         values = {name: values[query] for name, values in result.per_query.items()}
-        events.register(epoch, query, max(sizes), f"{prefix}/score", values, "scalar/score")
+        events.register(epoch, query, max(sizes), key("score"), values, "scalar/score")
     if result.timings:
-        key = f"{prefix}/{'dataset' if result.averages else 'output'}"
-        events.register(epoch, None, None, key, result.timings, "scalar/time")
+        kind = "dataset" if result.averages else "output"
+        events.register(epoch, None, None, key(kind), result.timings, "scalar/time")
     for label, image in result.images.items():
         blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
-        events.register(epoch, SHOWN, 1, f"{prefix}/data/{label}", blob, "blob")
+        events.register(epoch, SHOWN, 1, key(f"data/{label}"), blob, "blob")
     if result.protocol:
         blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
-        events.register(epoch, SHOWN, 1, f"{prefix}/protocol", blob, "blob")
+        events.register(epoch, SHOWN, 1, key("protocol"), blob, "blob")
 
 
 def write_rankings(path: Path, result) -> None:

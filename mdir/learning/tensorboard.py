@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from mdir.learning.metrics import SUFFIXES, summary
+from mdir.learning.metrics import summary
 from mdir.learning.processors import Processor
+from mdir.metric_names import suffix
 from mdir.registry import register
 
 
@@ -31,8 +32,8 @@ class TensorBoard(Processor):
                 tag = f"{key}/{name}"
                 last = values[-1] if isinstance(values, list) else values
                 if family == "scalar":
-                    suffix = SUFFIXES[kind].partition(".")[0] if isinstance(values, list) else ""
-                    self.writer.add_scalar(tag + suffix, summary(values, kind), epoch)
+                    end = suffix(kind).partition(".")[0] if isinstance(values, list) else ""
+                    self.writer.add_scalar(tag + end, summary(values, kind), epoch)
                 elif family == "weight":
                     self._add_histogram(tag, last, epoch)
                 elif last["dtype"].startswith("image:"):

@@ -15,6 +15,7 @@ from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.supervised import batch_size, to_device
+from mdir.metric_names import Metric
 from mdir.networks.extract import prepare_dataset
 from mdir.registry import ComponentError, Problem, Section, check, register
 
@@ -61,7 +62,6 @@ class SingleValidation:
         frequency: int | None,
     ):
         self.label, self.frequency, self.setting = label, frequency, setting
-        self.prefix = f"{label}/{setting.stage}"
         self.network = setting.network.overlay_params(network_overlay)
         preprocessing = {**runtime_data(setting.network), **runtime_data(self.network)}
         self.score = self.dataset = None
@@ -83,7 +83,7 @@ class SingleValidation:
     @property
     def decisive_criterion(self) -> str | None:
         """``KEY:NAME`` of the metric that decides which epoch is best."""
-        return None if self.decisive is None else f"{self.prefix}/{self.decisive}"
+        return None if self.decisive is None else self.key(self.decisive)
 
     @property
     def ties_are_best(self) -> bool:
@@ -97,13 +97,17 @@ class SingleValidation:
         at_end = last and getattr(self.score, "at_end", False)
         return at_end or (epoch + 1) % self.frequency == 0
 
+    def key(self, kind: str) -> str:
+        """The key of its events of a kind, and the metric of ``KIND:NAME``."""
+        return str(Metric(self.label, self.setting.stage, kind))
+
     @torch.no_grad()
     def run(self, events, epoch: int) -> None:
         """Evaluate the network and register rows; it is left in eval mode."""
         self.network.eval()
         if self.score is not None:
             result = self.score(self.network)
-            register_score(events, epoch, self.prefix, result)
+            register_score(events, epoch, self.key, result)
             wanted = self.setting.rankings is not None and distributed.is_first()
             if wanted and (result.rankings or result.protocol):
                 write_rankings(self.setting.rankings / f"{self.label}.json", result)
@@ -145,8 +149,8 @@ class SingleValidation:
         divisor = batch_size(images) if self.criterion.reduction == "sum" else 1
         return {name: value / divisor for name, value in as_named(loss).items()}
 
-    def _register(self, events, epoch, iteration, size, key, data, dtype):
-        events.register(epoch, iteration, size, f"{self.prefix}/{key}", data, dtype)
+    def _register(self, events, epoch, iteration, size, kind, data, dtype):
+        events.register(epoch, iteration, size, self.key(kind), data, dtype)
 
 
 @register("validation", "MultiCriterialValidation")
@@ -174,7 +178,7 @@ class MultiCriterialValidation:
     @property
     def ties_are_best(self) -> bool:
         """What the deciding member says."""
-        deciding = (self.decisive_criterion or "").partition("/")[0]
+        deciding = Metric.parse(self.decisive_criterion or "").label
         return all(member.ties_are_best for member in self.members if member.label == deciding)
 
 
@@ -196,8 +200,8 @@ def make_validation(section, setting: Setting):
 
 def check_decisive(text) -> None:
     """Raise ValueError for a text that is no criterion."""
-    key, colon, name = text.partition(":")
-    if text != "epoch" and not (key and colon and name):
+    metric = Metric.parse(text)
+    if text != "epoch" and not (metric.key and metric.name):
         raise ValueError(f"expected 'epoch' or KEY:NAME of a metric, got {text!r}")
 
 
@@ -229,7 +233,7 @@ def _check_multi(params) -> Iterator[tuple[tuple, str]]:
         yield ("decisive_criterion",), str(error)
         return
     labels = ["epoch", "train", *(key for key in params if key != "decisive_criterion")]
-    label = decisive.partition("/")[0]
+    label = Metric.parse(decisive).label
     if label not in labels:
         yield ("decisive_criterion",), registry.unknown("validation", label, labels)
 

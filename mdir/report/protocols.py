@@ -1,10 +1,12 @@
 """Under which conditions scores hold."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from mdir.artifacts import used
 from mdir.errors import UserError
+from mdir.metric_names import Metric
 from mdir.report.page import Section
 from mdir.report.tables import Table
 
@@ -71,6 +73,10 @@ def in_words(value) -> str:
     return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
+def _without_stage(name):
+    return str(replace(Metric.parse(name), stage=None)).replace("/score_avg:", ": ")
+
+
 def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     """Losses and scores of a validate step as they are, their conditions below.
 
@@ -81,10 +87,7 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     measured = metadata.get("eval") if isinstance(metadata, dict) else None
     if not isinstance(measured, dict):
         raise UserError(f"report: measures: no metadata of a validate step: {metadata!r}")
-    lines = [
-        [name.replace("/validation", "").replace("/score_avg:", ": "), f"{value:.5g}"]
-        for name, value in measured.items()
-    ]
+    lines = [[_without_stage(name), f"{value:.5g}"] for name, value in measured.items()]
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():
         conditions = (

@@ -1,9 +1,9 @@
 """A table of evaluations, with the differences between them."""
 
 import math
-import re
 
 from mdir.errors import UserError
+from mdir.metric_names import Metric
 from mdir.registry import unknown
 from mdir.report.tables import Table
 
@@ -15,8 +15,8 @@ def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
 
     Args:
         evaluations: row name -> metadata of a validate step
-            (``{"eval": {"NAME/validation/score_avg:MEASURE": value}}``). The column is
-            ``NAME MEASURE`` with the underscores of both read as spaces and ``map`` as mAP.
+            (``{"eval": {"NAME/validation/score_avg:MEASURE": value}}``). The column is the title of
+            the metric.
     """
     values = {}
     for row, metadata in evaluations.items():
@@ -26,17 +26,11 @@ def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
                 f"report: scores of {row!r} must be the metadata of a validate step "
                 f"(a mapping with 'eval'), got {metadata!r}"
             )
+        metrics = ((Metric.parse(key), value) for key, value in measured.items())
         values[row] = {
-            _column(key): value for key, value in measured.items() if "/score_avg:" in key
+            metric.title(): value for metric, value in metrics if metric.is_average_score
         }
     return values
-
-
-def _column(key):
-    head, _, measure = key.partition("/score_avg:")
-    name = head.removesuffix("/validation").removesuffix("/learning")
-    measure = re.sub(r"^map\b", "mAP", measure.split("_avg")[0].replace("_", " "))
-    return f"{name} {measure}".replace("_", " ")
 
 
 def score_table(values: dict[str, dict[str, float]], differences=()) -> Table:

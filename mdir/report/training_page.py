@@ -4,17 +4,14 @@ import json
 import os
 from pathlib import Path
 
+from mdir.metric_names import Metric
 from mdir.report.curves import draw_series, draw_weights, read_events, read_series
 from mdir.report.page import Picture, Section, Strip, write_page
 from mdir.report.pictures import spread
 from mdir.report.protocols import protocol_section
 from mdir.report.tables import Table
 
-GROUPS = (  # order of the published project
-    (lambda key: key == "train/learning", "Training"),
-    (lambda key: key.startswith("val/"), "Validation"),
-    (lambda key: key.endswith(("/learning", "/validation")), "Validation"),
-)
+GROUPS = ["Training", "Validation"]  # order of the published project
 NO_BATCH = [-2]  # relative iterations of pictures that are the same in every epoch
 EPOCHS = 8  # so many of them are shown of such a picture
 
@@ -42,17 +39,20 @@ def write_training_page(folder: str | os.PathLike, title: str) -> Path:
 def _curves(rows, folder):
     sections = {}
     for key, series in read_series(rows).items():
-        head = _group(key.rpartition("/")[0])
+        head = _group(key)
         section = sections.setdefault(head, Section(head))
         name = f"{key.replace('/', '_')}.svg"
         draw_series(series, folder / name)
         section.plots.append(Picture(name, key))
-    order = {name: place for place, (_, name) in enumerate(GROUPS)}
+    order = {name: place for place, name in enumerate(GROUPS)}
     return sorted(sections.values(), key=lambda section: order.get(section.title, len(order)))
 
 
-def _group(head):
-    return next((name for test, name in GROUPS if test(head)), head)
+def _group(key):
+    metric = Metric.parse(key)
+    if (metric.label, metric.stage) == ("train", "learning"):
+        return GROUPS[0]
+    return GROUPS[1] if metric.stage or metric.label == "val" else key.rpartition("/")[0]
 
 
 def _times(rows):

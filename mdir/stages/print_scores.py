@@ -15,24 +15,26 @@ _DISTANCE = "val/validation/loss_avg:dist"
 
 @step
 def print_scores(inputs, *, metadata: dict[str, dict]):
-    """Print the known scores of each evaluation in percent.
+    """Print the known scores of each evaluation in percent, other numbers below as they are.
 
     Args:
         metadata: results by name, as in ``${4_evaluate._output_metadata}``.
     """
     for name, scores in metadata.items():
         print(f"\n{name.capitalize()}\n")
-        for key, value in scores.items():
-            line = _score(key, value)
-            if line is not None:
-                print("    {:<20} {}".format(*line))
+        for label, value in _lines(scores):
+            print(f"    {label:<20} {value}")
         print()
     return {}
 
 
-def _score(key, value):
-    if key in _LABELS:
-        return _LABELS[key], round(100 * value, 2)
-    if _DISTANCE in key:
-        return key.rpartition(":")[2], round(value, 8)
-    return None
+def _lines(scores):
+    known, others = [], []
+    for key, value in scores.items():
+        if key in _LABELS:
+            known.append((_LABELS[key], round(100 * value, 2)))
+        elif _DISTANCE in key:
+            known.append((key.rpartition(":")[2], round(value, 8)))
+        elif isinstance(value, (int, float)):
+            others.append((key, round(value, 8)))
+    return known + others

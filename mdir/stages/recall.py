@@ -15,6 +15,7 @@ from mdir.artifacts import used
 from mdir.learning.runtime import default_device
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
+from mdir.metric_names import Metric
 from mdir.networks.checkpoint import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
@@ -23,7 +24,8 @@ from mdir.result_files import write_bytes, write_tensors
 from mdir.stages.step import step
 
 _DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end
-_SCORES, _LOSS = "val/learning/score_avg", "train/learning/loss"
+_SCORES = Metric("val", "learning", "score_avg")
+_LOSS = Metric("train", "learning", "loss")
 
 
 @step
@@ -82,7 +84,10 @@ def recall(
     }
     write_bytes(embedding, json.dumps(contents).encode())
     return {
-        "eval": {f"val/validation/score_avg:{k}": v for k, v in result.averages.items()},
+        "eval": {
+            str(Metric("val", "validation", "score_avg", name)): value
+            for name, value in result.averages.items()
+        },
         "protocol": result.protocol,
         "embedding": str(embedding),
         "rankings": str(rankings),
@@ -105,7 +110,7 @@ def _training_rows(training):
     used(path)
     events = read_events(path)
     losses, scores = _losses(events), {}
-    for name, series in read_series(events).get(_SCORES, {}).items():
+    for name, series in read_series(events).get(_SCORES.key, {}).items():
         for epoch, value in series.epochs:
             scores.setdefault(epoch, {})[name] = value
     rows = []
@@ -119,7 +124,7 @@ def _losses(events):
     """Epoch (from 1) -> contrastive losses of its steps; OSSCo's translators have none."""
     losses = {}
     for event in events:
-        if event["key"] == _LOSS:
+        if event["key"] == _LOSS.key:
             data = event["data"]
             values = np.atleast_1d(np.array(data.get("contrastive", data.get("total")), float))
             losses[event["epoch"] + 1] = values[~np.isnan(values)].tolist()

@@ -164,6 +164,17 @@ def test_training_page_refers_only_to_what_is_there(tmp_path):
     assert "&lt;run&gt;" in text and "fake &lt;Y&gt;" in text and "<run>" not in text
 
 
+def test_a_training_page_groups_curves_by_who_measured(tmp_path):
+    keys = ["other/loss", "day/night/learning/score_avg", "train/learning/loss", "val/x/loss"]
+    row = {"epoch": 0, "relative_iteration": None, "dtype": "scalar/loss", "data": {"total": 1.0}}
+    lines = [json.dumps({**row, "key": key}) for key in keys]
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    text = write_training_page(tmp_path, "T").read_text()
+    heads = ["<h2>Training</h2>", "train/learning/loss", "<h2>Validation</h2>", *keys[1::2]]
+    places = [text.index(words) for words in [*heads, "<h2>other</h2>", "other/loss"]]
+    assert places == sorted(places)
+
+
 def test_the_step_writes_table_and_page(root, capsys):
     picture(root / "in/a/1.png")
     picture(root / "out/a/1.png")
@@ -212,11 +223,13 @@ def test_measures_come_with_their_conditions(root):
     protocol = {"feature_network": "that one", "resize": "299x299", "translated_images": 1200}
     text = json.dumps({"protocol": protocol, "queries": []})
     (root / "conditions" / "distance.json").write_text(text)
-    measured = {"eval": {"distance/validation/score_avg:fid": 123.4567}}
+    measured = {
+        "eval": {"distance/validation/score_avg:fid": 123.4567, "x/validation/loss:total_avg.4": 1}
+    }
     place = {"eval": measured, "rankings": "conditions"}
     metadata, *_ = report({"title": "T", "directory": "page", "measures": {"Night": place}})
     page = Path(metadata["page"]).read_text(encoding="utf-8")
-    assert "distance: fid" in page and "123.46" in page
+    assert "distance: fid" in page and "123.46" in page and "x/loss:total_avg.4" in page
     assert "feature network: that one; resize: 299x299; translated images: 1,200." in page
     with pytest.raises(UserError, match="no metadata of a validate step"):
         report({"title": "T", "directory": "page", "measures": {"Night": {**place, "eval": {}}}})

@@ -13,11 +13,31 @@ def test_text(capsys):
     evaluation = {
         "247tokyo1k/validation/score_avg:map": 0.90234,
         "roxford5k/validation/score_avg:map_medium": 0.6,
-        "roxford5k/validation/score_avg:map_hard": 0.1,
     }
     assert print_scores({"metadata": {"eval": evaluation, "second": {}}}) == ({},)
     assert capsys.readouterr().out == (
         "\nEval\n\n    247tokyo.1k          90.23\n    roxford.5k medium    60.0\n\n\nSecond\n\n\n"
+    )
+
+
+def test_other_numbers_stand_below_under_their_own_names(capsys):
+    evaluation = {
+        "roxford5k/validation/score_avg:map_hard": 0.1,
+        "roxford5k/validation/score_avg:map_medium": 0.6,
+        "distance/validation/score_avg:fid": 123.456789012,
+        "note": "no number",
+        "images": 70,
+        "nothing": None,
+        "nan": float("nan"),
+    }
+    print_scores({"metadata": {"eval": evaluation}})
+    assert capsys.readouterr().out == (
+        "\nEval\n\n"
+        "    roxford.5k medium    60.0\n"
+        "    roxford5k/validation/score_avg:map_hard 0.1\n"
+        "    distance/validation/score_avg:fid 123.45678901\n"
+        "    images               70\n"
+        "    nan                  nan\n\n"
     )
 
 
