@@ -38,6 +38,7 @@ Perform the steps of one target of a scenario.
     %(prog)s validate SCENARIO [OVERLAY]    check every target, run nothing
     %(prog)s TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
     %(prog)s doctor                         show which datasets and weights are there
+    %(prog)s components [KIND [NAME]]       show what a scenario can name, with its parameters
 """
 EPILOG = """\
 An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
@@ -56,6 +57,11 @@ folder where the package is installed.
 exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted, 143 terminated
 """
 
+# Commands of their own, imported when called: ``main(arguments) -> exit code``.
+MODULES = {
+    "components": "mdir.scenario.reference",
+    "doctor": "mdir.scenario.doctor",
+}
 FORCE = (
     "run every step, also those that are up to date; a training that is finished is kept, remove "
     "its folder to train anew"
@@ -77,10 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _main(options, arguments):
     try:
-        if arguments[:1] == ["doctor"]:
-            return import_module("mdir.scenario.doctor").main(arguments[1:])
-        _parse(arguments, options)
-        return _run(options, arguments)
+        code = _do(options, arguments)
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -97,6 +102,13 @@ def _main(options, arguments):
         if options.processes.is_first:
             print("terminated; what is done is kept, the same command goes on", file=sys.stderr)
         return 143
+
+
+def _do(options, arguments):
+    if arguments and arguments[0] in MODULES:
+        return import_module(MODULES[arguments[0]]).main(arguments[1:])
+    _parse(arguments, options)
+    return COMMANDS.get(options.target, _run)(options, arguments)
 
 
 def _parser():
@@ -127,20 +139,26 @@ def _parse(arguments, options):
     options.target, *options.layers = options.words
 
 
+def _list(options, arguments):
+    print(_target_list(load_scenario(options.layers)))
+    return 0
+
+
+def _validate(options, arguments):
+    _print_warnings(check_everything(options.layers))
+    return 0
+
+
+COMMANDS = {"list": _list, "validate": _validate}
+
+
 def _run(options, arguments):
-    words = options.layers
-    if options.target == "validate":
-        _print_warnings(check_everything(words))
-        return 0
-    if options.target == "list":
-        print(_target_list(load_scenario(words)))
-        return 0
     if options.print_steps:
-        plan = plan_target(load_scenario(words), options.target)
+        plan = plan_target(load_scenario(options.layers), options.target)
         steps = {step.name: step.parameters for step in plan.steps}
         print(yaml.safe_dump(steps), end="")
         return 0
-    plan = check_scenario_level(load_scenario(words, collect=True), options.target)
+    plan = check_scenario_level(load_scenario(options.layers, collect=True), options.target)
     _print_warnings(plan.scenario.warnings + plan.warnings)
     _require_steps(plan, options)
     return _perform(plan, options, arguments)

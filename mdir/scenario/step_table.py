@@ -19,9 +19,14 @@ def is_known(name) -> bool:
     return isinstance(name, str) and (name in STEPS or name in _external())
 
 
+def names() -> list[str]:
+    """All names of step functions, sorted."""
+    return sorted([*STEPS, *_external()])
+
+
 def unknown(name) -> str:
     """The message for an unknown step function."""
-    known = sorted([*STEPS, *_external()])
+    known = names()
     hint = suggest(name, known) or f" Known: {', '.join(known)}"
     return f"unknown step function {name!r}.{hint}"
 
