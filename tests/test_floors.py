@@ -32,7 +32,7 @@ FLOORS = {
 }
 # The engine knows of steps what their table says, and starts without any large library.
 ENGINE_USES = {"scenario", "registry", "root", "cirtorch"}
-TABLE_OF_STEPS = ("mdir.scenario.step_table", "mdir.stages")
+TABLE_OF_STEPS = "mdir.stages"
 ENGINE_LIBRARIES = sys.stdlib_module_names | {"yaml"}
 MODULES_IN_A_FOLDER, LINES_OF_A_FILE = 20, 400
 
@@ -147,8 +147,12 @@ def too_long(house):
 def curious_engine(house):
     """What the engine imports beyond its own libraries, its helpers and the table of steps."""
     engine = [module for module in house.files if house.room(module) == "scenario"]
-    pairs = {(module, used) for module in engine for used in house.uses(module)}
-    inner = {pair for pair in pairs - {TABLE_OF_STEPS} if house.room(pair[1]) not in ENGINE_USES}
+    inner = {
+        (module, used)
+        for module in engine
+        for used in house.uses(module) - {TABLE_OF_STEPS}
+        if house.room(used) not in ENGINE_USES
+    }
     tops = {(module, name.split(".")[0]) for module in engine for name in house.imports[module]}
     allowed = ENGINE_LIBRARIES | {"mdir", "cirtorch"}
     outer = {(module, top) for module, top in tops if top not in allowed}
