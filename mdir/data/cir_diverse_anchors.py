@@ -11,8 +11,8 @@ import torch
 from cirtorch.datasets.mining import diverse_anchors
 from cirtorch.utils.errors import DataError
 from mdir.data.cir_tuples import CirTuples, draw
-from mdir.ranges import at_least
 from mdir.registry import register
+from mdir.registry.ranges import at_least
 
 
 @register("dataset", "CirDiverseAnchors")

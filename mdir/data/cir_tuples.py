@@ -16,8 +16,8 @@ from mdir.data.image_files import load_image
 from mdir.data.images import label_images
 from mdir.data.labelled import LabelledImage
 from mdir.data.training_database import load_training_database
-from mdir.ranges import at_least
 from mdir.registry import register
+from mdir.registry.ranges import at_least
 
 
 def draw(count: int, size: int, shuffle: bool) -> list[int]:

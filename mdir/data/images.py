@@ -11,8 +11,8 @@ from cirtorch.utils.errors import DataError
 from mdir.data.image_files import load_image, open_image
 from mdir.data.labelled import LabelledImage
 from mdir.paths import path_join, resolve_path
-from mdir.ranges import at_least
 from mdir.registry import register
+from mdir.registry.ranges import at_least
 
 
 def label_images(result, paths: Sequence[str], labels: Sequence[str] | None = None):

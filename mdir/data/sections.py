@@ -6,8 +6,8 @@ from typing import Annotated
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
-from mdir.ranges import at_least
 from mdir.registry import Check, Problem, Section, check_parameters, register
+from mdir.registry.ranges import at_least
 
 _MAX_WORKERS = 6
 _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading them

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mdir.ranges import above, at_least, between
 from mdir.registry import register
+from mdir.registry.ranges import above, at_least, between
 
 
 @register("criterion", "npid")

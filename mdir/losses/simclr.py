@@ -5,8 +5,8 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from mdir.ranges import above, at_least
 from mdir.registry import register
+from mdir.registry.ranges import above, at_least
 
 Temperature = Annotated[float, above(0)]
 

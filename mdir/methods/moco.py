@@ -6,8 +6,8 @@ from typing import Annotated
 import torch
 
 from mdir.methods.views import ViewsMethod
-from mdir.ranges import between
 from mdir.registry import register
+from mdir.registry.ranges import between
 
 
 @register("method", "moco")

@@ -14,8 +14,8 @@ from mdir.methods.style_files import RunningLosses, write_round
 from mdir.methods.style_gans import StyleGANs, Translators
 from mdir.methods.views import ViewsMethod, forward_views
 from mdir.paths import resolve_path
-from mdir.ranges import at_least
 from mdir.registry import Section, register, schema
+from mdir.registry.ranges import at_least
 
 LOSSES = ("total", "contrastive", "fg", "df", "dg")
 

@@ -8,8 +8,8 @@ import torchvision
 from torch import nn
 
 from mdir.networks.pretrained import load_pretrained
-from mdir.ranges import at_least
 from mdir.registry import Check, register, unknown
+from mdir.registry.ranges import at_least
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 

@@ -16,8 +16,8 @@ from cirtorch.utils.ranking import count_ranks
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors, wrappers_of
-from mdir.ranges import at_least
 from mdir.registry import Check, register, unknown
+from mdir.registry.ranges import at_least
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import load_named_set, load_table_set
 

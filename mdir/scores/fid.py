@@ -5,8 +5,8 @@ from typing import Annotated
 
 import torch
 
-from mdir.ranges import at_least
 from mdir.registry import Section, register
+from mdir.registry.ranges import at_least
 from mdir.scores.features import Backbone, FeatureNetwork
 from mdir.scores.result import ScoreResult
 from mdir.scores.set_distances import frechet_distance, kernel_distance

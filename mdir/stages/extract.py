@@ -20,8 +20,8 @@ from mdir.networks.checkpoint import load_network
 from mdir.networks.extract import describe_together
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path
-from mdir.ranges import at_least
 from mdir.registry import Check, Section
+from mdir.registry.ranges import at_least
 from mdir.stages.step import step
 
 _PLAN = "plan.json"

@@ -1,6 +1,6 @@
 """Ranges of numbers as annotations: ``Annotated[int, at_least(1)]``."""
 
-from mdir.annotations import Check
+from mdir.registry.annotations import Check
 
 
 def at_least(low: float) -> Check:

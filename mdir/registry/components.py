@@ -31,7 +31,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
 from cirtorch.utils.errors import suggest
-from mdir.annotations import (
+from mdir.errors import UserError
+from mdir.registry.annotations import (
     Check,
     Problem,
     Section,
@@ -44,7 +45,6 @@ from mdir.annotations import (
     is_meant,
     is_unresolved,
 )
-from mdir.errors import UserError
 
 __all__ = [
     "KINDS",
@@ -284,7 +284,7 @@ def _components(kind):
     if not family.loaded:
         family.loaded = True
         for package in map(importlib.import_module, family.packages):
-            for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 importlib.import_module(module.name)
         _load_entry_points()
     return family.components

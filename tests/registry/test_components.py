@@ -186,7 +186,7 @@ def test_building_refuses_with_every_problem():
 def test_a_name_belongs_to_one_module():
     registry.register("tests_part", "part")(Part)
     stranger = type("Stranger", (), {"__module__": "elsewhere"})
-    with pytest.raises(RuntimeError, match="registered by tests.scenario.test_registry already"):
+    with pytest.raises(RuntimeError, match="registered by tests.registry.test_components already"):
         registry.register("tests_part", "part")(stranger)
 
 
