@@ -15,7 +15,7 @@ import torch
 from benchmarks.published_generators import STEPS
 from mdir import registry
 from mdir.learning.optimizers import make_optimizer
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import KINDS
 
 HED = (

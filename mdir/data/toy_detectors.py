@@ -8,8 +8,8 @@ import io
 
 import torch
 
-from mdir.networks.hed import HED
-from mdir.networks.rcf import RCF
+from mdir.networks.architectures.hed import HED
+from mdir.networks.architectures.rcf import RCF
 
 _LUMA_BGR = (0.114, 0.587, 0.299)
 _ACROSS = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))

@@ -15,8 +15,8 @@ from mdir.learning.resources import Resources, code_version
 from mdir.learning.runtime import leaves
 from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, check_decisive, make_validation
-from mdir.networks.checkpoint import initialize_network, network_from_state
 from mdir.networks.comparing import Differs, require_equal
+from mdir.networks.factory import initialize_network, network_from_state
 from mdir.paths import resolve_path
 from mdir.registry import Check, Section, check_parameters, register
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from mdir.errors import UserError
 from mdir.losses.value import LossValue
-from mdir.networks.taps import parse_layers
+from mdir.networks.architectures.parts.taps import parse_layers
 from mdir.registry import Check, register
 
 # The similarity that stands in for a patch's own place among its negatives (published value).

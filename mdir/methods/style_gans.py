@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 
 from mdir.methods.image_pool import ImagePool
-from mdir.networks.initializers import normal_p2p
-from mdir.networks.patch_discriminator import PatchDiscriminator
-from mdir.networks.resnet_generator import ResnetGenerator
+from mdir.networks.architectures.initializers import normal_p2p
+from mdir.networks.architectures.patch_discriminator import PatchDiscriminator
+from mdir.networks.architectures.resnet_generator import ResnetGenerator
 
 ADAM = {"lr": 2e-4, "betas": (0.5, 0.999)}
 

@@ -4,7 +4,7 @@ import torch
 
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
-from mdir.networks.wrapping import WrapperStack
+from mdir.networks.wrappers.stack import WrapperStack
 
 
 class Network:
@@ -148,7 +148,7 @@ class Network:
 
     @classmethod
     def from_state(cls, states, name, *, runtime=None, section=None, device="cpu") -> "Network":
-        """Build from loaded files; see :func:`mdir.networks.checkpoint.network_from_state`."""
+        """Build from loaded files; see :func:`mdir.networks.factory.network_from_state`."""
         raise UserError(f"a {cls.type} cannot be loaded from a file")
 
 

@@ -9,7 +9,7 @@ from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network, network_from_state, take_keys
 from mdir.networks.comparing import require_equal
-from mdir.networks.wrapping import WrapperStack, splitp
+from mdir.networks.wrappers.stack import WrapperStack, splitp
 from mdir.registry import Section, register
 
 Member = Annotated[dict, Section("network")]

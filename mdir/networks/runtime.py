@@ -1,7 +1,7 @@
 """The ``runtime`` of a network: wrappers, preprocessing, frozen or not."""
 
 from mdir import registry
-from mdir.networks.wrapping import check_wrappers
+from mdir.networks.wrappers.stack import check_wrappers
 
 FROM_CHECKPOINT = "load_from_checkpoint"
 

@@ -14,7 +14,7 @@ from mdir.networks.base import Network, take_keys
 from mdir.networks.comparing import require_equal
 from mdir.networks.files import read_network_files, read_weights
 from mdir.networks.runtime import FROM_CHECKPOINT, check_runtime, updated_runtime
-from mdir.networks.wrapping import build_wrappers
+from mdir.networks.wrappers.stack import build_wrappers
 from mdir.registry import Section, register
 
 

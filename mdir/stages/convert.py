@@ -9,7 +9,7 @@ from mdir.artifacts import produced, used
 from mdir.errors import UserError
 from mdir.networks import portable
 from mdir.networks.files import read_network_files, save_network
-from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.paths import local_file, resolve_path
 from mdir.stages.step import step
 

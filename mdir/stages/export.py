@@ -10,9 +10,9 @@ import torch
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced
 from mdir.errors import UserError
-from mdir.networks.checkpoint import load_network
+from mdir.networks.architectures.resnet_generator import ResnetGenerator
+from mdir.networks.factory import load_network
 from mdir.networks.portable import write_network
-from mdir.networks.resnet_generator import ResnetGenerator
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.stages.step import step
@@ -32,7 +32,7 @@ def export(
 ):
     """Write the bare model of a network: normalized images in, its answer out.
     Args:
-        network: which one, see :func:`mdir.networks.checkpoint.load_network`.
+        network: which one, see :func:`mdir.networks.factory.load_network`.
         target: path of the files without suffix, relative to the root.
         formats: ``onnx`` (opset 18; batch, height and width are free) and ``safetensors``. A JSON
             file beside them tells how images are prepared.

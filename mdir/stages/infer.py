@@ -5,7 +5,7 @@ from typing import Annotated
 from mdir import distributed
 from mdir.errors import UserError
 from mdir.learning.runtime import default_device
-from mdir.networks.checkpoint import load_network
+from mdir.networks.factory import load_network
 from mdir.registry import Section
 from mdir.stages.inference import check_inference, run_inference
 from mdir.stages.names import read_names
@@ -25,7 +25,7 @@ def _infer(
 
     Args:
         inputs: columns of names (from standard input: one column, a name per line).
-        network: which one, see :func:`mdir.networks.checkpoint.load_network`.
+        network: which one, see :func:`mdir.networks.factory.load_network`.
         output: ``inference``: what becomes of the answers (``name: rgb`` or ``embedding``, and
             ``async: true`` to write while computing).
         data: ``test``: how the images are read; ``loader.batch_size`` images of one size together.

@@ -18,9 +18,9 @@ from mdir.artifacts import produced, used
 from mdir.errors import UserError
 from mdir.learning.resources import Resources
 from mdir.learning.runtime import default_device
-from mdir.networks.checkpoint import load_network
+from mdir.networks.factory import load_network
 from mdir.networks.fingerprint import network_fingerprint
-from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.paths import local_file, resolve_path
 from mdir.registry import Section, check_parameters
 from mdir.stages.inference import check_inference, run_inference

@@ -16,7 +16,7 @@ from mdir.learning.runtime import default_device
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
 from mdir.metric_names import Metric
-from mdir.networks.checkpoint import load_network
+from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.report.curves import read_events, read_series

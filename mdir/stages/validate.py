@@ -9,7 +9,7 @@ from mdir.learning.processors import Progress
 from mdir.learning.runtime import default_device
 from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, make_validation
-from mdir.networks.checkpoint import load_network
+from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.stages.learning_checks import data_problems, validation_sections

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdir.data.toy_detectors import detector_file
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.scenario.plan import SCENARIOS, load_scenario, plan_target
 
 SCENARIO = {"hed_interpolation": "hedgan", "rcf": "rcfgan"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdir.networks.contrastive_encoder import ContrastiveEncoder
+from mdir.networks.architectures.contrastive_encoder import ContrastiveEncoder
 from mdir.registry import build
 from tests.golden.golden import array_cases, fill, load_npz
 

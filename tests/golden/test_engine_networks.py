@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mdir.data.readers import initialize_file_reader
-from mdir.networks.checkpoint import load_network
-from mdir.networks.wrapping import parse_wrappers, splitp
+from mdir.networks.factory import load_network
+from mdir.networks.wrappers.stack import parse_wrappers, splitp
 from mdir.paths import path_join, resolve_path
 from mdir.stages.outputs.naming import picture_names
 from mdir.stages.outputs.pixels import to_pixels

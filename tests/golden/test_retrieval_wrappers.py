@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from mdir.data.labelled import LabelledImage
-from mdir.networks.wrappers_passthrough import name_share
-from mdir.networks.wrapping import build_wrappers, parse_wrappers
+from mdir.networks.wrappers.pass_through import name_share
+from mdir.networks.wrappers.stack import build_wrappers, parse_wrappers
 from tests.golden.golden import fill, load_json, load_npz, normal, present
 
 ARRAYS = load_npz("retrieval", "wrappers.npz")

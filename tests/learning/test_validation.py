@@ -8,7 +8,7 @@ import torch
 from mdir.learning.events import Events
 from mdir.learning.score_results import write_rankings
 from mdir.learning.validation import Setting, make_validation
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import Section, check, register
 from mdir.scores.result import ScoreResult
 from tests.learning.tiny_run import data_section, network, write_data

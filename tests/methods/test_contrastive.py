@@ -8,8 +8,8 @@ import torch
 
 from mdir.learning.training import EpochTraining
 from mdir.methods.views import forward_views
-from mdir.networks.checkpoint import initialize_network
-from mdir.networks.contrastive_encoder import ContrastiveEncoder
+from mdir.networks.architectures.contrastive_encoder import ContrastiveEncoder
+from mdir.networks.factory import initialize_network
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.methods.contrastive_run import METHODS, params, write_domains

@@ -13,7 +13,7 @@ from benchmarks.published_generators import STEPS
 from mdir import registry
 from mdir.errors import UserError
 from mdir.learning.optimizers import make_optimizer
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 
 ONE_SIDED = ("cut", "hedgan", "hedngan")
 SMALL = {"filters": 2, "blocks": 7, "patches": 16}

@@ -18,7 +18,7 @@ from mdir.learning.state_files import load_state
 from mdir.methods.ossco import ContentAndStyles, OSSCo
 from mdir.methods.style_gans import StyleGAN, StyleGANs
 from mdir.methods.views import forward_views
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import Section, check, schema
 from mdir.stages.train import train
 from tests.learning.test_killed import Fuse, assert_same, start_child

@@ -8,7 +8,7 @@ from torch import nn
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import register
 from tests.networks.tiny import build, generator
 

@@ -10,7 +10,7 @@ from PIL import Image
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.errors import UserError
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import Section
 from mdir.scores.edges import correlation, gradient_magnitude
 from mdir.scores.set_distances import frechet_distance, kernel_distance

@@ -11,7 +11,7 @@ from cirtorch.search import Search
 from cirtorch.utils.shards import open_shards
 from mdir import artifacts
 from mdir.errors import UserError
-from mdir.networks.checkpoint import save_network
+from mdir.networks.factory import save_network
 from mdir.registry import ComponentError
 from mdir.stages import extract as stage
 from tests.cirtorch.world import draw

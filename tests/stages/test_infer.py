@@ -11,7 +11,7 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import collecting
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
-from mdir.networks.checkpoint import save_network
+from mdir.networks.factory import save_network
 from mdir.registry import ComponentError, register
 from mdir.stages.buckets import same_size_batches
 from mdir.stages.infer import infer

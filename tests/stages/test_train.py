@@ -13,7 +13,7 @@ from mdir.data.loading import make_dataset, make_loader
 from mdir.errors import UserError
 from mdir.learning.runtime import Runtime
 from mdir.learning.state_files import load_state
-from mdir.networks.checkpoint import initialize_network
+from mdir.networks.factory import initialize_network
 from mdir.registry import ComponentError, check_parameters
 from mdir.stages.train import train
 from mdir.stages.validate import validate

@@ -9,8 +9,8 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
-from mdir.networks.checkpoint import save_network
-from mdir.networks.wrappers_retrieval import read_whitening
+from mdir.networks.factory import save_network
+from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.registry import ComponentError
 from mdir.stages.multistep import infer_and_learn_whitening, read_pairs
 from tests.networks.tiny import build

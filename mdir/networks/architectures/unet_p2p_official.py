@@ -8,8 +8,8 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from mdir.networks.norms import NormName, choose_norm
-from mdir.networks.sizes import require_divisible
+from mdir.networks.architectures.parts.norms import NormName, choose_norm
+from mdir.networks.architectures.parts.sizes import require_divisible
 from mdir.registry import Check, register
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mdir.networks.pretrained import load_pretrained
-from mdir.networks.sizes import require_side
+from mdir.networks.architectures.parts.sizes import require_side
+from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.registry import register
 
 STAGES = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256), (256, 512, 512, 512), (512,) * 4)

@@ -8,9 +8,9 @@ import itertools
 import torch
 from torch import nn
 
-from mdir.networks.blur import BlurDownsample
-from mdir.networks.norms import NormName, choose_norm
-from mdir.networks.sizes import require_side
+from mdir.networks.architectures.parts.blur import BlurDownsample
+from mdir.networks.architectures.parts.norms import NormName, choose_norm
+from mdir.networks.architectures.parts.sizes import require_side
 from mdir.registry import register
 
 

@@ -6,8 +6,8 @@ import torch
 
 from mdir import registry
 from mdir.errors import UserError
-from mdir.networks.norms import choose_norm
-from mdir.networks.taps import parse_layers
+from mdir.networks.architectures.parts.norms import choose_norm
+from mdir.networks.architectures.parts.taps import parse_layers
 from mdir.registry import ComponentError, Section
 
 

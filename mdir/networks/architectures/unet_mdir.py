@@ -5,8 +5,8 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from mdir.networks.sizes import require_divisible
-from mdir.networks.unet_blocks import CONV_OPTS, nest, p2p_level, shallow_level
+from mdir.networks.architectures.parts.sizes import require_divisible
+from mdir.networks.architectures.unet_blocks import CONV_OPTS, nest, p2p_level, shallow_level
 from mdir.registry import Check, register
 
 

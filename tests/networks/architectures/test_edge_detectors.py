@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from cirtorch.utils.errors import DataError
-from mdir.networks.hed import FACTORS, HED, _own_key
-from mdir.networks.rcf import RCF
+from mdir.networks.architectures.hed import FACTORS, HED, _own_key
+from mdir.networks.architectures.rcf import RCF
 
 WORDS = {"1": "One", "2": "Two", "3": "Thr", "4": "Fou", "5": "Fiv"}
 

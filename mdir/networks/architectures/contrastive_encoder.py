@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from mdir.networks.pretrained import load_pretrained
+from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
 

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mdir.networks.unet import Odd
-from mdir.networks.unet_blocks import CONV_OPTS, nest, present
+from mdir.networks.architectures.unet_blocks import CONV_OPTS, nest, present
+from mdir.networks.architectures.unet_mdir import Odd
 from mdir.registry import register
 
 

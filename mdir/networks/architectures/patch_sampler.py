@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from mdir.errors import UserError
-from mdir.networks.initializers import kaiming_p2p, normal_p2p, xavier_p2p
-from mdir.networks.resnet_generator import ResnetGenerator
-from mdir.networks.taps import parse_layers
+from mdir.networks.architectures.initializers import kaiming_p2p, normal_p2p, xavier_p2p
+from mdir.networks.architectures.parts.taps import parse_layers
+from mdir.networks.architectures.resnet_generator import ResnetGenerator
 from mdir.registry import Check, register
 
 _INITIALIZERS = {"normal": normal_p2p, "xavier": xavier_p2p, "kaiming": kaiming_p2p}

@@ -8,7 +8,7 @@ import torchvision
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.known_files import known_weights
-from mdir.networks.contrastive_encoder import BACKBONES, ContrastiveEncoder
+from mdir.networks.architectures.contrastive_encoder import BACKBONES, ContrastiveEncoder
 
 
 def address(backbone):

@@ -6,7 +6,7 @@ Ronneberger, Fischer, Brox: U-Net, MICCAI 2015 (with padded convolutions).
 import torch
 from torch import nn
 
-from mdir.networks.sizes import require_divisible
+from mdir.networks.architectures.parts.sizes import require_divisible
 from mdir.registry import register
 
 

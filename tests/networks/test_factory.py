@@ -9,7 +9,7 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
-from mdir.networks.checkpoint import (
+from mdir.networks.factory import (
     load_network,
     network_files,
     network_from_state,

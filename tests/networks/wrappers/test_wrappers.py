@@ -10,8 +10,8 @@ from torch import nn
 from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
-from mdir.networks.wrappers_retrieval import named_scales
-from mdir.networks.wrapping import build_wrappers, check_wrappers, parse_wrappers
+from mdir.networks.wrappers.retrieval import named_scales
+from mdir.networks.wrappers.stack import build_wrappers, check_wrappers, parse_wrappers
 
 STATISTICS = "[[0.5,0.5,0.5],[0.5,0.5,0.5]]:[[0,0,0],[1,1,1]]"
 

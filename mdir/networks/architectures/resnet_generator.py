@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from mdir.networks.blur import BlurDownsample, BlurUpsample
-from mdir.networks.norms import NormName, choose_norm
-from mdir.networks.sizes import require_side
-from mdir.networks.taps import run_with_taps
+from mdir.networks.architectures.parts.blur import BlurDownsample, BlurUpsample
+from mdir.networks.architectures.parts.norms import NormName, choose_norm
+from mdir.networks.architectures.parts.sizes import require_side
+from mdir.networks.architectures.parts.taps import run_with_taps
 from mdir.registry import register
 
 Padding = Literal["reflect", "replicate", "zero"]
@@ -102,7 +102,8 @@ class ResnetGenerator(nn.Module):
         Args:
             x: (B,in,H,W), normalized to [-1,1].
             layers: ascending indices into ``model`` to tap, -1 for the final output; a tapped
-                normalization shows as its rectified value (see :mod:`mdir.networks.taps`).
+                normalization shows as its rectified value (see
+                :mod:`mdir.networks.architectures.parts.taps`).
             encode_only: stop behind the last tap.
 
         Returns:
