@@ -14,7 +14,7 @@ from mdir.learning.score_results import make_score, register_score, write_rankin
 from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
-from mdir.methods.supervised import batch_size, to_device
+from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
 from mdir.networks.extract import prepare_dataset
 from mdir.registry import ComponentError, Problem, Section, check, register

@@ -11,7 +11,7 @@ from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import Check, Section, register
-from mdir.scores.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
+from mdir.scores.measures.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10

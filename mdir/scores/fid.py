@@ -8,8 +8,8 @@ import torch
 from mdir.registry import Section, register
 from mdir.registry.ranges import at_least
 from mdir.scores.features import Backbone, FeatureNetwork
+from mdir.scores.measures.set_distances import frechet_distance, kernel_distance
 from mdir.scores.result import ScoreResult
-from mdir.scores.set_distances import frechet_distance, kernel_distance
 from mdir.scores.translations import (
     ImageSource,
     announce,
@@ -34,7 +34,8 @@ class SetDistanceScore:
         names, target_names: text files of image names; null: all images of the folder.
         net_name: the member that translates; null: ``generator_X``, else ``generator``.
         image_size: square that the feature network sees, in pixels.
-        kid_subsets, kid_subset_size: see :func:`mdir.scores.set_distances.kernel_distance`.
+        kid_subsets, kid_subset_size: see
+            :func:`mdir.scores.measures.set_distances.kernel_distance`.
         allow_random_features: see :class:`mdir.scores.features.FeatureNetwork`.
     """
 

@@ -11,8 +11,8 @@ from mdir.losses.npid import NPIDLoss
 from mdir.losses.proxies import ProxyAnchorLoss, SoftTripleLoss
 from mdir.losses.simclr import DaCoLoss, OSSCoLoss, SimCLRLoss
 from mdir.losses.simsiam import SimSiamLoss
-from mdir.scores.cross_domain import cross_domain_recall
 from mdir.scores.cross_domain_score import CrossDomainRecall
+from mdir.scores.measures.cross_domain import cross_domain_recall
 from tests.golden.golden import array_cases, load_npz
 
 TOPIC = "contrastive"

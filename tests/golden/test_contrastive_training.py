@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mdir.methods.image_pool import ImagePool
-from mdir.methods.style_gans import StyleGANs, linear_decay
+from mdir.methods.contrastive.style_gans import StyleGANs, linear_decay
+from mdir.methods.translation.image_pool import ImagePool
 from mdir.registry import build, lookup
 from tests.golden.golden import array_cases, files, fill, load_npz
 

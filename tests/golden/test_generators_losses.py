@@ -8,7 +8,7 @@ import torch
 
 from mdir import registry
 from mdir.losses.value import as_named
-from mdir.methods.image_pool import ImagePool
+from mdir.methods.translation.image_pool import ImagePool
 from tests.golden import golden
 
 TOPIC = "generators"

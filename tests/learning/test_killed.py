@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mdir.learning.state_files import load_state
-from mdir.methods.supervised import SupervisedEpoch
+from mdir.methods.metric import SupervisedEpoch
 from mdir.registry import check_parameters, register
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data

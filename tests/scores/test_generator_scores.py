@@ -13,7 +13,7 @@ from mdir.errors import UserError
 from mdir.networks.factory import initialize_network
 from mdir.registry import Section
 from mdir.scores.edges import correlation, gradient_magnitude
-from mdir.scores.set_distances import frechet_distance, kernel_distance
+from mdir.scores.measures.set_distances import frechet_distance, kernel_distance
 
 HALF = [[0.5] * 3, [0.5] * 3]
 DATA = {"transforms": "pil2np | totensor | normalize", "mean_std": HALF}

@@ -9,7 +9,7 @@ from torch import nn
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
 from mdir.losses.value import LossValue
-from mdir.methods.supervised import SupervisedEpoch, batch_size, to_device
+from mdir.methods.metric import SupervisedEpoch, batch_size, to_device
 
 B = 4
 

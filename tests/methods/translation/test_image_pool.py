@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from mdir.methods.image_pool import ImagePool
+from mdir.methods.translation.image_pool import ImagePool
 
 
 def naive(size, generator, numbers):

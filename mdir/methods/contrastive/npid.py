@@ -1,6 +1,6 @@
 """NPID (Wu et al., CVPR 2018): every image is a class of its own, kept in a memory bank."""
 
-from mdir.methods.views import ViewsMethod
+from mdir.methods.contrastive.views import ViewsMethod
 from mdir.registry import register
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import torch
 
-from mdir.methods.views import ViewsMethod
+from mdir.methods.contrastive.views import ViewsMethod
 from mdir.registry import register
 from mdir.registry.ranges import between
 

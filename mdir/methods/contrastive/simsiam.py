@@ -1,7 +1,7 @@
 """SimSiam (Chen and He, CVPR 2021): predict one view's feature from the other, no negatives."""
 
 from mdir.errors import UserError
-from mdir.methods.views import ViewsMethod, forward_views
+from mdir.methods.contrastive.views import ViewsMethod, forward_views
 from mdir.registry import register
 
 

@@ -9,8 +9,8 @@ import random
 
 from mdir.errors import UserError
 from mdir.losses.holders import CycleLoss
-from mdir.methods.gan import GanMethod, detached, frozen, half_of
-from mdir.methods.image_pool import ImagePool
+from mdir.methods.translation.gan import GanMethod, detached, frozen, half_of
+from mdir.methods.translation.image_pool import ImagePool
 from mdir.registry import register
 
 

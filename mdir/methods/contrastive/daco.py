@@ -1,6 +1,6 @@
 """DaCo (leftthomas/DaCo): contrast of originals and of their translations into the other domain."""
 
-from mdir.methods.views import ViewsMethod, forward_views
+from mdir.methods.contrastive.views import ViewsMethod, forward_views
 from mdir.registry import register
 
 

@@ -6,7 +6,7 @@ Learning, ICCV 2023.
 
 import torch
 
-from mdir.methods.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
+from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
 from mdir.registry import register
 
 

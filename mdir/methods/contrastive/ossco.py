@@ -10,9 +10,9 @@ from torch.utils.data import Dataset
 
 from mdir.data.loading import make_dataset
 from mdir.errors import UserError
-from mdir.methods.style_files import RunningLosses, write_round
-from mdir.methods.style_gans import StyleGANs, Translators
-from mdir.methods.views import ViewsMethod, forward_views
+from mdir.methods.contrastive.style_files import RunningLosses, write_round
+from mdir.methods.contrastive.style_gans import StyleGANs, Translators
+from mdir.methods.contrastive.views import ViewsMethod, forward_views
 from mdir.paths import resolve_path
 from mdir.registry import Section, register, schema
 from mdir.registry.ranges import at_least

@@ -51,7 +51,7 @@ def write_round(folder: Path, rows: list, dataset, styles: list[int], gans, pict
         rows: of :class:`RunningLosses`.
         dataset: the two-domain dataset of the styles.
         styles: their indices, in the order of the networks.
-        gans: an iterable of :class:`mdir.methods.style_gans.StyleGAN`.
+        gans: an iterable of :class:`mdir.methods.contrastive.style_gans.StyleGAN`.
         pictures: a two-domain dataset whose images are restyled, to be looked at; None: none.
     """
     for leftover in folder.rglob(".*.tmp"):  # of a call that was killed

@@ -1,6 +1,6 @@
 """SimCLR (Chen et al., ICML 2020): two views of an image against all others of the batch."""
 
-from mdir.methods.views import ViewsMethod, forward_views
+from mdir.methods.contrastive.views import ViewsMethod, forward_views
 from mdir.registry import register
 
 

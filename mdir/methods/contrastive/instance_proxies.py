@@ -2,7 +2,7 @@
 
 import torch
 
-from mdir.methods.views import ViewsMethod
+from mdir.methods.contrastive.views import ViewsMethod
 from mdir.registry import register
 
 

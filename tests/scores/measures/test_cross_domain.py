@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cirtorch.utils.errors import DataError
-from mdir.scores.cross_domain import counterpart_ranks, cross_domain_recall
 from mdir.scores.cross_domain_score import CrossDomainRecall
+from mdir.scores.measures.cross_domain import counterpart_ranks, cross_domain_recall
 
 
 def naive(vectors, domains, labels, rank, queries, candidates):

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from mdir.learning.training import EpochTraining
-from mdir.methods.views import forward_views
+from mdir.methods.contrastive.views import forward_views
 from mdir.networks.architectures.contrastive_encoder import ContrastiveEncoder
 from mdir.networks.factory import initialize_network
 from mdir.registry import check_parameters
 from mdir.stages.train import train
-from tests.methods.contrastive_run import METHODS, params, write_domains
+from tests.methods.contrastive.contrastive_run import METHODS, params, write_domains
 
 MEMORIES = ("ring", "bank", "proxies", "fc")
 LOSS = "train/learning/loss:total_avg.4"

@@ -15,14 +15,14 @@ from PIL import Image
 from mdir.data.two_domains import TwoDomains
 from mdir.errors import UserError
 from mdir.learning.state_files import load_state
-from mdir.methods.ossco import ContentAndStyles, OSSCo
-from mdir.methods.style_gans import StyleGAN, StyleGANs
-from mdir.methods.views import forward_views
+from mdir.methods.contrastive.ossco import ContentAndStyles, OSSCo
+from mdir.methods.contrastive.style_gans import StyleGAN, StyleGANs
+from mdir.methods.contrastive.views import forward_views
 from mdir.networks.factory import initialize_network
 from mdir.registry import Section, check, schema
 from mdir.stages.train import train
 from tests.learning.test_killed import Fuse, assert_same, start_child
-from tests.methods import contrastive_run
+from tests.methods.contrastive import contrastive_run
 
 PICTURES = {"name": "TwoDomains", "image_dir": "set", "layout": "split/domain", "split": "val"}
 

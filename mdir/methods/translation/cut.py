@@ -10,7 +10,7 @@ import torch
 from mdir.errors import UserError
 from mdir.losses.patchnce import MultilayerPatchNCELoss
 from mdir.losses.value import LossValue
-from mdir.methods.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
+from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
 from mdir.registry import register
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import l1_loss, mse_loss
 
-from mdir.methods.image_pool import ImagePool
+from mdir.methods.translation.image_pool import ImagePool
 from mdir.networks.architectures.initializers import normal_p2p
 from mdir.networks.architectures.patch_discriminator import PatchDiscriminator
 from mdir.networks.architectures.resnet_generator import ResnetGenerator
