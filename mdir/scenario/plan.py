@@ -11,7 +11,6 @@ from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
 from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
 from mdir.scenario.variables import Context, Pending, Resolver
-from mdir.stages import StepEntry
 
 FUNCTION = "__function__"
 
@@ -57,7 +56,7 @@ class Step:
     node: Node
 
     @property
-    def entry(self) -> StepEntry:
+    def entry(self) -> step_table.StepEntry:
         """What the engine must know of the step; imports the package of a plug-in."""
         return step_table.entry(self.function)
 
