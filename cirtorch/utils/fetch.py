@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from tqdm import tqdm
-
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_weights_root
+from cirtorch.utils.progress import reported
 from cirtorch.utils.transfer import Broken, Part, Refused, receive
 
 
@@ -202,30 +201,15 @@ def _is_at(file, path) -> bool:
         return False
 
 
-@contextmanager
 def _progress(name, source):
     """A bar on a terminal, a line every half minute elsewhere; yields ``f(done, total)``."""
-    if sys.stderr.isatty():
-        with tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1024, leave=False) as bar:
 
-            def draw(done, total):
-                bar.total = total
-                bar.update(done - bar.n)
-
-            yield draw
-        return
-    started = first = last = None
-
-    def log(done, total):
-        nonlocal started, first, last
-        now = time.monotonic()
-        if started is None:
-            started, first, last = now, done, now
-            print(f"Fetching {name} from {source}", file=sys.stderr, flush=True)
-        elif now - last >= 30:
-            last = now
+    def tell(done, total, rate):
+        if rate is None:
+            text = f"Fetching {name} from {source}"
+        else:
             share = f" of {total / 1e6:.0f} MB ({done / total:.0%})" if total else " MB"
-            rate = (done - first) / 1e6 / (now - started)
-            print(f"{name}: {done / 1e6:.0f}{share}, {rate:.1f} MB/s", file=sys.stderr, flush=True)
+            text = f"{name}: {done / 1e6:.0f}{share}, {rate / 1e6:.1f} MB/s"
+        print(text, file=sys.stderr, flush=True)
 
-    yield log
+    return reported(tell, 30, desc=name, unit="B", unit_scale=True, unit_divisor=1024)

@@ -2,10 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 _LINE_EVERY_S = 60
+
+
+def on_terminal() -> bool:
+    """Whether progress is drawn as a bar; in a file or a pipe it is told in lines."""
+    return sys.stderr.isatty()
 
 
 def progress(items, total: int, what: str, unit: str = "images"):
@@ -13,14 +20,47 @@ def progress(items, total: int, what: str, unit: str = "images"):
 
     Work that takes less than a minute prints nothing into a file or a pipe.
     """
-    if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=what, unit=f" {unit}", leave=False)
-        return
-    start = told = time.monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = time.monotonic()
-        if now - told > _LINE_EVERY_S:
-            told, rate = now, done / (now - start)
+
+    def tell(done, total, rate):
+        if rate is not None:
             left = (total - done) / rate
             print(f"{what}: {done}/{total} {unit}, {rate:.3g} a second, {left:.0f} s left")
+
+    with reported(tell, _LINE_EVERY_S, total=total, desc=what, unit=f" {unit}") as report:
+        report(0, total)
+        for done, item in enumerate(items, 1):
+            yield item
+            report(done, total)
+
+
+@contextmanager
+def reported(tell: Callable[[int, int | None, float | None], None], every_s: float, **bar):
+    """Yield ``report(done, total)``, which moves a bar or, in a file or a pipe, calls ``tell``.
+
+    Args:
+        tell: called with (done, total, rate) at the first report, whose rate is None, and then
+            once in ``every_s`` seconds at most; the rate is that since the first report.
+        bar: options of ``tqdm``.
+    """
+    if on_terminal():
+        with tqdm(leave=False, **bar) as drawn:
+
+            def draw(done, total):
+                drawn.total = total
+                drawn.update(done - drawn.n)
+
+            yield draw
+        return
+    first = told = None
+
+    def say(done, total):
+        nonlocal first, told
+        now = time.monotonic()
+        if first is None:
+            first, told = (done, now), now
+            tell(done, total, None)
+        elif now - told >= every_s:
+            told = now
+            tell(done, total, (done - first[0]) / (now - first[1]))
+
+    yield say

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from cirtorch.utils.progress import on_terminal
 from mdir.metric_names import Metric
 from mdir.registry import register
 
@@ -57,7 +58,7 @@ class Progress(Processor):
         self.print_each_val = self.print_each if same else int(print_each_val or 0)
         suffix = Metric.parse(key_suffix)
         self.key, self.name = suffix.key, suffix.name or "total"
-        self.is_terminal = sys.stderr.isatty()
+        self.is_terminal = on_terminal()
         self._stage, self._bar, self._shown = None, None, 0.0
         self._previous = {}  # (stage, iteration) -> its time in the previous epoch
 
