@@ -12,7 +12,7 @@ Source: Mohwald, Jenicek, Chum: Dark Side Augmentation (ICCV 2023).
 """
 
 from mdir.data.transforms.parse import parse_transforms as _parse_transforms
-from mdir.learning.runtime import default_device as _default_device
+from mdir.learning.compute import default_device as _default_device
 from mdir.networks.factory import load_network as _load_network
 
 dependencies = ["torch", "torchvision"]

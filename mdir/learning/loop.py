@@ -11,8 +11,8 @@ import time
 import torch
 
 from mdir.errors import UserError
-from mdir.learning.runtime import leaves
-from mdir.learning.samples import pictures
+from mdir.learning.compute import leaves
+from mdir.learning.events.samples import pictures
 from mdir.learning.seeding import seed_epoch
 
 SAMPLES_EVERY = 5  # epochs

@@ -9,11 +9,11 @@ import torch
 from mdir import distributed, registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
+from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
-from mdir.learning.runtime import Runtime, models
+from mdir.learning.parallel.steps import SharedSteps, shared_loader
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
-from mdir.learning.sharing import SharedSteps, shared_loader
 from mdir.registry import Section, check, check_parameters, register
 
 ITERATION_KEYS = ("data", "criterion")
@@ -38,7 +38,7 @@ class EpochTraining:
         epoch_iterations: an epoch is so many batches, however long a pass over the data is; null:
             one pass.
         debug: torch's anomaly detection: slow, names the operation that made a NaN.
-        runtime: see :class:`mdir.learning.runtime.Runtime`; not in published scenarios.
+        runtime: see :class:`mdir.learning.compute.Runtime`; not in published scenarios.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from mdir.artifacts import produced, used
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
-from mdir.learning.runtime import default_device
+from mdir.learning.compute import default_device
 from mdir.networks.extract import describe_together
 from mdir.networks.factory import load_network
 from mdir.networks.fingerprint import network_fingerprint

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from mdir import distributed
 from mdir.errors import UserError
-from mdir.learning.runtime import default_device
+from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.registry import Section
 from mdir.stages.inference import check_inference, run_inference

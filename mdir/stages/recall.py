@@ -12,7 +12,7 @@ import torch
 from sklearn.manifold import TSNE
 
 from mdir.artifacts import used
-from mdir.learning.runtime import default_device
+from mdir.learning.compute import default_device
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
 from mdir.metric_names import Metric

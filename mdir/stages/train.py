@@ -4,9 +4,9 @@ from contextlib import nullcontext
 from typing import Annotated
 
 from mdir import distributed, registry
-from mdir.learning.lock import claimed
-from mdir.learning.runtime import default_device
-from mdir.learning.trainval import check_processors
+from mdir.learning.checkpoints.lock import claimed
+from mdir.learning.compute import default_device
+from mdir.learning.train_val import check_processors
 from mdir.paths import resolve_path
 from mdir.registry import Section, is_unresolved
 from mdir.stages.learning_checks import (

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from mdir import distributed
-from mdir.learning.events import Events
-from mdir.learning.processors import Progress
-from mdir.learning.runtime import default_device
+from mdir.learning.compute import default_device
+from mdir.learning.events.events import Events
+from mdir.learning.events.progress import Progress
 from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, make_validation
 from mdir.networks.factory import load_network

@@ -13,7 +13,7 @@ from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.sampling import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS, UserError
-from mdir.learning.sharing import shared_loader
+from mdir.learning.parallel.steps import shared_loader
 from mdir.registry import ComponentError
 
 

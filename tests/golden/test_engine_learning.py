@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mdir.learning.checkpoints import CheckpointFolder
-from mdir.learning.events import Events
+from mdir.learning.checkpoints.folder import CheckpointFolder
+from mdir.learning.events.events import Events
 from mdir.learning.optimizers import AlternationOptimizer
 from mdir.learning.schedulers import make_scheduler
 from tests.golden.golden import load_json

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mdir.errors import UserError
-from mdir.learning.state_files import load_state
+from mdir.learning.checkpoints.state_files import load_state
 from mdir.stages.train import train
 from tests.golden.golden import load_json, needs
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdir.errors import UserError
-from mdir.learning.events import Events
+from mdir.learning.events.events import Events
 from mdir.learning.loop import require_finite
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data

@@ -10,7 +10,7 @@ import traceback
 import pytest
 import torch
 
-from mdir.learning.state_files import load_state
+from mdir.learning.checkpoints.state_files import load_state
 from mdir.methods.metric import SupervisedEpoch
 from mdir.registry import check_parameters, register
 from mdir.stages.train import train

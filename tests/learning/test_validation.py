@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 import torch
 
-from mdir.learning.events import Events
+from mdir.learning.events.events import Events
 from mdir.learning.score_results import write_rankings
 from mdir.learning.validation import Setting, make_validation
 from mdir.networks.factory import initialize_network

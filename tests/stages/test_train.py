@@ -11,8 +11,8 @@ import torch
 from mdir.artifacts import collecting
 from mdir.data.loading import make_dataset, make_loader
 from mdir.errors import UserError
-from mdir.learning.runtime import Runtime
-from mdir.learning.state_files import load_state
+from mdir.learning.checkpoints.state_files import load_state
+from mdir.learning.compute import Runtime
 from mdir.networks.factory import initialize_network
 from mdir.registry import ComponentError, check_parameters
 from mdir.stages.train import train
@@ -129,7 +129,7 @@ def test_only_the_trained_network_changes(data):
 
 def test_a_finished_run_is_not_trained_again(data, monkeypatch):
     first = train(train_params())[0]
-    monkeypatch.setattr("mdir.learning.trainval.run_epochs", None)
+    monkeypatch.setattr("mdir.learning.train_val.run_epochs", None)
     again = train(train_params())[0]
     assert again["metrics"] == first["metrics"]
     assert again["best_epoch"] == first["best_epoch"]
@@ -323,7 +323,7 @@ def test_compositions_name_networks_that_exist():
 )  # fmt: skip
 def test_data_problems_are_told_before_training(data, spoil, message, monkeypatch):
     params = train_params()
-    monkeypatch.setattr("mdir.learning.trainval.run_epochs", None)
+    monkeypatch.setattr("mdir.learning.train_val.run_epochs", None)
     spoil(data, params)
     with pytest.raises((UserError, ValueError), match=message):
         train(params)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mdir.learning.state_files import load_state
-from mdir.learning.trainval import TrainValLearning
+from mdir.learning.checkpoints.state_files import load_state
+from mdir.learning.train_val import TrainValLearning
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.tiny_run import network, write_data

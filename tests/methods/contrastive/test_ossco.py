@@ -14,7 +14,7 @@ from PIL import Image
 
 from mdir.data.two_domains import TwoDomains
 from mdir.errors import UserError
-from mdir.learning.state_files import load_state
+from mdir.learning.checkpoints.state_files import load_state
 from mdir.methods.contrastive.ossco import ContentAndStyles, OSSCo
 from mdir.methods.contrastive.style_gans import StyleGAN, StyleGANs
 from mdir.methods.contrastive.views import forward_views

@@ -106,7 +106,7 @@ def code_version() -> dict:
 
 
 def _git():
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     found = {}

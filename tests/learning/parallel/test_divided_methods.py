@@ -10,10 +10,10 @@ from benchmarks.generators import make_method
 from mdir import distributed
 from mdir.distributed import Part
 from mdir.errors import UserError
-from mdir.learning.runtime import models
-from mdir.learning.sharing import SharedSteps
+from mdir.learning.compute import models
+from mdir.learning.parallel.steps import SharedSteps
 from mdir.methods.base import Method
-from tests.learning.launching import launch
+from tests.learning.parallel.launching import launch
 
 SMALL = {"filters": 2, "blocks": 7, "patches": 16}
 BATCHES = (3, 2, 1)  # too few for both, where one of the processes has nothing of its own

@@ -19,7 +19,7 @@ from pathlib import Path
 from cirtorch.utils.files import replace_link
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
-from mdir.learning.state_files import load_state, save_state
+from mdir.learning.checkpoints.state_files import load_state, save_state
 from mdir.networks.comparing import Differs
 from mdir.networks.files import network_files, read_network_set
 from mdir.paths import resolve_path

@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from mdir.learning.metrics import Metrics, summary
+from mdir.learning.events.metrics import Metrics, summary
 
 PENDING_ROWS = 200
 

@@ -3,7 +3,7 @@
 import torch
 
 from mdir.data.labelled import LabelledImage
-from mdir.learning.samples import pictures
+from mdir.learning.events.samples import pictures
 
 MEAN_STD = [[0.5, 0.4, 0.3], [0.5, 0.5, 0.5]]
 

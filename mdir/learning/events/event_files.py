@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.learning.metrics import summary
+from mdir.learning.events.metrics import summary
 
 EXTENSIONS = {"image:rgb": ".png", "image:gray": ".png", "text": ".txt"}
 

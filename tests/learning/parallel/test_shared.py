@@ -7,12 +7,12 @@ import torch
 
 from mdir import distributed
 from mdir.distributed import Part
-from mdir.learning.sharing import SharedBatches
-from mdir.learning.state_files import load_state
+from mdir.learning.checkpoints.state_files import load_state
+from mdir.learning.parallel.steps import SharedBatches
 from mdir.networks.extract import extract_descriptors
 from mdir.registry import check_parameters
 from mdir.stages.train import train
-from tests.learning.launching import launch
+from tests.learning.parallel.launching import launch
 from tests.learning.tiny_run import train_params, write_data
 
 WEIGHT = "model.1.weight"

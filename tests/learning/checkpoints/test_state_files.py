@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cirtorch.utils.errors import DataError
+from mdir.learning.checkpoints.state_files import load_state, save_state
 from mdir.learning.seeding import generators_state, restore_generators, seed_epoch, seed_everything
-from mdir.learning.state_files import load_state, save_state
 
 
 class Hostile:

@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 
 from mdir import distributed, registry
 from mdir.artifacts import changed_input, made_before, used
-from mdir.learning.checkpoints import CheckpointFolder
-from mdir.learning.event_files import EventFiles
-from mdir.learning.events import Events
+from mdir.learning.checkpoints.folder import CheckpointFolder
+from mdir.learning.compute import leaves
+from mdir.learning.events.event_files import EventFiles
+from mdir.learning.events.events import Events
 from mdir.learning.loop import run_epochs
-from mdir.learning.resources import Resources, code_version
-from mdir.learning.runtime import leaves
 from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.comparing import Differs, require_equal
 from mdir.networks.factory import initialize_network, network_from_state
 from mdir.paths import resolve_path
 from mdir.registry import Check, Section, check_parameters, register
+from mdir.resources import Resources, code_version
 
 
 @register("learning", "TrainValLearning")
@@ -31,7 +31,7 @@ class TrainValLearning:
         output: its ``output.learning``: parameters by processor.
         device: where to train.
         inputs: columns of names that the step was given.
-        checkpoints: see :class:`mdir.learning.checkpoints.CheckpointFolder`.
+        checkpoints: see :class:`mdir.learning.checkpoints.folder.CheckpointFolder`.
         training: see :class:`mdir.learning.training.EpochTraining`.
         validation: a validation section, false, or the text of a criterion that decides which
             epoch is best.

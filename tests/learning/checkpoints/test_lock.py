@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mdir.errors import UserError
-from mdir.learning.lock import claimed
+from mdir.learning.checkpoints.lock import claimed
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data
 

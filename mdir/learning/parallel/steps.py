@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from mdir import distributed
 from mdir.distributed import Part
 from mdir.errors import UserError
-from mdir.learning.batch_statistics import divided, share_statistics
+from mdir.learning.parallel.normalization import divided, share_statistics
 from mdir.learning.seeding import generators_state, restore_generators
 
 
