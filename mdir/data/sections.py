@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
-from mdir.registry import Check, Problem, Section, check_parameters, register
+from mdir.registry import Check, Holds, Problem, Section, check_parameters, register
 from mdir.registry.ranges import at_least
 
 _MAX_WORKERS = 6
@@ -57,11 +57,15 @@ def _check_mean_std(value):
         raise ValueError("a standard deviation is zero")
 
 
+def _columns(*, data_cols: str | None = None):
+    """Only a signature: what a dataset section may hold besides the dataset's own."""
+
+
 @register("data", "")
 def data_section(
     *,
-    dataset: dict,
-    loader: dict | None = None,
+    dataset: Annotated[dict, Holds(Section("dataset"), beside=_columns)],
+    loader: Annotated[dict, Holds(loader_options)] | None = None,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
 ) -> dict:
@@ -76,6 +80,9 @@ def data_section(
         "transforms": transforms,
         "mean_std": mean_std,
     }
+
+
+DataSections = Annotated[dict, Holds(dict[str, Annotated[dict, Section("data")]])]
 
 
 def _check_parts(section) -> Iterator[tuple[tuple, str]]:

@@ -11,6 +11,7 @@ import torch
 from mdir.errors import UserError
 from mdir.registry import (
     ComponentError,
+    Holds,
     Problem,
     Section,
     build,
@@ -100,7 +101,10 @@ def _alternation(*, type: Literal["alternation"], order: str, alternate_iteratio
 
 @register("optimizer", "")
 def composed(
-    network, *, composition: dict, **members: Annotated[dict, Section("optimizer")] | None
+    network,
+    *,
+    composition: Annotated[dict, Holds(_alternation)],
+    **members: Annotated[dict, Section("optimizer")] | None,
 ):
     """One optimizer for each named member; a member whose section is null is frozen."""
     absent = [name for name in members if name not in network]

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from mdir.registry import (
     Check,
     ComponentError,
+    Holds,
     Problem,
     Section,
     build,
@@ -61,7 +62,10 @@ def _set(*, type: Literal["set"]):
 
 @register("scheduler", "")
 def composed(
-    epochs, *, composition: dict, **members: Annotated[dict, Section("scheduler")]
+    epochs,
+    *,
+    composition: Annotated[dict, Holds(_set)],
+    **members: Annotated[dict, Section("scheduler")],
 ) -> dict[str, Callable[[int], float]]:
     """One schedule for each optimizer of a composition."""
     return {name: build("scheduler", section, epochs) for name, section in members.items()}

@@ -17,7 +17,7 @@ from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.comparing import Differs, require_equal
 from mdir.networks.factory import initialize_network, network_from_state
 from mdir.paths import resolve_path
-from mdir.registry import Check, Section, check_parameters, register
+from mdir.registry import Check, Holds, Section, check_parameters, register
 from mdir.resources import Resources, code_version
 
 
@@ -45,7 +45,7 @@ class TrainValLearning:
         device,
         inputs=(),
         *,
-        checkpoints: dict,
+        checkpoints: Annotated[dict, Holds(CheckpointFolder)],
         training: Annotated[dict, Section("training")],
         validation: Annotated[dict, Section("validation")]
         | Literal[False]

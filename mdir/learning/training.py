@@ -14,9 +14,13 @@ from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import SharedSteps, shared_loader
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
-from mdir.registry import Section, check, check_parameters, register
+from mdir.registry import Holds, Section, check, check_parameters, register
 
 ITERATION_KEYS = ("data", "criterion")
+
+
+def _iteration(*, data: str, criterion: Literal["default"] | Annotated[dict, Section("criterion")]):
+    """What every ``epoch_iteration`` has besides the method's own parameters."""
 
 
 @register("training", "EpochTraining")
@@ -53,10 +57,10 @@ class EpochTraining:
         criterion: Annotated[dict, Section("criterion")] | None,
         optimizer: Annotated[dict, Section("optimizer")],
         scheduler: Annotated[dict, Section("scheduler")] | None,
-        epoch_iteration: dict,
+        epoch_iteration: Annotated[dict, Holds(Section("method"), beside=_iteration)],
         epoch_iterations: int | None = None,
         debug: bool = False,
-        runtime: dict | None = None,
+        runtime: Annotated[dict, Holds(Runtime)] | None = None,
     ):
         self.network, self.epochs, self.seed, self.debug = network, epochs, seed, debug
         self.epoch_iterations = epoch_iterations
@@ -166,10 +170,6 @@ def _set_deterministic(deterministic):
     torch.backends.cudnn.benchmark = False  # sizes of images vary, each would be searched anew
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def _iteration(*, data: str, criterion: Literal["default"] | Annotated[dict, Section("criterion")]):
-    """What every ``epoch_iteration`` has besides the method's own parameters."""
 
 
 def _check_training(params) -> Iterator[tuple[tuple, str]]:

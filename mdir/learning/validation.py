@@ -17,7 +17,7 @@ from mdir.losses.value import as_named
 from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
 from mdir.networks.extract import prepare_dataset
-from mdir.registry import ComponentError, Problem, Section, check, register
+from mdir.registry import ComponentError, Holds, Problem, Section, check, register
 
 
 @dataclass
@@ -57,7 +57,9 @@ class SingleValidation:
         label: str = "val",
         *,
         data: str | None,
-        criterion: Literal["default"] | dict,
+        criterion: Literal["default"]
+        | Annotated[dict, Holds(Section("criterion"))]
+        | Annotated[dict, Holds(Section("score"))],
         network_overlay: dict | None,
         frequency: int | None,
     ):

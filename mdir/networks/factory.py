@@ -12,7 +12,7 @@ from mdir.networks.files import (
     read_network_set,
     save_network,
 )
-from mdir.networks.runtime import check_runtime
+from mdir.networks.runtime import RuntimeSection, check_runtime
 from mdir.networks.single import SingleNetwork, SingleNetworkLink
 from mdir.registry import register
 
@@ -62,7 +62,7 @@ def load_network(section: dict, device) -> Network:
 
 @register("network", "")
 def stored_network(
-    device, *, path: str, runtime: dict | Literal["load_from_checkpoint"] | None = None
+    device, *, path: str, runtime: RuntimeSection | Literal["load_from_checkpoint"] | None = None
 ) -> Network:
     """A network as it was stored, under the stored runtime or parts of another."""
     return load_network({"path": path, "runtime": runtime}, device)

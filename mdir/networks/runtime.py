@@ -1,12 +1,40 @@
 """The ``runtime`` of a network: wrappers, preprocessing, frozen or not."""
 
+from typing import Annotated, Any, Literal
+
 from mdir import registry
 from mdir.networks.wrappers.stack import check_wrappers
+from mdir.registry import Holds, Named
 
 FROM_CHECKPOINT = "load_from_checkpoint"
 
-_KEYS = ("wrappers", "data", "frozen", "model")
-_DATA_KEYS = {"mean_std": tuple[list[float], list[float]] | None, "transforms": str | None}
+_Stored = Literal["load_from_checkpoint"]
+_Wrappers = str | Annotated[dict, Holds(Named("wrapper", "[^_]*_"))] | None
+
+
+def _stages(*, train: _Wrappers, eval: _Wrappers):
+    """Only a signature: wrappers by stage."""
+
+
+def _preprocessing(
+    *, mean_std: tuple[list[float], list[float]] | None = None, transforms: str | None = None
+):
+    """Only a signature: what ``data`` of a runtime holds."""
+
+
+def _runtime(
+    *,
+    wrappers: _Wrappers | Annotated[dict, Holds(_stages)] | _Stored = None,
+    data: Annotated[dict, Holds(_preprocessing)] | _Stored | None = None,
+    frozen: bool | _Stored = False,
+    model: Any = None,
+):
+    """Only a signature: what a runtime holds."""
+
+
+RuntimeSection = Annotated[dict, Holds(_runtime)]
+_KEYS = registry.schema(_runtime)[0]
+_DATA_KEYS = registry.schema(_preprocessing)[0]
 
 
 def check_runtime(runtime: dict):
@@ -36,7 +64,7 @@ def _check_data(data):
         if key not in _DATA_KEYS:
             yield (key,), registry.unknown("parameter", key, _DATA_KEYS) + " (of runtime.data)"
             continue
-        for problem in registry.check(_DATA_KEYS[key], value, (key,)):
+        for problem in registry.check(_DATA_KEYS[key].annotation, value, (key,)):
             yield problem.path, problem.message
     yield from _check_transforms(data)
 

@@ -13,9 +13,9 @@ from mdir.errors import UserError
 from mdir.networks.base import Network, take_keys
 from mdir.networks.comparing import require_equal
 from mdir.networks.files import read_network_files, read_weights
-from mdir.networks.runtime import FROM_CHECKPOINT, check_runtime, updated_runtime
+from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime, updated_runtime
 from mdir.networks.wrappers.stack import build_wrappers
-from mdir.registry import Section, register
+from mdir.registry import Holds, Section, register
 
 
 class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
@@ -177,14 +177,21 @@ def without_fetching(params: dict) -> dict:
     return params
 
 
+def _seed(*, seed: int | None = None):
+    """Only a signature: what ``initialize`` holds besides the initializer's own."""
+
+
 @register("network", "SingleNetwork", "CirNetwork")
 def single_network(
     device,
     *,
-    runtime: dict | Literal["load_from_checkpoint"],
+    runtime: RuntimeSection | Literal["load_from_checkpoint"],
     path: str | None = None,
     model: Annotated[dict, Section("architecture")] | None = None,
-    initialize: Literal[False] | str | dict | None = None,
+    initialize: Literal[False]
+    | str
+    | Annotated[dict, Holds(Section("initializer"), beside=_seed)]
+    | None = None,
 ) -> SingleNetwork:
     """One model, from a checkpoint (``path``) or fresh (``model`` and ``initialize``).
 

@@ -3,7 +3,15 @@
 :mod:`mdir.registry.components` says how a component is written.
 """
 
-from mdir.registry.annotations import Check, Problem, Section, describe, is_unresolved
+from mdir.registry.annotations import (
+    Check,
+    Holds,
+    Named,
+    Problem,
+    Section,
+    describe,
+    is_unresolved,
+)
 from mdir.registry.components import (
     KINDS,
     ComponentError,
@@ -25,6 +33,8 @@ __all__ = [
     "Kind",
     "Check",
     "ComponentError",
+    "Holds",
+    "Named",
     "Problem",
     "Section",
     "build",

@@ -51,6 +51,29 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Holds:
+    """Annotation: what a mapping holds, where its component checks it by itself; for editors.
+
+    ``contents`` is an annotation, or a function whose keyword-only parameters are the keys;
+    ``beside`` is such a function for keys that stand in the same mapping (``async_`` is ``async``).
+    """
+
+    contents: object
+    beside: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """Contents of a mapping: parameters of components of ``kind``, by their names.
+
+    ``prefix`` is the pattern of what stands before a name.
+    """
+
+    kind: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
 class Checked:
     """An annotation together with its :class:`Check`."""
 

@@ -13,6 +13,7 @@ from cirtorch.utils.shards import INDEX
 from mdir import distributed
 from mdir.artifacts import produced, used
 from mdir.data.images import CirImageList
+from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
 from mdir.learning.compute import default_device
@@ -20,7 +21,7 @@ from mdir.networks.extract import describe_together
 from mdir.networks.factory import load_network
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path
-from mdir.registry import Check, Section
+from mdir.registry import Check, Holds, Section
 from mdir.registry.ranges import at_least
 from mdir.stages.step import step
 
@@ -38,7 +39,7 @@ def extract(
     shard_size: int = 10_000,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: list | tuple | None = None,
-    loader: dict | None = None,
+    loader: Annotated[dict, Holds(loader_options)] | None = None,
 ):
     """Describe all images of a folder or a list and write the descriptors to shards.
 

@@ -7,7 +7,13 @@ from mdir.errors import UserError
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.registry import Section
-from mdir.stages.inference import check_inference, run_inference
+from mdir.stages.inference import (
+    ForwardSection,
+    InputSections,
+    OutputSection,
+    check_inference,
+    run_inference,
+)
 from mdir.stages.names import read_names
 from mdir.stages.step import step
 
@@ -16,10 +22,10 @@ def _infer(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
-    output: dict,
-    data: dict,
+    output: OutputSection,
+    data: InputSections,
     names: str | list | None = None,
-    forward: dict | None = None,
+    forward: ForwardSection | None = None,
 ):
     """Translate or describe images.
 

@@ -1,6 +1,7 @@
 """Running a network over a list of images, whatever becomes of its answers."""
 
 import time
+from typing import Annotated
 
 import torch
 
@@ -11,7 +12,7 @@ from mdir.data.labelled import LabelledImage, plain
 from mdir.data.loading import check_data_section, make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
 from mdir.paths import path_join, resolve_path
-from mdir.registry import Section, check_parameters
+from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
 from mdir.stages.buckets import same_size_batches
 from mdir.stages.outputs.writer import Writer
@@ -110,16 +111,27 @@ def _tell_inputs(items, image_dir):
         used(base.rpartition("*")[0] or base)
 
 
-def _output_section(*, inference: dict, debug: bool = False):
+def _writing(*, async_: bool = False):
+    """Only a signature: what ``output.inference`` holds besides the output's own."""
+
+
+def _output_section(
+    *, inference: Annotated[dict, Holds(Section("output"), beside=_writing)], debug: bool = False
+):
     """Only a signature: what ``output`` of the step holds."""
 
 
-def _data_sections(*, test: dict):
+def _data_sections(*, test: Annotated[dict, Holds(Section("data"))]):
     """Only a signature: what ``data`` of the step holds."""
 
 
 def _forward_section(*, method: str | None = None, params: dict | None = None):
     """Only a signature: what ``forward`` of the step holds."""
+
+
+OutputSection = Annotated[dict, Holds(_output_section)]
+InputSections = Annotated[dict, Holds(_data_sections)]
+ForwardSection = Annotated[dict, Holds(_forward_section)]
 
 
 def check_inference(params: dict):

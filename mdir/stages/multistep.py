@@ -21,20 +21,30 @@ from mdir.networks.factory import load_network
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.paths import local_file, resolve_path
-from mdir.registry import Section, check_parameters
+from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
-from mdir.stages.inference import check_inference, run_inference
+from mdir.stages.inference import (
+    ForwardSection,
+    InputSections,
+    OutputSection,
+    check_inference,
+    run_inference,
+)
 from mdir.stages.step import step
+
+
+def _whitening(*, type: Literal["lw", "pca"], dataset_pkl: str, directory: str | None):
+    """Only a signature: what ``whitening`` of the step holds."""
 
 
 def _infer_and_learn_whitening(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
-    output: dict,
-    data: dict,
-    whitening: dict,
-    forward: dict | None = None,
+    output: OutputSection,
+    data: InputSections,
+    whitening: Annotated[dict, Holds(_whitening)],
+    forward: ForwardSection | None = None,
 ):
     """Learn a whitening for a network.
 
@@ -79,10 +89,6 @@ def _check(params):
         problems = check_parameters(_whitening, params["whitening"], ("whitening",), "whitening")
         for problem in problems:
             yield problem.path, problem.message
-
-
-def _whitening(*, type: Literal["lw", "pca"], dataset_pkl: str, directory: str | None):
-    """Only a signature: what ``whitening`` of the step holds."""
 
 
 _infer_and_learn_whitening.__name__ = "infer_and_learn_whitening"

@@ -4,11 +4,12 @@ from contextlib import nullcontext
 from typing import Annotated
 
 from mdir import distributed, registry
+from mdir.data.sections import DataSections
 from mdir.learning.checkpoints.lock import claimed
 from mdir.learning.compute import default_device
 from mdir.learning.train_val import check_processors
 from mdir.paths import resolve_path
-from mdir.registry import Section, is_unresolved
+from mdir.registry import Holds, Named, Section, is_unresolved
 from mdir.stages.learning_checks import (
     component,
     data_problems,
@@ -77,13 +78,17 @@ def _output_problems(output):
             yield ("output", "learning", *path), message
 
 
+def _watching(*, learning: Annotated[dict, Holds(Named("processor"))] | None = None):
+    """Only a signature: what ``output`` of the step holds."""
+
+
 def _train(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
     learning: Annotated[dict, Section("learning")],
-    output: dict,
-    data: dict,
+    output: Annotated[dict, Holds(_watching)],
+    data: DataSections,
 ):
     """Train a network, resuming where the folder of its checkpoints says.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mdir import distributed
+from mdir.data.sections import DataSections
 from mdir.learning.compute import default_device
 from mdir.learning.events.events import Events
 from mdir.learning.events.progress import Progress
@@ -31,7 +32,7 @@ def _validate(
     *,
     network: Annotated[dict, Section("network")],
     validation: Annotated[dict, Section("validation")],
-    data: dict,
+    data: DataSections,
     rankings: str | None = None,
 ):
     """Run all validations of a network, whatever their frequency.
