@@ -42,7 +42,7 @@ KNOWN = {
         "mdir.data.toy_detectors imports mdir.networks.architectures.hed",
         "mdir.data.toy_detectors imports mdir.networks.architectures.rcf",
     },
-    "crowded": {"mdir/data", "mdir/stages"},
+    "crowded": {"mdir/data"},
 }
 
 

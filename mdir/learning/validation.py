@@ -10,13 +10,13 @@ import torch
 
 from mdir import distributed, registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.inference.descriptors import prepare_dataset
 from mdir.learning.score_results import make_score, register_score, write_rankings
 from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
-from mdir.networks.extract import prepare_dataset
 from mdir.registry import ComponentError, Holds, Problem, Section, check, register
 
 

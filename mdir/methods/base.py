@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mdir.errors import UserError
-from mdir.networks.extract import prepare_dataset
+from mdir.inference.descriptors import prepare_dataset
 
 
 class Method:

@@ -15,7 +15,7 @@ from cirtorch.utils.protocol import describe_protocol
 from cirtorch.utils.ranking import count_ranks
 from mdir.data.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
-from mdir.networks.extract import extract_descriptors, wrappers_of
+from mdir.inference.descriptors import extract_descriptors, wrappers_of
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
 from mdir.scores.result import ScoreResult

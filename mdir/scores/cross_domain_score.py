@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
-from mdir.networks.extract import extract_descriptors
+from mdir.inference.descriptors import extract_descriptors
 from mdir.registry import Check, Section, register
 from mdir.scores.measures.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
 from mdir.scores.result import ScoreResult

@@ -16,8 +16,8 @@ from mdir.data.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
+from mdir.inference.descriptors import describe_together
 from mdir.learning.compute import default_device
-from mdir.networks.extract import describe_together
 from mdir.networks.factory import load_network
 from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path

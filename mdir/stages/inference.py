@@ -11,10 +11,10 @@ from mdir.artifacts import used
 from mdir.data.labelled import LabelledImage, plain
 from mdir.data.loading import check_data_section, make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
+from mdir.inference.batches import same_size_batches
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
-from mdir.stages.buckets import same_size_batches
 from mdir.stages.outputs.writer import Writer
 
 # More inputs than this are not told to the journal one by one: it hashes every one of them.

@@ -15,8 +15,8 @@ from cirtorch.layers.functional import l2n
 from cirtorch.layers.pooling import GeM
 from mdir import registry
 from mdir.data.transforms.parse import parse_transforms
+from mdir.inference.descriptors import prepare_dataset
 from mdir.methods.metric import SupervisedEpoch
-from mdir.networks.extract import prepare_dataset
 from mdir.networks.single import SingleNetwork
 from tests.golden.golden import fill, load_json, load_npz, normal
 

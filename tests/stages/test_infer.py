@@ -11,9 +11,9 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import collecting
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
+from mdir.inference.batches import same_size_batches
 from mdir.networks.factory import save_network
 from mdir.registry import ComponentError, register
-from mdir.stages.buckets import same_size_batches
 from mdir.stages.infer import infer
 from mdir.stages.outputs.naming import picture_names
 from mdir.stages.outputs.pixels import to_pixels

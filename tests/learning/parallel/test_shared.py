@@ -7,9 +7,9 @@ import torch
 
 from mdir import distributed
 from mdir.distributed import Part
+from mdir.inference.descriptors import extract_descriptors
 from mdir.learning.checkpoints.state_files import load_state
 from mdir.learning.parallel.steps import SharedBatches
-from mdir.networks.extract import extract_descriptors
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.parallel.launching import launch

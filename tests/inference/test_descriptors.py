@@ -7,7 +7,7 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
-from mdir.networks.extract import describe, extract_descriptors, prepare_dataset
+from mdir.inference.descriptors import describe, extract_descriptors, prepare_dataset
 from mdir.networks.single import SingleNetwork
 
 
