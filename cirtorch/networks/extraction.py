@@ -3,21 +3,22 @@
 import torch
 import torch.nn.functional as F
 
-from cirtorch.datasets.batches import (
+from cirtorch.datasets.genericdataset import ImagesFromList
+from cirtorch.datasets.same_size_batches import (
     PIXELS_ON_CPU,
     PIXELS_ON_GPU,
-    equal_size_batches,
+    area,
     read_ahead,
+    same_size_batches,
     split_transform,
 )
-from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.utils.errors import DataError
 
 
 def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=1, print_freq=10):
     """Descriptors of image files.
 
-    Images are decoded ahead by threads and go through the network in batches of equal size.
+    Images are decoded ahead by threads and go through the network in batches of one size.
 
     Args:
         net: network ``[B, C, H, W] -> [D, B]``; goes to the GPU if there is one, and to eval mode.
@@ -38,8 +39,8 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
     vecs, done = None, 0
     with torch.no_grad():
         tensors = read_ahead(dataset.__getitem__, len(dataset))
-        for positions, batch in equal_size_batches(tensors, pixels):
-            found = _described(net, batch, device, there, list(ms), msp)
+        for positions, batch in same_size_batches(tensors, pixels, area):
+            found = _described(net, torch.stack(batch), device, there, list(ms), msp)
             if vecs is None:
                 vecs = torch.zeros(found.shape[0], len(images))
             vecs[:, positions] = found

@@ -3,18 +3,16 @@
 The one place where mining, whitening and evaluation get their descriptors from.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 
 import torch
-from torch.utils.data import Subset, default_collate
+from torch.utils.data import Subset
 
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.progress import progress
 from mdir import distributed
 from mdir.data.labelled import plain
-from mdir.data.loading import make_loader
+from mdir.inference.batches import load_same_size
 
 _BUCKET_ON_GPU = 8
 
@@ -86,30 +84,18 @@ def describe_together(network, dataset, loader: dict | None = None, what: str = 
 def describe(
     network, dataset, loader: dict | None = None, what: str = "descriptors"
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """As :func:`extract_descriptors`, bucket by bucket: ``(indices, columns [D, n])``.
+    """As :func:`extract_descriptors`, batch by batch: ``(indices, columns [D, n])``.
 
-    Indices come in the order in which buckets fill; unreadable images are left out.
+    Indices come in the order in which batches fill; unreadable images are left out.
     """
     network.eval()
     options = dict(loader or {})
     size = options.pop("batch_size", None) or _default_bucket(network)
     if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
         size = 1
-    images = make_loader(
-        dataset,
-        {"loader": {**options, "batch_size": 1, "shuffle": False, "drop_last": False}},
-        collate_fn=_only,
-    )
-    buckets = defaultdict(list)
-    for index, image in enumerate(progress(images, len(dataset), what)):
-        if isinstance(image, dict):
-            continue
-        bucket = buckets[tuple(image.shape)]
-        bucket.append((index, image))
-        if len(bucket) == size:
-            yield _describe_bucket(network, buckets.pop(tuple(image.shape)))
-    for bucket in buckets.values():
-        yield _describe_bucket(network, bucket)
+    for indices, images in load_same_size(dataset, options, size, what):
+        if not isinstance(images, dict):
+            yield indices, _columns(network(images), len(indices))
 
 
 def wrappers_of(network) -> list:
@@ -122,22 +108,15 @@ def _default_bucket(network):
     return _BUCKET_ON_GPU if network.device.type == "cuda" else 1
 
 
-def _only(batch):
-    (item,) = batch
-    return item[0] if isinstance(item, tuple) and len(item) == 1 else item
-
-
-def _describe_bucket(network, bucket):
-    indices, images = zip(*bucket, strict=True)
-    output = network(default_collate(list(images)))
+def _columns(output, count):
     parts = output if isinstance(output, (list, tuple)) else [output]
     columns = torch.cat([_as_columns(part) for part in parts], dim=1)
-    if columns.shape[1] != len(indices):
+    if columns.shape[1] != count:
         raise DataError(
-            f"{len(indices)} images gave an output of shape {tuple(columns.shape)}; descriptors "
+            f"{count} images gave an output of shape {tuple(columns.shape)}; descriptors "
             "are columns, one an image"
         )
-    return list(indices), columns
+    return columns
 
 
 def _as_columns(output):

@@ -1,12 +1,12 @@
 """A network that is one model."""
 
 import time
-from collections import defaultdict
 from copy import deepcopy
 from typing import Annotated, Literal
 
 import torch
 
+from cirtorch.datasets.same_size_batches import same_size_batches
 from mdir import registry
 from mdir.data.labelled import plain
 from mdir.errors import UserError
@@ -55,14 +55,12 @@ class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
 
     def _forward_buckets(self, images, **params):
         """A list through the model, images of one size together: the same columns, sooner."""
-        buckets, outputs = defaultdict(list), [None] * len(images)
-        for index, image in enumerate(images):
-            if image is not None:
-                buckets[tuple(image.shape[1:])].append(index)
-        for indices in buckets.values():
-            batches = [plain(images[index]) for index in indices]
-            columns = self.model(torch.cat(batches), **params)
-            parts = columns.split([len(batch) for batch in batches], dim=1)
+        outputs = [None] * len(images)
+        for indices, batches in same_size_batches(images, len(images)):
+            if batches == [None]:
+                continue
+            columns = self.model(torch.cat([plain(batch) for batch in batches]), **params)
+            parts = columns.split([len(plain(batch)) for batch in batches], dim=1)
             for index, part in zip(indices, parts, strict=True):
                 outputs[index] = part
         return outputs

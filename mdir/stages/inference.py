@@ -5,13 +5,12 @@ from typing import Annotated
 
 import torch
 
-from cirtorch.utils.progress import progress
 from mdir import distributed, registry
 from mdir.artifacts import used
 from mdir.data.labelled import LabelledImage, plain
-from mdir.data.loading import check_data_section, make_dataset, make_loader, merge_defaults
+from mdir.data.loading import check_data_section, make_dataset, merge_defaults
 from mdir.errors import UserError
-from mdir.inference.batches import same_size_batches
+from mdir.inference.batches import load_same_size
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
@@ -67,18 +66,16 @@ def _empty_result(sink, columns, section):
 
 @torch.no_grad()
 def _answer_all(answer, dataset, section, sink, positions, threaded):
-    batch_size = (section.get("loader") or {}).get("batch_size", 1)
-    one_by_one = {**(section.get("loader") or {}), "batch_size": 1, "shuffle": False}
-    loader = make_loader(dataset, {**section, "loader": one_by_one})
-    loaded = progress(loader, len(positions), "infer")
+    loader = section.get("loader") or {}
+    batches = load_same_size(dataset, loader, loader.get("batch_size", 1), "infer")
     with Writer(threaded) as writer:
-        for bucket in same_size_batches(loaded, batch_size):
-            rows = [positions[index] for index in bucket.indices]
-            if bucket.images is None:
+        for indices, batch in batches:
+            rows = [positions[index] for index in indices]
+            if isinstance(batch, dict):
                 writer.submit(sink.store, rows[0], None, None)
             else:
-                answers = sink.split(answer(bucket.images), len(rows))
-                images = _split_images(bucket.images, len(rows))
+                answers = sink.split(answer(batch), len(rows))
+                images = _split_images(batch, len(rows))
                 for row, image, item in zip(rows, images, answers, strict=True):
                     writer.submit(sink.store, row, image, item)
 

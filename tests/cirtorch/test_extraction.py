@@ -5,8 +5,6 @@ import torch
 import torch.nn.functional as F
 import torchvision.transforms as T
 
-from cirtorch.datasets import batches
-from cirtorch.datasets.batches import equal_size_batches, read_ahead
 from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.layers.pooling import GeM, Rpool
 from cirtorch.networks import extraction
@@ -122,24 +120,3 @@ def test_local_and_regional_vectors(images):
 def test_a_broken_image_is_named(images):
     with pytest.raises(DataError, match="absent.jpg"):
         extract_vectors(tiny_network(), [*images, "absent.jpg"], 36, TRANSFORM)
-
-
-def test_reading_ahead_keeps_order_and_stops_early():
-    assert list(read_ahead(lambda i: i * i, 100, workers=3)) == [i * i for i in range(100)]
-    seen = []
-    reader = read_ahead(lambda i: seen.append(i), 10_000, workers=2)
-    next(reader)
-    reader.close()
-    assert len(seen) < 100
-
-
-@pytest.mark.parametrize("pixels", [1, 50, 200, 10**6])
-def test_batches_hold_equal_sizes_and_bounded_areas(pixels, monkeypatch):
-    monkeypatch.setattr(batches, "_WAITING", 2)
-    torch.manual_seed(0)
-    tensors = [torch.rand(3, int(h), int(w)) for h, w in torch.randint(3, 9, (60, 2))]
-    seen = {}
-    for positions, batch in equal_size_batches(iter(tensors), pixels):
-        assert len(positions) == 1 or batch.shape[-1] * batch.shape[-2] * len(batch) <= pixels
-        seen.update(zip(positions, batch, strict=True))
-    assert len(seen) == 60 and all(torch.equal(seen[i], tensors[i]) for i in range(60))

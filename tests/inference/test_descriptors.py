@@ -68,6 +68,30 @@ def test_buckets_give_what_single_images_give(wrappers):
     assert result.isnan().any(dim=0).nonzero().flatten().tolist() == [0, 3]
 
 
+@pytest.mark.parametrize("number", [60, 240])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_few_of_as_many_sizes_as_images_are_read_before_they_are_described(number, batch_size):
+    class Sizes(Images):
+        read = 0
+
+        def __len__(self):
+            return number
+
+        def __getitem__(self, index):
+            self.read += 1
+            return torch.full((3, 3, 3 + index), index / number)
+
+    images, net, seen, most = Sizes(), network(None), 0, 0
+    found = torch.full((5, number), float("nan"))
+    for indices, columns in describe(net, images, {"num_workers": 0, "batch_size": batch_size}):
+        seen += len(indices)
+        found[:, indices] = columns
+        most = max(most, images.read - seen)
+    assert most == (4 * batch_size if batch_size > 1 else 0)
+    expected = [net.model(images[index][None]).detach() for index in range(number)]
+    torch.testing.assert_close(found, torch.cat(expected, dim=1))
+
+
 def test_workers_change_nothing():
     assert torch.equal(
         torch.nan_to_num(extract(network(None))),

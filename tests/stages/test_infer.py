@@ -11,7 +11,7 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import collecting
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
-from mdir.inference.batches import same_size_batches
+from mdir.inference.batches import load_same_size
 from mdir.networks.factory import save_network
 from mdir.registry import ComponentError, register
 from mdir.stages.infer import infer
@@ -235,22 +235,19 @@ def test_labels_and_boxes_need_their_columns(pictures):
     np.testing.assert_allclose(vectors[0], pixels.mean(axis=(0, 1)) * 2 - 1, atol=1e-6)
 
 
-def test_buckets_hold_one_size_and_every_image_once():
-    random = np.random.RandomState(0)
-    sides = random.choice([4, 5, 6, 7, 8], 60)
+def test_loaded_batches_hold_one_size_with_their_labels_and_every_image_once():
+    sides = np.random.RandomState(0).choice([4, 5, 6, 7, 8], 60)
     images = [
-        LabelledImage(torch.full((1, 3, s, s), float(i)), [str(i)], [str(i)], ["l"])
+        LabelledImage(torch.full((3, s, s), float(i)), str(i), str(i), "l")
         for i, s in enumerate(sides)
     ]
-    images[7] = {}
-    seen = []
-    for bucket in same_size_batches(images, 4):
-        seen += bucket.indices
-        if bucket.images is not None:
-            assert len(bucket.indices) <= 4
-            assert bucket.images.name == [str(i) for i in bucket.indices]
-            assert [int(t[0, 0, 0]) for t in bucket.images.tensor] == bucket.indices
-    assert sorted(seen) == list(range(60))
+    images[7], images[9] = {}, (torch.zeros(3, 4, 4), torch.ones(3, 5, 5))
+    batches = {tuple(p): b for p, b in load_same_size(images, {"num_workers": 0}, 4, "loading")}
+    assert sorted(i for positions in batches for i in positions) == list(range(60))
+    assert batches.pop((7,)) == {} and [b.shape[-1] for b in batches.pop((9,))] == [4, 5]
+    for positions, batch in batches.items():
+        assert len(positions) <= 4 and batch.name == [str(i) for i in positions]
+        assert batch.tensor[:, 0, 0, 0].tolist() == list(positions)
 
 
 def test_writer_raises_what_a_job_raises():
