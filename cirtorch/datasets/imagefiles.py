@@ -3,12 +3,63 @@
 import os
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import files_below
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
-def list_images(source):
-    """Images of a folder (searched recursively, sorted) or of a text file with a path a line.
+def list_images(
+    folder: str | os.PathLike, recursive: bool = False, may_be_empty: bool = False
+) -> list[str]:
+    """Names of the image files of a folder, relative to it and sorted as texts.
+
+    An image is a file, or a link to one, with a suffix of ``IMAGE_SUFFIXES`` in any case. Hidden
+    files and folders (``._a.jpg``, ``.Trash``) hold none. Linked folders are searched like others.
+
+    Args:
+        recursive: look into sub-folders, too.
+        may_be_empty: no image is no error.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    folder = os.fspath(folder)
+    if not os.path.isdir(folder):
+        raise DataError(f"{folder}: there is no such folder of images")
+    names = sorted(
+        os.path.relpath(entry.path, folder)
+        for entry in files_below(folder, hidden=False, recursive=recursive)
+        if entry.name.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(entry.path)
+    )
+    if not names and not may_be_empty:
+        raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+    return names
+
+
+def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str]:
+    """Names of a text file, one a line; blank lines are skipped.
+
+    Args:
+        errors: what becomes of bytes that are no UTF-8: ``strict`` or ``surrogateescape``.
+
+    Raises:
+        DataError: there is no such file, it is no text, or it holds no name.
+    """
+    try:
+        with open(path, encoding="utf-8", errors=errors) as file:
+            names = [line.strip() for line in file]
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such list or folder of images") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is no text in UTF-8, one image name a line ({error})") from error
+    names = [name for name in names if name]
+    if not names:
+        raise DataError(f"{path}: the list names no image")
+    return names
+
+
+def images_of(source: str | os.PathLike) -> tuple[str, list[str]]:
+    """Images of a folder and below, or of a text file with a path a line.
 
     Returns:
         folder that the names are relative to (that of the list for a list), and the names.
@@ -18,22 +69,7 @@ def list_images(source):
     """
     source = os.fspath(source)
     if os.path.isdir(source):
-        folder, names = source, sorted(_walk(source))
-    elif os.path.isfile(source):
-        folder = os.path.dirname(os.path.abspath(source))
-        # names of files are bytes: what is no UTF-8 comes through as os.listdir would give it
-        with open(source, encoding="utf-8", errors="surrogateescape") as file:
-            names = [line.strip() for line in file if line.strip()]
-    else:
-        raise DataError(f"{source}: there is no such folder or list of images")
-    if not names:
-        raise DataError(f"{source}: holds no images ({', '.join(EXTENSIONS)})")
-    return folder, names
-
-
-def _walk(folder):
-    for place, folders, files in os.walk(folder):
-        folders.sort()
-        for name in files:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield os.path.relpath(os.path.join(place, name), folder)
+        return source, list_images(source, recursive=True)
+    # names of files are bytes: what is no UTF-8 comes through as a folder's listing would give it
+    names = read_image_list(source, errors="surrogateescape")
+    return os.path.dirname(os.path.abspath(source)), names

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from cirtorch.datasets.imagefiles import list_images
+from cirtorch.datasets.imagefiles import images_of
 from cirtorch.examples import common
 from cirtorch.networks.imageretrievalnet import extract_vectors
 from cirtorch.utils.checkpoint import load_whitening
@@ -51,7 +51,7 @@ def main(arguments=None):
     args = parse(arguments)
     common.choose_gpu(args.gpu_id)
     whitening = None if args.whitening is None else load_whitening(args.whitening)
-    folder, images = list_images(args.images)
+    folder, images = images_of(args.images)
     net = common.open_chosen_network(args)
     if whitening is not None and len(whitening[0]) != net.meta["outputdim"]:
         raise DataError(

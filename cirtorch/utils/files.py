@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,3 +78,38 @@ def replace_link(target: str, link: str | os.PathLike) -> None:
         os.unlink(temporary)
     os.symlink(target, temporary)
     os.replace(temporary, link)
+
+
+def files_below(
+    folder: str | os.PathLike, hidden: bool, recursive: bool = True, above: tuple[str, ...] = ()
+) -> Iterator[os.DirEntry]:
+    """Yield what lies in a folder and is no folder itself, in the order of names.
+
+    Links to folders are followed, save those that lead back to a folder above them. A folder that
+    is missing or may not be read holds nothing.
+
+    Args:
+        hidden: give files and enter folders whose name begins with a dot, too.
+        recursive: go on in the sub-folders.
+        above: real paths of the folders on the way here.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError:
+        return
+    above = (*above, os.path.realpath(folder))
+    for entry in entries:
+        if entry.name.startswith(".") and not hidden:
+            continue
+        if not _is_folder(entry):
+            yield entry
+        elif recursive and os.path.realpath(entry.path) not in above:
+            yield from files_below(entry.path, hidden, recursive, above)
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False

@@ -1,9 +1,11 @@
 """Whether a folder holds the pictures that it should."""
 
 import os
+from itertools import islice
 from pathlib import Path
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import files_below
 from cirtorch.utils.safe_pickle import load_pickle
 
 SAMPLE = 2000  # pictures looked at; all of them where a full check is asked for
@@ -50,13 +52,11 @@ def _names(path: Path, flat: bool) -> list[str]:
 
 
 def count_pictures(folder: Path, enough: int | None = None) -> int:
-    """Files in a folder and below; counting may end where there are ``enough``."""
-    count = 0
-    for _, _, files in os.walk(folder):
-        count += len(files)
-        if enough is not None and count >= enough:
-            break
-    return count
+    """Files in a folder and below; counting ends where there are ``enough``.
+
+    Hidden files are none. All others count: published training pictures have names without suffix.
+    """
+    return sum(1 for _ in islice(files_below(folder, hidden=False), enough))
 
 
 def _in_subfolders(cid):

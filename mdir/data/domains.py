@@ -1,40 +1,16 @@
 """Unpaired images of two domains."""
 
 import os
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
-from mdir.artifacts import used
 from mdir.data.image_files import open_image
-from mdir.data.image_folders import images_of
+from mdir.data.image_folders import read_names
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
-
-
-def read_names(path: str) -> list[str]:
-    """Image names of a text file, one a line (blank lines are skipped), or paths of a folder.
-
-    Raises:
-        DataError: there is no such file or folder, or no name in it.
-    """
-    used(path)
-    if os.path.isdir(path):
-        return [str(image) for image in images_of(Path(path))]
-    try:
-        with open(path, encoding="utf-8") as file:
-            names = [line.strip() for line in file]
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such list of images") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8, one image name a line ({error})") from error
-    names = [name for name in names if name]
-    if not names:
-        raise DataError(f"{path}: the list names no image")
-    return names
 
 
 @register("dataset", "RandomDomainsPair")

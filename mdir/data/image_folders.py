@@ -1,15 +1,16 @@
-"""Folders of images: which files there are, whether they are whole, and lists of those at fault."""
+"""Lists of images: which there are, whether they are whole, and those at fault."""
 
-from collections import Counter
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 
+from cirtorch.datasets.imagefiles import list_images, read_image_list
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used
 
-EXTENSIONS = (".png", ".jpg", ".jpeg")
 _SHOWN = 50
 _THREADS = 8
 _TAIL = 64
@@ -17,34 +18,31 @@ _TAIL = 64
 # within the data, and a thumbnail's end comes before the data of the picture itself.
 _JPEG, _PNG = (b"\xff\xda", b"\xff\xd9"), (b"IDAT", b"IEND\xaeB`\x82")
 _MARKS = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": _PNG}
+_WITHOUT_END = ("BMP", "PPM", "TIFF")
 
 
-def images_of(folder: Path) -> list[Path]:
-    """Image files of a folder, sorted; hidden ones (``._1.png``) are none.
+def read_names(source: str, recursive: bool = False) -> list[str]:
+    """Image names of a text file, one a line (blank lines are skipped), or paths of a folder.
 
     Raises:
-        DataError: no folder, no image in it, or two files of one stem.
+        DataError: there is no such file or folder, or no name in it.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images")
-    files = sorted(path for path in visible(folder) if path.suffix.lower() in EXTENSIONS)
-    if not files:
-        raise DataError(f"{folder}: no image in it ({', '.join(EXTENSIONS)})")
-    twice = [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]
-    if twice:
-        raise DataError(f"{folder}: several files of one name:{listed(twice)}")
-    return files
+    used(source)
+    if os.path.isdir(source):
+        return [os.path.join(source, name) for name in list_images(source, recursive)]
+    return read_image_list(source)
 
 
-def visible(folder: Path) -> list[Path]:
-    """What lies in a folder besides what systems and editors hide there behind a dot."""
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+def subfolders(folder: Path) -> list[Path]:
+    """Folders of a folder, sorted, without what systems and editors hide there behind a dot."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def check_readable(files: Sequence[Path]) -> None:
     """Raise a :class:`DataError` that lists the files that are no images, or cut short.
 
-    Nothing is decoded: the head of a file says what it is, and its end that it is all there.
+    The head of a file says what it is, and its end that it is all there; formats whose files have
+    no mark at their end are decoded.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         faults = list(pool.map(_fault, files))
@@ -64,7 +62,7 @@ def _fault(path):
     try:
         with Image.open(path) as image:
             if image.format not in _MARKS:
-                image.verify()
+                _check_end(image)
                 return None
             begin, end = _MARKS[image.format]
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -76,3 +74,32 @@ def _fault(path):
         file.seek(0)
         content = file.read()  # some cameras write more behind the picture
     return None if content.rfind(end) > content.rfind(begin) else "is cut short"
+
+
+def _check_end(image):
+    # the decoder of grey levels written as text reads on after the last one
+    if image.format not in _WITHOUT_END or image.tile[0][0] == "ppm_plain":
+        image.verify()
+        return
+    image.fp = _WholeFile(image.fp)
+    image.load()
+
+
+class _WholeFile:
+    """A file whose end must not be met by a decoder.
+
+    Pillow, told to make do with photographs cut short (``cirtorch.datasets.datahelpers``), would
+    leave the rest of the picture black.
+    """
+
+    def __init__(self, file):
+        self.file = file
+
+    def read(self, size=-1):
+        content = self.file.read(size)
+        if not content:
+            raise OSError("is cut short")
+        return content
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)

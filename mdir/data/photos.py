@@ -7,11 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, list_images
+from mdir.data.image_folders import subfolders
 from mdir.errors import UserError
 
 CONDITIONS = ("day", "night")
 COLUMNS = ("path", "landmark", "condition")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SHOWN = 20  # problems listed in one message
 
 
@@ -83,20 +84,20 @@ def _photo(row, where):
 
 def _from_folders(folder):
     photos = []
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+    for place in subfolders(folder):
         for condition, source in (
             ("day", place),
             ("day", place / "day"),
             ("night", place / "night"),
         ):
-            for path in sorted(source.iterdir()) if source.is_dir() else ():
-                if path.suffix.lower() in SUFFIXES:
-                    name = str(path.relative_to(folder))
-                    photos.append(Photo(name, place.name, condition, str(path)))
+            for name in list_images(source, may_be_empty=True) if source.is_dir() else ():
+                path = source / name
+                name = str(path.relative_to(folder))
+                photos.append(Photo(name, place.name, condition, str(path)))
     if not photos:
         raise UserError(
             f"{folder}: neither an index.csv nor a sub-folder with pictures for each place "
-            f"({', '.join(SUFFIXES)})"
+            f"({', '.join(IMAGE_SUFFIXES)})"
         )
     return photos
 

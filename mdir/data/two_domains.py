@@ -1,13 +1,15 @@
 """Two domains of images aligned one to one (leftthomas/DaCo, leftthomas/OSSCo)."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from torch.utils.data import Dataset
 
+from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
 from mdir.data.image_files import open_image
-from mdir.data.image_folders import check_readable, images_of, listed, visible
+from mdir.data.image_folders import check_readable, listed, subfolders
 from mdir.data.pairs import pair_up
 from mdir.paths import resolve_path
 from mdir.registry import Check, register
@@ -67,7 +69,7 @@ class DomainFiles:
             Path(split, domain) if layout == "split/domain" else Path(domain, split)
             for domain in self.domains
         ]
-        first, second = (images_of(self.root / place) for place in self.places)
+        first, second = (_images_of(self.root / place) for place in self.places)
         self.files = [first, pair_up(first, second, self.domains) if paired else second]
 
 
@@ -147,13 +149,22 @@ class TwoDomains(Dataset):
 def _find_domains(folder):
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    return sorted(path.name for path in visible(folder) if path.is_dir())
+    return [path.name for path in subfolders(folder)]
+
+
+def _images_of(folder):
+    """Image files of a folder, one a stem: by their stems images find their translations."""
+    files = [folder / name for name in list_images(folder)]
+    twice = [stem for stem, count in Counter(path.stem for path in files).items() if count > 1]
+    if twice:
+        raise DataError(f"{folder}: several files of one name:{listed(twice)}")
+    return files
 
 
 def _translations(folder, places, files):
     found, missing = [], []
     for place, originals in zip(places, files, strict=True):
-        by_stem = {path.stem: path for path in images_of(folder / place)}
+        by_stem = {path.stem: path for path in _images_of(folder / place)}
         for original in originals:
             path = by_stem.get(original.stem)
             found.append(path)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from cirtorch.datasets.imagefiles import list_images
 from mdir.errors import UserError
 from mdir.paths import path_join
 from mdir.report.page import Picture, Strip
@@ -18,18 +19,18 @@ def translation_strips(
         before: folder of the inputs (a pattern of :func:`mdir.paths.path_join`).
         after: folder of the translations, under the names of their inputs.
     """
-    found = sorted(path for path in after.rglob("*") if path.is_file()) if after.is_dir() else []
-    if not found:
+    names = list_images(after, recursive=True, may_be_empty=True) if after.is_dir() else []
+    if not names:
         raise UserError(f"report: translations: no pictures in {after}")
     strips = []
-    for number in spread(len(found), count):
-        name = os.path.relpath(found[number], after)
+    for number in spread(len(names), count):
+        name = names[number]
         source = next((p for p in _sources(before, name) if os.path.exists(p)), None)
         if source is None:
-            raise UserError(f"report: translations: {found[number]} has no input in {before}")
+            raise UserError(f"report: translations: {after / name} has no input in {before}")
         pair = [
             Picture(pictures.add(source), "input"),
-            Picture(pictures.add(found[number]), "translation"),
+            Picture(pictures.add(after / name), "translation"),
         ]
         strips.append(Strip(name, pair))
     return strips

@@ -1,7 +1,9 @@
 """Whether files and folders are still what they were: size and time, content where they differ."""
 
 import os
+from itertools import islice
 
+from cirtorch.utils.files import files_below
 from cirtorch.utils.general import sha256_hash
 
 MAX_HASHED = 256 * 2**20
@@ -74,13 +76,8 @@ def content(recorded: dict):
 
 def _listing(folder):
     files = {}
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if len(files) >= MAX_LISTED:
-                return files
-            path = os.path.join(parent, name)
-            files[os.path.relpath(path, folder)] = _size_and_time(path)
+    for entry in islice(files_below(folder, hidden=True), MAX_LISTED):
+        files[os.path.relpath(entry.path, folder)] = _size_and_time(entry.path)
     return files
 
 

@@ -1,18 +1,14 @@
 """Images of a folder or list through a generator: what the scores of generators look at."""
 
-import os
-
 import torch
 
-from cirtorch.utils.errors import DataError
+from cirtorch.datasets.imagefiles import list_images
 from mdir.artifacts import used
-from mdir.data.domains import read_names
+from mdir.data.image_folders import read_names
 from mdir.data.labelled import plain
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
 from mdir.paths import resolve_path
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 class ImageSource:
@@ -32,6 +28,7 @@ class ImageSource:
         self.data = data
         folder = resolve_path(data["dataset"]["image_dir"]).partition("*")[0]
         if names_file is None:
+            used(folder)
             self.names = list_images(folder)
         else:
             self.names = read_names(resolve_path(names_file))
@@ -53,21 +50,6 @@ class ImageSource:
             images = plain(images)
             yield self.names[done : done + len(images)], images
             done += len(images)
-
-
-def list_images(folder: str) -> list[str]:
-    """Names of the image files of a folder, sorted.
-
-    Raises:
-        DataError: there is no such folder, or no image in it.
-    """
-    used(folder)
-    if not os.path.isdir(folder):
-        raise DataError(f"{folder}: there is no such folder of images")
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(EXTENSIONS))
-    if not names:
-        raise DataError(f"{folder}: holds no image ({', '.join(EXTENSIONS)})")
-    return names
 
 
 def choose_generator(network, net_name: str | None = None):

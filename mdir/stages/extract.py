@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from cirtorch.datasets.imagefiles import list_images
+from cirtorch.datasets.imagefiles import images_of
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.shards import INDEX
 from mdir import distributed
@@ -64,7 +64,7 @@ def extract(
     """
     if shard_size < 1:
         raise UserError(f"extract: shard_size {shard_size} is not a positive number")
-    folder, names = list_images(resolve_path(images))
+    folder, names = images_of(resolve_path(images))
     used(resolve_path(images))
     with distributed.together():
         model = load_network(network, default_device()).eval()

@@ -14,7 +14,7 @@ from mdir.stages.inference import (
     check_inference,
     run_inference,
 )
-from mdir.stages.names import read_names
+from mdir.stages.names import name_columns
 from mdir.stages.step import step
 
 
@@ -44,7 +44,7 @@ def _infer(
     """
     test = data["test"]["dataset"]
     if names is not None:
-        inputs = read_names(names, test.get("image_dir"))
+        inputs = name_columns(names, test.get("image_dir"))
     elif not inputs:
         raise UserError(
             "image names are expected on standard input, one per line, or in the parameter 'names' "

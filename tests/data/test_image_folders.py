@@ -31,7 +31,11 @@ KINDS = {
     "plain.png": encoded("PNG"),
     "named_wrongly.jpg": encoded("PNG"),
     "other.png": encoded("WEBP"),
+    "plain.bmp": encoded("BMP"),
+    "plain.tif": encoded("TIFF"),
+    "plain.ppm": encoded("PPM"),
 }
+TEXT = b"P2\n3 2\n255\n0 50 100\n150 200 255"
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -39,6 +43,12 @@ KINDS = {
 def test_whole_files_pass(tmp_path, name, padding):
     path = tmp_path / name
     path.write_bytes(KINDS[name] + padding)
+    check_readable([path])
+
+
+def test_grey_levels_as_text_need_no_line_break_at_the_end(tmp_path):
+    path = tmp_path / "text.pgm"
+    path.write_bytes(TEXT)
     check_readable([path])
 
 

@@ -52,6 +52,13 @@ def test_pictures_are_compared_with_the_list(root, state):
     assert state("test/oxford5k/jpg").state == "verified"
 
 
+def test_hidden_files_are_no_pictures(root, state):
+    write(root / "data/test/oxford5k/jpg/.DS_Store")
+    assert state("test/oxford5k/jpg").detail == "is empty"
+    write(root / "data/test/oxford5k/jpg/a.jpg")
+    assert state("test/oxford5k/jpg").detail.startswith("1 pictures")
+
+
 def test_begun_download_is_mentioned(root, state):
     write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
     assert state("weights/cyclegan_generator_X.pth").detail == "3 MB received"

@@ -1,0 +1,138 @@
+"""One rule says which images a folder holds, wherever a folder of images can be given."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, images_of, list_images
+from cirtorch.utils.errors import DataError
+from mdir import registry
+from mdir.data.image_files import open_image
+from mdir.data.photos import read_photos
+from mdir.data.two_domains import TwoDomains
+from mdir.report.pictures import PictureFolder
+from mdir.report.translations import translation_strips
+from mdir.scenario.fingerprints import difference, fingerprint
+from mdir.scores.translations import ImageSource
+from mdir.stages.names import name_columns
+from tests.data.odd_folder import BELOW, FLAT, GREY, odd_folder
+
+FLAT = sorted([*FLAT, GREY])
+ALL = sorted([*FLAT, *BELOW])
+
+
+@pytest.fixture
+def odd(root):
+    return odd_folder(root / "odd")
+
+
+@pytest.fixture
+def empty(root):
+    folder = root / "empty"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "notes.txt").write_text("no image")
+    (folder / "._a.jpg").write_bytes(b"Mac OS X")
+    return folder
+
+
+def test_the_list(odd):
+    assert list_images(odd) == FLAT
+    assert list_images(odd, recursive=True) == ALL
+    assert images_of(odd) == (str(odd), ALL)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_what_is_listed_can_be_read(tmp_path, suffix):
+    pixels = np.full((5, 7), 200, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"x{suffix}")
+    (name,) = list_images(tmp_path)
+    np.testing.assert_allclose(np.asarray(open_image(str(tmp_path / name)))[..., 0], pixels, atol=2)
+
+
+def test_folder_to_train_on(odd):
+    section = {"name": "RandomDomainsPair", "image_dir": "", "size": None}
+    section |= {"dataset_X": "odd", "dataset_Y": str(odd)}
+    pairs = registry.build("dataset", section, lambda x, y: (x.size, y.size), ())
+    assert pairs.paths_X == pairs.paths_Y == [str(odd / name) for name in FLAT]
+    np.random.seed(0)
+    pairs.prepare_epoch(None)
+    assert [pairs[i] for i in range(len(pairs))] == [((32, 24), (32, 24))] * len(FLAT)
+
+
+def test_unpaired_images_may_share_a_stem(odd):
+    Image.open(odd / "a.jpg").save(odd / "a.png")
+    section = {"name": "RandomDomainsPair", "image_dir": "", "size": None}
+    section |= {"dataset_X": "odd", "dataset_Y": "odd"}
+    assert len(registry.build("dataset", section, None, ())) == len(FLAT) + 1
+
+
+def test_folder_of_a_score(odd):
+    assert ImageSource({"dataset": {"image_dir": "odd"}}).names == FLAT
+    assert ImageSource({"dataset": {"image_dir": f"{odd}/*.png"}}).names == FLAT
+
+
+def test_folder_of_names(odd):
+    assert name_columns("odd", "odd/*") == [ALL]
+    assert name_columns("odd", None) == [[str(odd / name) for name in ALL]]
+
+
+def test_folder_of_photographs(tmp_path):
+    album, city = tmp_path / "album", odd_folder(tmp_path / "odd")
+    album.mkdir()
+    for name in ("city", ".trash"):
+        os.symlink(city, album / name)
+    (album / "city" / "night").mkdir()
+    Image.open(city / "a.jpg").save(city / "night" / "n.TIF", "TIFF")
+    (city / "night" / "._n.jpg").write_bytes(b"Mac OS X")
+    found = [(photo.name, photo.condition) for photo in read_photos(album)]
+    assert found == [*((f"city/{name}", "day") for name in FLAT), ("city/night/n.TIF", "night")]
+
+
+def test_folders_of_two_domains(odd, root):
+    for domain in ("day", "night"):
+        (root / "set" / domain).mkdir(parents=True)
+        os.symlink(odd, root / "set" / domain / "train")
+    dataset = TwoDomains(lambda image: image.size, image_dir="set")
+    assert [path.name for path in dataset.files] == FLAT * 2
+    assert dataset[0][0] == [(32, 24)] * 2
+
+
+def test_folder_of_translations(odd, tmp_path):
+    strips = translation_strips(f"{odd}/*", odd, PictureFolder(tmp_path / "report"), 99)
+    assert [strip.title for strip in strips] == ALL
+
+
+def test_lists_without_images_are_told(empty, root):
+    section = {"name": "RandomDomainsPair", "image_dir": "", "size": None}
+    section |= {"dataset_X": "empty", "dataset_Y": "empty"}
+    for call in (
+        lambda: list_images(empty, recursive=True),
+        lambda: images_of(empty),
+        lambda: registry.build("dataset", section, None, ()),
+        lambda: ImageSource({"dataset": {"image_dir": "empty"}}),
+        lambda: name_columns("empty", None),
+    ):
+        with pytest.raises(DataError) as error:
+            call()
+        assert str(error.value) == (
+            f"{empty}: holds no image (.jpg, .jpeg, .png, .webp, .bmp, .tif, .tiff, .ppm, .pgm)"
+        )
+    with pytest.raises(DataError, match="none: there is no such folder of images"):
+        list_images(root / "none")
+    with pytest.raises(DataError, match="none: there is no such list or folder of images"):
+        images_of(root / "none")
+    (root / "blank.txt").write_text("\n \n")
+    for call in (images_of, lambda path: name_columns(str(path), None)):
+        with pytest.raises(DataError, match="blank.txt: the list names no image"):
+            call(root / "blank.txt")
+
+
+def test_the_journal_sees_what_lies_behind_links(odd, root):
+    recorded = fingerprint(str(odd))
+    assert set(ALL) <= set(recorded["files"])
+    assert difference(str(odd), recorded) is None
+    far = root / "elsewhere" / "linked" / "far" / "deep.png"
+    far.write_bytes(b"changed")
+    assert difference(str(odd), recorded) == f"changed: {odd}/linked/far/deep.png"
