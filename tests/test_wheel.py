@@ -22,10 +22,9 @@ def wheel(tmp_path_factory):
     for folder in FOLDERS:
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PROJECT / folder, source / folder, ignore=caches)
-    for file in (PROJECT / "pyproject.toml", PROJECT / "setup.py", PROJECT / "README.md"):
-        shutil.copy(file, source)
-    for file in PROJECT.glob("requirements*.txt"):
-        shutil.copy(file, source)
+    shutil.copytree(PROJECT / "requirements", source / "requirements")
+    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(PROJECT / file, source)
     options = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
     pip = [sys.executable, "-m", "pip"]
     subprocess.run([*pip, "wheel", *options, "-w", "built", "."], cwd=source, check=True)
@@ -73,6 +72,17 @@ def test_the_wheel_holds_every_file(wheel):
         if path.is_file()
     }
     assert held == given
+
+
+def test_the_wheel_requires_what_the_library_imports(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = archive.read(name).decode().splitlines()
+    runtime = (PROJECT / "requirements" / "runtime.txt").read_text().splitlines()
+    wanted = [line for line in lines if line.startswith("Requires-Dist: ")]
+    assert [f"Requires-Dist: {line}" for line in runtime] == [
+        line for line in wanted if "extra ==" not in line
+    ]
 
 
 def test_reading_a_shipped_scenario_leaves_nothing(mdir, tmp_path):
