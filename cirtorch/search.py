@@ -21,6 +21,14 @@ _QUERIES_AT_ONCE = 256
 _SPARE = 32
 
 
+class NotFinite(DataError):
+    """NaN or infinity in a descriptor: ``what`` ("row" of the database or "query"), ``number``."""
+
+    def __init__(self, what, number):
+        super().__init__(f"search: {what} {number} holds NaN or infinity")
+        self.what, self.number = what, number
+
+
 class Search:
     """An index over the rows of a database.
 
@@ -51,14 +59,16 @@ class Search:
         """The ``k`` rows of the largest inner product with each query.
 
         Args:
-            queries: ``[Q, D]`` array or tensor. k: at most N are returned.
+            queries: ``[Q, D]`` rows as the database's. k: at most N are returned.
 
         Returns:
             scores float32 ``[Q, k]``, largest first, and row indices int64 ``[Q, k]``; among equal
             scores the lower index first.
+
+        Raises:
+            DataError: other dimensions than the database's, or NaN or infinity in a query.
         """
-        queries = np.asarray(queries, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self.database.shape[1]:
+        if len(queries.shape) != 2 or queries.shape[1] != self.database.shape[1]:
             raise DataError(
                 f"search: queries of shape {list(queries.shape)} in a database of "
                 f"{self.database.shape[1]} dimensions; [Q, {self.database.shape[1]}] expected"
@@ -66,9 +76,10 @@ class Search:
         k = min(k, len(self))
         scores = np.zeros((len(queries), k), dtype=np.float32)
         indices = np.zeros((len(queries), k), dtype=np.int64)
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            part = slice(start, start + _QUERIES_AT_ONCE)
-            scores[part], indices[part] = self._search(queries[part], k)
+        for start, block in row_blocks(queries, _QUERIES_AT_ONCE):
+            _lengths(block, start, "query")
+            part = slice(start, start + len(block))
+            scores[part], indices[part] = self._search(block.numpy(), k)
         return scores, indices
 
     def _search(self, queries, k):
@@ -115,14 +126,18 @@ class Search:
         return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * length
 
     def _longest_row(self):
-        longest = 0.0
-        for start, block in row_blocks(self.database, self.rows_at_once):
-            lengths = block.norm(dim=1)
-            broken = (~torch.isfinite(lengths)).nonzero()
-            if len(broken):
-                raise DataError(f"search: row {start + int(broken[0])} holds NaN or infinity")
-            longest = max(longest, float(lengths.max()))
-        return longest
+        blocks = row_blocks(self.database, self.rows_at_once)
+        longest = [float(_lengths(block, start, "row").max()) for start, block in blocks]
+        return max(longest, default=0.0)
+
+
+def _lengths(block, start, what):
+    """Norms of the rows of a block; NotFinite where they have none."""
+    lengths = block.norm(dim=1)
+    broken = (~torch.isfinite(lengths)).nonzero()
+    if len(broken):
+        raise NotFinite(what, start + int(broken[0]))
+    return lengths
 
 
 def _rows(database, indices):

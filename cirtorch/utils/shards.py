@@ -1,6 +1,7 @@
 """Descriptors too many for memory: rows in one or several ``.npy`` files, read block by block."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,23 @@ class ShardedRows:
         return np.concatenate(parts) if parts else np.zeros((0, self.shape[1]), np.float32)
 
 
-def open_shards(folder):
-    """The descriptors that the extraction wrote to ``folder``, and the names of their rows.
+@dataclass(frozen=True)
+class Shards:
+    """Descriptors that an extraction wrote.
 
-    Returns:
-        :class:`ShardedRows` ``[N, D]`` float32 and a list of N names.
+    ``rows``: :class:`ShardedRows` ``[N, D]`` float32; ``names``: of the N images, one a row;
+    ``images``: folder that the names are relative to; ``network``: fingerprint of the network.
+    The last two are None where an index does not tell.
+    """
+
+    rows: ShardedRows
+    names: list[str]
+    images: str | None
+    network: str | None
+
+
+def open_shards(folder):
+    """The :class:`Shards` of a folder.
 
     Raises:
         DataError: the folder has no finished index, or a file does not fit it.
@@ -64,7 +77,7 @@ def open_shards(folder):
             )
         arrays.append(array)
         names += shard_names
-    return ShardedRows(arrays), names
+    return Shards(ShardedRows(arrays), names, index.get("images"), index.get("network"))
 
 
 def row_blocks(rows, size, device="cpu"):

@@ -10,28 +10,36 @@ from mdir.report.pictures import PictureFolder, spread
 
 
 def read_rankings(path: Path) -> dict:
-    """Rankings as the validate step stores them.
+    """Rankings as the steps validate and search store them.
 
     Returns:
         ``{"protocol": {...}, "queries": [{"name", "path", "box", "ap", "found": [{"name", "path",
-        "right"}]}]}``; ``right`` is None for pictures that do not count.
+        "right"}]}]}``; ``right`` is None for pictures that do not count, and ``ap`` and ``right``
+        are None where no ground truth is known.
     """
     try:
         rankings = json.loads(path.read_text(encoding="utf-8"))
         rankings["queries"][:]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the rankings of a validate step ({error!r})") from error
+        raise UserError(f"{path}: not rankings of a step validate or search ({error!r})") from error
     return rankings
 
 
 def gallery(rankings: dict, pictures: PictureFolder, queries: int, found: int) -> list[Strip]:
-    """Strips of so many queries, evenly from the best to the worst, with their first answers."""
+    """Strips of so many queries, evenly from the best to the worst, with their first answers.
+
+    Where no query has an average precision, they come evenly from the first to the last.
+    """
     scored = [query for query in rankings["queries"] if _known(query["ap"])]
     scored.sort(key=lambda query: -query["ap"])
+    shown = scored or rankings["queries"]
     strips = []
-    for number in spread(len(scored), queries):
-        query = scored[number]
-        strip = Strip(f"{query['name']}: average precision {100 * query['ap']:.1f} %", [])
+    for number in spread(len(shown), queries):
+        query = shown[number]
+        title = query["name"]
+        if scored:
+            title += f": average precision {100 * query['ap']:.1f} %"
+        strip = Strip(title, [])
         strip.pictures.append(Picture(pictures.add(query["path"], query.get("box")), "query"))
         for place, answer in enumerate(query["found"][:found], 1):
             copy = pictures.add(answer["path"])

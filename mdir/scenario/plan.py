@@ -259,7 +259,7 @@ def _unmade_warnings(plan):
     made = [tuple(_made_folders(step, parameters)) for step, parameters in steps]
     for index, (step, parameters) in enumerate(steps):
         for keys, path in _read_paths(parameters, step.entry.reads):
-            maker = next((i for i, folders in enumerate(made) if path.startswith(folders)), 0)
+            maker = next((i for i, folders in enumerate(made) if f"{path}/".startswith(folders)), 0)
             if maker > index:
                 place = plan.problem(step, keys, "").place
                 yield (

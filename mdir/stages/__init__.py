@@ -50,7 +50,12 @@ STEPS = {
     "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
     "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
     "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),
-    "mdir.stages.extract.extract": StepEntry("mdir.stages.extract:extract", divided=True),
+    "mdir.stages.extract.extract": StepEntry(
+        "mdir.stages.extract:extract", divided=True, makes=("directory",)
+    ),
+    "mdir.stages.search.search": StepEntry(
+        "mdir.stages.search:search", reads=("database", "queries")
+    ),
     "mdir.stages.export.export": StepEntry("mdir.stages.export:export"),
     "mdir.stages.convert.convert": StepEntry("mdir.stages.convert:convert"),
     "cirtorch.utils.download.download_train": StepEntry(

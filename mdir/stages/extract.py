@@ -45,9 +45,9 @@ def extract(
 
     A shard holds ``shard_size`` images: ``NAME.npy`` with rows ``[n, D]`` float32 and
     ``NAME.json`` with the names of the rows and of images that could not be read. ``shards.json``
-    is written last; :func:`cirtorch.utils.shards.open_shards` reads it all for
-    :class:`cirtorch.search.Search`. Finished shards of the same network, images and settings are
-    not made again.
+    is written last; the step ``search`` looks up the images of one extraction in another's, and
+    :func:`cirtorch.utils.shards.open_shards` reads it all in Python. Finished shards of the same
+    network, images and settings are not made again.
 
     Args:
         network: section ``{path, runtime}``; its wrappers do scales and whitening.
@@ -94,15 +94,17 @@ def _extract(model, folder, names, directory, image_size, shard_size, loader, tr
 
     settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shard_size}
     shards = _Shards(directory, names, shard_size)
-    origin = network_fingerprint(model, {**settings, "folder": folder, "names": names})
     if distributed.is_first():
-        shards.begin(origin)
+        inputs = {**settings, "folder": folder, "names": names}
+        shards.begin(network_fingerprint(model, inputs))
     for number in distributed.from_first(list(shards.missing())):
         what = f"shard {number + 1} of {len(shards)}"
         found = describe_together(model, dataset(shards.names(number)), loader, what)
         if distributed.is_first():
             shards.write(number, found)
-    return shards.finish() if distributed.is_first() else {}
+    if not distributed.is_first():
+        return {}
+    return shards.finish({"images": folder, "network": network_fingerprint(model, {})})
 
 
 @dataclass
@@ -162,8 +164,8 @@ class _Shards:
         self._write_json(self._file(number, "json"), content)
         self.made += 1
 
-    def finish(self):
-        """Write the index; returns the step's metadata."""
+    def finish(self, origin):
+        """Write the index with what it tells of its origin; returns the step's metadata."""
         shards, counts, unreadable, dimensions = [], 0, 0, None
         for number in range(len(self)):
             vectors, names = self._file(number, "npy"), self._file(number, "json")
@@ -176,7 +178,7 @@ class _Shards:
                 dimensions = np.load(self._path(vectors), mmap_mode="r").shape[1]
         if not shards:
             raise UserError(f"extract: none of {len(self.all_names)} images could be read")
-        self._write_json(INDEX, {"shards": shards})
+        self._write_json(INDEX, {**origin, "shards": shards})
         produced(self.directory)
         return {
             "index": self._path(INDEX),

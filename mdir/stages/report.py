@@ -50,7 +50,7 @@ def report(
             scores as they are, such as FID, with the conditions under which they hold.
         losses: name -> folder of a training run.
         translations: name -> ``{input: folder, output: folder}``.
-        galleries: name -> rankings file of a validate step.
+        galleries: name -> rankings file of a step ``validate`` or ``search``.
         embeddings: name -> embedding file of the step ``recall``: recall curves and t-SNE maps.
         pictures: how many translations and queries of each are shown.
         found: how many answers of a query are shown.

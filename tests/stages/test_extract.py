@@ -62,12 +62,14 @@ def test_shards_hold_the_descriptors_in_order(root, params):
     expected = {"images": 7, "dimensions": 512, "shards": 3, "shards_made": 3, "unreadable": 0}
     assert {key: metadata[key] for key in expected} == expected
     assert told.inputs[0] == str(root / "images") and told.outputs == [str(root / "vectors")]
-    rows, names = open_shards(root / "vectors")
-    assert names == NAMES and rows.shape == (7, 512)
+    shards = open_shards(root / "vectors")
+    rows = shards.rows
+    assert shards.names == NAMES and rows.shape == (7, 512)
+    assert shards.images == str(root / "images")
     whole = {**params, "directory": "whole", "shard_size": 100, "loader": {"batch_size": 3}}
     whole["loader"]["num_workers"] = 0
     stage.extract(whole)
-    np.testing.assert_allclose(open_shards(root / "whole")[0][0:7], rows[0:7], atol=1e-5)
+    np.testing.assert_allclose(open_shards(root / "whole").rows[0:7], rows[0:7], atol=1e-5)
     scores, found = Search(rows).search(rows[0:7], 1)
     assert found[:, 0].tolist() == list(range(7))
     np.testing.assert_allclose(scores, 1, atol=1e-4)
@@ -90,7 +92,7 @@ def test_a_stopped_run_goes_on(root, params, monkeypatch):
     os.unlink(root / "vectors" / "shard-000001.json")
     (metadata,) = stage.extract(params)
     assert described[3:] == [NAMES[3:6], NAMES[6:]] and metadata["shards_made"] == 2
-    assert open_shards(root / "vectors")[1] == NAMES
+    assert open_shards(root / "vectors").names == NAMES
     assert stage.extract(params)[0]["shards_made"] == 0
 
 
@@ -99,8 +101,8 @@ def test_unreadable_images_are_left_out_and_listed(root, params, capsys):
         (root / "images" / name).write_bytes(b"no image")
     (metadata,) = stage.extract(params)
     assert metadata["images"] == 2 and metadata["unreadable"] == 5 and metadata["shards"] == 2
-    rows, names = open_shards(root / "vectors")
-    assert names == [NAMES[0], NAMES[6]] and rows.shape == (2, 512)
+    shards = open_shards(root / "vectors")
+    assert shards.names == [NAMES[0], NAMES[6]] and shards.rows.shape == (2, 512)
     listed = json.loads((root / "vectors" / "shard-000001.json").read_text())
     assert listed == {"names": [], "unreadable": NAMES[3:6]}
     assert NAMES[1] in capsys.readouterr().err

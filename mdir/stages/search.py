@@ -1,0 +1,146 @@
+"""Step: the images of one extraction looked up among those of another."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cirtorch.search import NotFinite, Search
+from cirtorch.utils.shards import Shards, open_shards
+from mdir.artifacts import used
+from mdir.errors import UserError
+from mdir.learning.compute import default_device
+from mdir.learning.score_results import write_rankings
+from mdir.paths import path_join, resolve_path
+from mdir.registry.ranges import at_least
+from mdir.report.tables import Table
+from mdir.result_files import write_bytes
+from mdir.scores.result import ScoreResult
+from mdir.stages.step import step
+
+
+@step
+def search(
+    _inputs,
+    *,
+    database: str,
+    queries: str,
+    directory: str,
+    count: Annotated[int, at_least(1)] = 10,
+    engine: Literal["exact", "faiss"] = "exact",
+):
+    """Find the images of a database whose descriptors are most alike those of each query.
+
+    ``directory`` receives ``rankings.json``, which the step ``report`` shows under ``galleries``,
+    and ``found.csv``: the columns ``query``, ``place`` (from 1), ``image`` and ``score`` (inner
+    product). Of equal scores the image that comes first in the database is found first; an image
+    that is both query and in the database finds itself.
+
+    Args:
+        database, queries: folders that the step ``extract`` filled, by the same network with the
+            same wrappers; relative to CIRTORCH_ROOT.
+        directory: of the two files; relative to CIRTORCH_ROOT.
+        count: images found for each query.
+        engine: ``exact`` (CPU, GPU) or ``faiss`` (CPU). Both find the same: FAISS proposes, and
+            what it proposes is scored again exactly.
+
+    Returns:
+        Metadata: ``rankings`` and ``table`` (paths), ``queries``, ``images`` (of the database) and
+        ``dimensions``.
+    """
+    folders = {"row": resolve_path(database), "query": resolve_path(queries)}
+    images, asked = (_open(folder) for folder in folders.values())
+    _check_comparable(images, asked, folders)
+    if count > len(images.names):
+        raise UserError(
+            f"search: count {count} is larger than the database of {len(images.names)} images in "
+            f"{folders['row']}"
+        )
+    try:
+        index = Search(images.rows, engine, default_device())
+        scores, found = index.search(asked.rows, count)
+    except NotFinite as error:
+        names = {"row": images.names, "query": asked.names}[error.what]
+        raise UserError(
+            f"search: the descriptor of {names[error.number]} in {folders[error.what]} holds NaN "
+            "or infinity: the network gives no numbers for it"
+        ) from error
+    folder = Path(resolve_path(directory))
+    rankings, table = folder / "rankings.json", folder / "found.csv"
+    write_rankings(rankings, _result(images, asked, found))
+    write_bytes(table, _table(images, asked, found, scores).encode("utf-8", "surrogateescape"))
+    return {
+        "rankings": str(rankings),
+        "table": str(table),
+        "queries": len(asked.names),
+        "images": len(images.names),
+        "dimensions": images.rows.shape[1],
+    }
+
+
+def _open(folder) -> Shards:
+    shards = open_shards(folder)
+    used(folder)
+    name, times = Counter(shards.names).most_common(1)[0]
+    if times > 1:
+        raise UserError(
+            f"search: {folder} holds {times} descriptors named {name!r}; its list of images must "
+            "name each image once"
+        )
+    if shards.network is None:
+        raise UserError(
+            f"search: {folder} does not tell which network its descriptors are of; perform the "
+            "step extract that made it with --force (its shards are kept)"
+        )
+    return shards
+
+
+def _check_comparable(images, asked, folders):
+    if images.network != asked.network:
+        raise UserError(
+            f"search: the descriptors in {folders['row']} ({images.rows.shape[1]} dimensions) and "
+            f"in {folders['query']} ({asked.rows.shape[1]} dimensions) are of different networks "
+            "or of one with different wrappers; extract both with the same network section"
+        )
+
+
+def _result(images, asked, found):
+    shown, queries = _Shown(images), _Shown(asked)
+    return ScoreResult(
+        rankings=[
+            {
+                **queries[query],
+                "box": None,
+                "ap": None,
+                "found": [{**shown[image], "right": None} for image in row],
+            }
+            for query, row in enumerate(found.tolist())
+        ],
+        protocol={
+            "images": len(images.names),
+            "similarity": "inner product of descriptors, ties to the lower index",
+        },
+    )
+
+
+class _Shown:
+    """Name and path of an image by number; absolute names lose the folder that all share."""
+
+    def __init__(self, shards):
+        self.shards, self.shared = shards, ""
+        if all(map(os.path.isabs, shards.names)):
+            self.shared = os.path.join(os.path.commonpath(map(os.path.dirname, shards.names)), "")
+
+    def __getitem__(self, number):
+        name = self.shards.names[number]
+        path = path_join(self.shards.images, name)
+        return {"name": name.removeprefix(self.shared), "path": path}
+
+
+def _table(images, asked, found, scores):
+    rows = [
+        [asked.names[query], str(place), images.names[image], str(score)]
+        for query, row in enumerate(found.tolist())
+        for place, (image, score) in enumerate(zip(row, scores[query], strict=True), 1)
+    ]
+    return Table(["query", "place", "image", "score"], rows).as_csv()

@@ -1,0 +1,126 @@
+"""Step search: rankings and a table from two folders of shards; what cannot be compared."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from mdir.artifacts import collecting
+from mdir.errors import USER_ERRORS
+from mdir.report.galleries import read_rankings
+from mdir.stages.report import report
+from mdir.stages.search import search
+from tests.cirtorch.world import draw
+
+DATABASE = {"a.jpg": [1, 0], "b.jpg": [0, 1], "sub/c.jpg": [0, 1], "d.jpg": [0.6, 0.8]}
+QUERIES = {"/q/x/1.jpg": [0, 1], "/q/2.jpg": [1, 0]}
+
+
+def write_shards(folder, vectors, network="net", images="/images"):
+    """Two shards as the step extract writes them."""
+    folder.mkdir(exist_ok=True)
+    names, shards = list(vectors), []
+    for number, part in enumerate((names[:1], names[1:])):
+        shards.append({"vectors": f"{number}.npy", "names": f"{number}.json"})
+        rows = np.array([vectors[name] for name in part], dtype=np.float32)
+        np.save(folder / f"{number}.npy", rows)
+        (folder / f"{number}.json").write_text(json.dumps({"names": part}))
+    index = {"images": images, "network": network, "shards": shards}
+    (folder / "shards.json").write_text(json.dumps(index))
+
+
+@pytest.fixture
+def params(root):
+    write_shards(root / "db", DATABASE)
+    write_shards(root / "q", QUERIES)
+    return {"database": "db", "queries": "q", "directory": "out", "count": 3}
+
+
+@pytest.mark.parametrize("engine", ["exact", "faiss"])
+def test_ranked_by_inner_product_equal_ones_in_the_order_of_the_database(params, root, engine):
+    if engine == "faiss":
+        pytest.importorskip("faiss")
+    with collecting() as told:
+        metadata, *_ = search({**params, "engine": engine})
+    out = root / "out"
+    assert metadata == {
+        "rankings": str(out / "rankings.json"),
+        "table": str(out / "found.csv"),
+        "queries": 2,
+        "images": 4,
+        "dimensions": 2,
+    }
+    assert told.inputs == [str(root / "db"), str(root / "q")]
+    assert told.outputs == [metadata["rankings"], metadata["table"]]
+    with open(metadata["table"], encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["query", "place", "image", "score"]
+    assert [row[:3] for row in rows] == [
+        ["/q/x/1.jpg", "1", "b.jpg"],
+        ["/q/x/1.jpg", "2", "sub/c.jpg"],
+        ["/q/x/1.jpg", "3", "d.jpg"],
+        ["/q/2.jpg", "1", "a.jpg"],
+        ["/q/2.jpg", "2", "d.jpg"],
+        ["/q/2.jpg", "3", "b.jpg"],
+    ]
+    np.testing.assert_allclose([float(row[3]) for row in rows], [1, 1, 0.8, 1, 0.6, 0], atol=1e-7)
+
+
+def test_rankings_name_images_and_their_files(params, root):
+    search(params)
+    first, second = read_rankings(root / "out" / "rankings.json")["queries"]
+    assert first["name"] == "x/1.jpg" and second["name"] == "2.jpg"
+    assert first["path"] == "/q/x/1.jpg" and first["ap"] is None and first["box"] is None
+    assert first["found"][1] == {"name": "sub/c.jpg", "path": "/images/sub/c.jpg", "right": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda db: write_shards(db, DATABASE, "other"), r"of different networks .* same network"),
+        (
+            lambda db: write_shards(db, {"a": [1, 0, 0], "b": [1, 0, 0]}, "other"),
+            r"/db \(3 dimensions\) and in .*/q \(2 dimensions\) are of different networks",
+        ),
+        (lambda db: write_shards(db, {k: [1, 0, 0] for k in DATABASE}), r"2\] .* 3 dimensions"),
+        (lambda db: write_shards(db, DATABASE, None), "not tell which network .* --force"),
+        (
+            lambda db: write_shards(db, {**DATABASE, "d.jpg": [np.nan, 0]}),
+            "the descriptor of d.jpg in .*/db holds NaN or infinity",
+        ),
+        (
+            lambda db: write_shards(db.parent / "q", {**QUERIES, "/q/2.jpg": [0, np.inf]}),
+            "the descriptor of /q/2.jpg in .*/q holds NaN or infinity",
+        ),
+        (lambda db: write_shards(db, {"a": [1, 0], "b": [0, 1]}), "count 3 .* of 2 images in .*db"),
+        (lambda db: (db / "shards.json").unlink(), "db: holds no shards.json"),
+        (
+            lambda db: (db / "1.json").write_text(json.dumps({"names": ["b.jpg", "x", "x"]})),
+            "holds 2 descriptors named 'x'; its list",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_told(params, root, change, message):
+    change(root / "db")
+    with pytest.raises(USER_ERRORS, match=message):
+        search(params)
+    assert not (root / "out").exists()
+
+
+def test_a_missing_folder(params):
+    with pytest.raises(USER_ERRORS, match="nowhere: holds no shards.json"):
+        search({**params, "queries": "nowhere"})
+
+
+def test_pages_show_what_was_found_without_a_judgement(params, root):
+    write_shards(root / "db", DATABASE, images=str(root / "images"))
+    write_shards(root / "q", {"1.jpg": [0, 1], "2.jpg": [1, 0]}, images=str(root / "images"))
+    for name in (*DATABASE, "1.jpg", "2.jpg"):
+        draw(root / "images" / name, 0)
+    metadata, *_ = search(params)
+    page, *_ = report({"title": "T", "directory": "page", "galleries": {"G": metadata["rankings"]}})
+    with open(page["page"], encoding="utf-8") as file:
+        text = file.read()
+    assert "1. b.jpg" in text and "3. d.jpg" in text and "average precision" not in text
+    assert 'class="right"' not in text and 'class="wrong"' not in text
