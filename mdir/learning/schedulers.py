@@ -20,6 +20,7 @@ from mdir.registry import (
     check_parameters,
     register,
 )
+from mdir.registry.ranges import above, at_least
 
 
 @register("scheduler", "lambda_p2p")
@@ -48,6 +49,17 @@ def gamma(epochs, *, gamma: Annotated[float | str, Check(_gamma)]) -> Callable[[
     """Exponential decay, ``gamma ** epoch``; ``gamma`` may be written ``exp(-0.01)``."""
     base = _gamma(gamma)
     return lambda epoch: base**epoch
+
+
+@register("scheduler", "step")
+def step(
+    epochs,
+    *,
+    step_size: Annotated[int, at_least(1)],
+    gamma: Annotated[float, above(0)] = 0.1,
+) -> Callable[[int], float]:
+    """Times ``gamma`` after every ``step_size`` epochs (torch's ``StepLR``)."""
+    return lambda epoch: gamma ** (epoch // step_size)
 
 
 @register("scheduler", "const")

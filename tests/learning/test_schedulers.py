@@ -39,6 +39,18 @@ def test_gamma_as_number_and_as_text():
     assert rates({"algorithm": "gamma", "gamma": "exp(-1)"}, 1) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("step_size", "gamma"), [(20, 0.1), (5, 0.5), (1, 0.9)])
+def test_steps_are_those_of_torch(step_size, gamma):
+    opt, expected = optimizer(3.5e-4), []
+    published = torch.optim.lr_scheduler.StepLR(opt, step_size, gamma)
+    for _ in range(51):
+        expected.append(opt.param_groups[0]["lr"])
+        opt.step()
+        published.step()
+    section = {"algorithm": "step", "step_size": step_size, "gamma": gamma}
+    assert rates(section, 50, 3.5e-4) == pytest.approx(expected, rel=1e-12)
+
+
 def test_null_and_const_keep_the_rate():
     assert rates(None, 2, 0.3) == [0.3] * 3
     assert rates({"algorithm": "const"}, 2, 0.3) == [0.3] * 3
@@ -64,6 +76,8 @@ def test_a_set_has_one_schedule_for_each_optimizer():
     [
         ({"algorithm": "gamma", "gamma": "exp(x)"}, ["gamma"]),
         ({"algorithm": "lambda_p2p"}, [""]),
+        ({"algorithm": "step", "step_size": 0}, ["step_size"]),
+        ({"algorithm": "step", "step_size": 5, "gamma": 0}, ["gamma"]),
         ({"algorithm": "gama", "gamma": 1}, ["algorithm"]),
         ({"composition": {"type": "list"}, "a": {"algorithm": "const"}}, ["composition.type"]),
         ({"composition": {"type": "set"}, "a": None}, ["a"]),
