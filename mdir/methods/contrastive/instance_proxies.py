@@ -1,4 +1,7 @@
-"""Proxy Anchor (Kim et al., CVPR 2020) on instance labels: the supervised reference of OSSCo."""
+"""Proxy Anchor (Kim et al., CVPR 2020) and SoftTriple (Qian et al., ICCV 2019) on instance labels.
+
+The supervised references of OSSCo.
+"""
 
 import torch
 
@@ -70,3 +73,10 @@ class ProxyAnchor(ViewsMethod):
         self.start(state["classes"], state["dimensions"])
         self.criterion.load_state_dict(state["criterion"])
         self.loss_optimizer.load_state_dict(state["optimizer"])
+
+
+@register("method", "softtriple")
+class SoftTriple(ProxyAnchor):
+    """As :class:`ProxyAnchor`, with the criterion ``softtriple``."""
+
+    criterion_name = "softtriple"
