@@ -23,11 +23,18 @@ class HEDGAN(OneSidedGan):
     def step(self, batch):
         real_X, real_Y = self.to_device(batch)
         fake_Y = self.generator(real_X)
-        on_real, on_fake = self.discriminator_step(real_Y, fake_Y)
+        judged = self.discriminator_step(real_Y, fake_Y)
 
         detector = self.network["detector"]
         with torch.no_grad():
             real_E = detector(real_X)
+        fake_E, gan, edge = self.generator_step(fake_Y, detector, real_E)
+
+        self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
+        return self.report(judged, gan, edge)
+
+    def generator_step(self, fake_Y, detector, real_E):
+        """Step G by the discriminator and the edges; returns fake_E and the two losses."""
         with frozen(self.discriminator, detector):
             fake_E = detector(fake_Y)
             gan = self.judge(self.discriminator(fake_Y), True)
@@ -35,8 +42,11 @@ class HEDGAN(OneSidedGan):
             self.optimizer["generator_X"].zero_grad()
             self.minimise(total_of(gan) + total_of(edge))
             self.optimizer["generator_X"].step()
+        return fake_E, gan, edge
 
-        self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
+    def report(self, judged, gan, edge, **further):
+        """The losses of a step by name; ``judged`` are the discriminator's, as its step gives."""
+        on_real, on_fake = judged
         return detached(
             {
                 "total": total_of(gan) + total_of(edge) + half_of(on_real, on_fake),
@@ -44,6 +54,7 @@ class HEDGAN(OneSidedGan):
                 "D_fake": total_of(on_fake),
                 "G_gan": total_of(gan),
                 "G_hed": total_of(edge),
+                **{name: total_of(loss) for name, loss in further.items()},
                 **parts_of("D_real", on_real),
                 **parts_of("D_fake", on_fake),
                 **parts_of("G_gan", gan),

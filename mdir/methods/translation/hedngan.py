@@ -6,12 +6,13 @@ Learning, ICCV 2023.
 
 import torch
 
-from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
+from mdir.methods.translation.gan import total_of
+from mdir.methods.translation.hedgan import HEDGAN
 from mdir.registry import register
 
 
 @register("method", "SupervisedHEDNGANEpoch", "hedngan")
-class HEDNGAN(OneSidedGan):
+class HEDNGAN(HEDGAN):
     """A student detector learns to give on translations what its teacher gives on the originals.
 
     ``detector`` is the student, ``detector_frozen`` the teacher; both take ``no_sigmoid``. Heads:
@@ -25,36 +26,17 @@ class HEDNGAN(OneSidedGan):
         real_X, real_Y = self.to_device(batch)
         student, teacher = self.network["detector"], self.network["detector_frozen"]
         fake_Y = self.generator(real_X)
-        on_real, on_fake = self.discriminator_step(real_Y, fake_Y)
+        judged = self.discriminator_step(real_Y, fake_Y)
 
         with torch.no_grad():
             taught = teacher(real_X, no_sigmoid=True)
-        student_real, student_fake = self._student_step(student, real_X, fake_Y, taught)
+        on_real, on_fake = self._student_step(student, real_X, fake_Y, taught)
 
         real_E = torch.sigmoid(taught)
-        with frozen(self.discriminator, student):
-            fake_E = student(fake_Y)
-            gan = self.judge(self.discriminator(fake_Y), True)
-            edge = self.weighted("edge", fake_E, real_E)
-            self.optimizer["generator_X"].zero_grad()
-            self.minimise(total_of(gan) + total_of(edge))
-            self.optimizer["generator_X"].step()
+        fake_E, gan, edge = self.generator_step(fake_Y, student, real_E)
 
         self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
-        return detached(
-            {
-                "total": total_of(gan) + total_of(edge) + half_of(on_real, on_fake),
-                "D_real": total_of(on_real),
-                "D_fake": total_of(on_fake),
-                "G_gan": total_of(gan),
-                "G_hed": total_of(edge),
-                "E_real": total_of(student_real),
-                "E_fake": total_of(student_fake),
-                **parts_of("D_real", on_real),
-                **parts_of("D_fake", on_fake),
-                **parts_of("G_gan", gan),
-            }
-        )
+        return self.report(judged, gan, edge, E_real=on_real, E_fake=on_fake)
 
     def _student_step(self, student, real_X, fake_Y, taught):
         """Step the student; the teacher's word on the original holds for the translation too."""
