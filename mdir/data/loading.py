@@ -72,7 +72,8 @@ def make_loader(
             incomplete last batches are left out) that begins with ``first_epoch``.
 
     Raises:
-        UserError: no batch size is given, or the dataset is empty (or smaller than a batch).
+        UserError: no batch size is given, or a pass is empty (with ``iterations``: smaller than a
+            batch).
         DataError: in iterating, what was wrong with an item.
     """
     own = getattr(dataset, "loader_defaults", None) or {}
@@ -87,7 +88,7 @@ def make_loader(
         raise UserError(f"{type(dataset).__name__}: the dataset is empty")
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     options["pin_memory"] = options["pin_memory"] and torch.cuda.is_available()
-    sampler = EpochSampler(len(dataset), options.pop("shuffle"), seed, epoch)
+    sampler = _sampler(options.pop("sampler"), dataset, options.pop("shuffle"), seed, epoch)
     if iterations is not None:
         sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)
     return _Loader(
@@ -101,6 +102,12 @@ def make_loader(
         multiprocessing_context="fork" if options["num_workers"] else None,
         **options,
     )
+
+
+def _sampler(section, dataset, shuffle, seed, epoch):
+    if section is None:
+        return EpochSampler(len(dataset), shuffle, seed, epoch)
+    return registry.build("sampler", section, dataset, seed, epoch)
 
 
 class _Loader(DataLoader):

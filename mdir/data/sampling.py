@@ -1,6 +1,11 @@
 """Random numbers of a sample and the order of samples: functions of (seed, epoch, index) alone.
 
 So any number of workers, and a run resumed after being killed, give the same batches bit for bit.
+
+A component of the kind ``sampler`` is made of ``(dataset, seed, epoch)``: iterating it gives the
+indices of a pass over the dataset, the same each time, and ``len`` how many. It keeps ``epoch``,
+which may be set for another pass. ``needs`` names what the dataset has to tell, as attributes
+that its class defines.
 """
 
 import copy
@@ -14,7 +19,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mdir.errors import UserError
 
-_SHUFFLE = -1  # in place of an index: the order belongs to no sample
+ORDER = -1  # in place of an index: the order belongs to no sample
 _PASSES = 10**6  # passes that begin with one epoch are numbered apart from those of the next
 
 
@@ -30,7 +35,7 @@ class EpochSampler(Sampler):
     def __iter__(self):
         if not self.shuffle:
             return iter(range(self.length))
-        generator = torch.Generator().manual_seed(sample_seed(self.seed, self.epoch, _SHUFFLE))
+        generator = torch.Generator().manual_seed(sample_seed(self.seed, self.epoch, ORDER))
         return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
@@ -40,11 +45,11 @@ class PassesSampler(Sampler):
     Yields (pass, index): an image that comes twice within an epoch gets other random numbers.
     """
 
-    def __init__(self, sampler: EpochSampler, batch_size: int, iterations: int, first_epoch: int):
+    def __init__(self, sampler: Sampler, batch_size: int, iterations: int, first_epoch: int):
         self.sampler, self.batch_size, self.iterations = sampler, batch_size, iterations
         self.first_epoch = first_epoch
         if len(sampler) < batch_size:
-            raise UserError(f"the dataset has {len(sampler)} items, a batch {batch_size}")
+            raise UserError(f"a pass has {len(sampler)} items, a batch {batch_size}")
 
     def __len__(self):
         return self.iterations * self.batch_size

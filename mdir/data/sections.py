@@ -24,11 +24,13 @@ def loader_options(
     drop_last: bool = False,
     prefetch_factor: int | None = None,
     timeout: float = _PATIENCE_S,
+    sampler: Annotated[dict, Section("sampler")] | None = None,
 ) -> dict:
     """The ``loader`` part of a data section with its defaults filled in, for so many ``items``.
 
     ``num_workers`` null: as many as the machine has processors, at most 6, and none for a few
-    items. ``timeout`` in seconds.
+    items. ``timeout`` in seconds. ``sampler`` decides which items a pass takes, and their order;
+    null: all of them, ``shuffle`` or in turn.
     """
     if num_workers is None:
         num_workers = min(_MAX_WORKERS, _processors(), items // _ITEMS_A_WORKER)
@@ -42,6 +44,7 @@ def loader_options(
         "drop_last": drop_last,
         "prefetch_factor": None if alone else prefetch_factor,
         "timeout": 0 if alone else timeout,
+        "sampler": sampler,
     }
 
 
@@ -94,6 +97,22 @@ def _check_parts(section) -> Iterator[tuple[tuple, str]]:
     if isinstance(loader, dict):
         for problem in check_parameters(loader_options, loader, ("loader",), "loader"):
             yield problem.path, problem.message
+        yield from _untold(dataset, loader.get("sampler"))
+
+
+def _untold(dataset, sampler):
+    """What a sampler needs to know of the items and the dataset does not tell."""
+    try:
+        wanted = getattr(registry.lookup("sampler", sampler["name"]), "needs", ())
+        known = registry.lookup("dataset", dataset["name"])
+    except (registry.ComponentError, KeyError, TypeError):
+        return  # told elsewhere
+    for name in wanted:
+        if not hasattr(known, name):
+            message = (
+                f"{sampler['name']} needs to know {name}, the dataset {dataset['name']} tells none"
+            )
+            yield ("loader", "sampler", "name"), message
 
 
 data_section.check_section = _check_parts

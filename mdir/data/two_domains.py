@@ -141,6 +141,16 @@ class TwoDomains(Dataset):
         """One view of an original."""
         return self.transform(open_image(str(self.files[index])))
 
+    @property
+    def identities(self) -> list[int]:
+        """The instance that each item shows, for samplers."""
+        return self.labels
+
+    @property
+    def cameras(self) -> list[int]:
+        """The domain of each item, for samplers."""
+        return self.domain_of
+
     def about(self, index: int) -> dict[str, int]:
         """Index, label and domain of an image."""
         return {"index": index, "label": self.labels[index], "domain": self.domain_of[index]}

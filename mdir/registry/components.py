@@ -104,6 +104,7 @@ KINDS = {
     "criterion": Kind("loss", ("mdir.losses",)),
     "data": Kind(None, ("mdir.data",)),
     "dataset": Kind("name", ("mdir.data",)),
+    "sampler": Kind("name", ("mdir.data",)),
     "transform": Kind(None, ("mdir.data.transforms",)),
     "score": Kind("type", ("mdir.scores",)),
     "output": Kind("name", ("mdir.stages.outputs",)),
