@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from mdir.data.sampling import ORDER, sample_seed, seeded
+from mdir.data.samplers import ORDER, sample_seed, seeded
 from mdir.registry import register
 from mdir.registry.ranges import at_least
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
-from mdir.data.sampling import EpochSampler, PassesSampler, SeededDataset, sample_seed
+from mdir.data.samplers import EpochSampler, PassesSampler, SeededDataset, sample_seed
 from mdir.data.sections import check_data_section, loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import USER_ERRORS, UserError

@@ -1,4 +1,4 @@
-"""Writing the tab-separated tables that mdir.data.readers reads."""
+"""Writing the tab-separated tables that mdir.data.table_files reads."""
 
 import json
 

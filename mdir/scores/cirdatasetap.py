@@ -13,7 +13,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
 from cirtorch.utils.protocol import describe_protocol
 from cirtorch.utils.ranking import count_ranks
-from mdir.data.images import CirImageList
+from mdir.data.datasets.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.inference.descriptors import extract_descriptors, wrappers_of
 from mdir.registry import Check, register, unknown

@@ -8,7 +8,7 @@ from PIL import Image
 from cirtorch.datasets.testdataset import configdataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
-from mdir.data.readers import initialize_file_reader
+from mdir.data.table_files import initialize_file_reader
 from mdir.paths import path_join, resolve_path
 
 _LISTS = ("ok", "easy", "hard", "junk")

@@ -4,7 +4,7 @@ import torch
 
 from cirtorch.datasets.imagefiles import list_images
 from mdir.artifacts import used
-from mdir.data.image_folders import read_names
+from mdir.data.image_lists import read_names
 from mdir.data.labelled import plain
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError

@@ -12,7 +12,7 @@ from cirtorch.utils.files import atomic_write
 from cirtorch.utils.shards import INDEX
 from mdir import distributed
 from mdir.artifacts import produced, used
-from mdir.data.images import CirImageList
+from mdir.data.datasets.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError

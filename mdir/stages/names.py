@@ -3,8 +3,8 @@
 import os
 
 from cirtorch.utils.errors import DataError
-from mdir.data.image_folders import read_names
-from mdir.data.readers import initialize_file_reader
+from mdir.data.image_lists import read_names
+from mdir.data.table_files import initialize_file_reader
 from mdir.paths import resolve_path
 
 

@@ -1,8 +1,8 @@
 """Step: whether two domains of images pair up, before hours are spent on them."""
 
 from mdir.artifacts import used
-from mdir.data.image_folders import check_readable
-from mdir.data.two_domains import DomainFiles, Domains, Layout
+from mdir.data.datasets.two_domains import DomainFiles, Domains, Layout
+from mdir.data.image_lists import check_readable
 from mdir.stages.step import step
 
 

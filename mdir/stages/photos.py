@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from mdir.artifacts import produced, used
-from mdir.data.photo_lists import write_lists
-from mdir.data.photos import read_photos
 from mdir.errors import UserError
 from mdir.paths import resolve_path
+from mdir.photos.index import read_photos
+from mdir.photos.lists import write_lists
 from mdir.stages.step import step
 
 

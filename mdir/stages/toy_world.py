@@ -4,11 +4,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from mdir.artifacts import produced
-from mdir.data.toy_layouts import Sizes
-from mdir.data.toy_world import MANIFEST, write_toy_world
 from mdir.errors import UserError
 from mdir.paths import resolve_path
 from mdir.stages.step import step
+from mdir.toy_world.layouts import Sizes
+from mdir.toy_world.world import MANIFEST, write_toy_world
 
 
 @step

@@ -9,9 +9,9 @@ from PIL import Image
 from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, images_of, list_images
 from cirtorch.utils.errors import DataError
 from mdir import registry
+from mdir.data.datasets.two_domains import TwoDomains
 from mdir.data.image_files import open_image
-from mdir.data.photos import read_photos
-from mdir.data.two_domains import TwoDomains
+from mdir.photos.index import read_photos
 from mdir.report.pictures import PictureFolder
 from mdir.report.translations import translation_strips
 from mdir.scenario.fingerprints import difference, fingerprint

@@ -10,7 +10,7 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.data.loading import make_dataset, make_loader, select_columns
-from mdir.data.sampling import sample_seed, seeded
+from mdir.data.samplers import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS, UserError
 from mdir.learning.parallel.steps import shared_loader

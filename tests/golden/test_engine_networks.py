@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdir.data.readers import initialize_file_reader
+from mdir.data.table_files import initialize_file_reader
 from mdir.networks.factory import load_network
 from mdir.networks.wrappers.stack import parse_wrappers, splitp
 from mdir.paths import path_join, resolve_path

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mdir.data.identity_sampler import IdentitySampler
-from mdir.data.sampling import seeded
+from mdir.data.samplers import seeded
 from tests.golden import golden
 
 FILES = [("reid", "sampler.npz", True), ("cluster_contrast", "sampler_nocam.npz", False)]

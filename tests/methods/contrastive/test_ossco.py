@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdir.data.two_domains import TwoDomains
+from mdir.data.datasets.two_domains import TwoDomains
 from mdir.errors import UserError
 from mdir.learning.checkpoints.state_files import load_state
 from mdir.methods.contrastive.ossco import ContentAndStyles, OSSCo

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mdir.data.toy_canvas import arc
-from mdir.data.toy_walls import Style, door, rows, wall
+from mdir.toy_world.canvas import arc
+from mdir.toy_world.walls import Style, door, rows, wall
 
 
 def clock_tower(canvas, style, x):

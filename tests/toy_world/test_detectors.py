@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mdir.data.toy_detectors import detector_file
 from mdir.networks.factory import initialize_network
 from mdir.scenario.plan import SCENARIOS, load_scenario, plan_target
+from mdir.toy_world.detectors import detector_file
 
 SCENARIO = {"hed_interpolation": "hedgan", "rcf": "rcfgan"}
 

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
 from mdir.data.image_files import open_image
-from mdir.data.image_folders import read_names
+from mdir.data.image_lists import read_names
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 

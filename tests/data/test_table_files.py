@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from cirtorch.utils.errors import DataError
-from mdir.data.readers import initialize_file_reader
+from mdir.data.table_files import initialize_file_reader
 
 COLUMNS = {"id": ["a", "b"], "list": ['"[1"', [2]], "x": [None, "{bad}"]}
 

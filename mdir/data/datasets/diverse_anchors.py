@@ -10,7 +10,7 @@ import torch
 
 from cirtorch.datasets.mining import diverse_anchors
 from cirtorch.utils.errors import DataError
-from mdir.data.cir_tuples import CirTuples, draw
+from mdir.data.datasets.tuples import CirTuples, draw
 from mdir.registry import register
 from mdir.registry.ranges import at_least
 
@@ -26,7 +26,7 @@ class CirDiverseAnchors(CirTuples):
         mark_easy: this fraction of the tuples, those of the most similar pairs, gets labels ending
             in ``-easy``, the others ``-hard``; null: no marks.
 
-    The other parameters are those of :class:`~mdir.data.cir_tuples.CirTuples`.
+    The other parameters are those of :class:`~mdir.data.datasets.tuples.CirTuples`.
     """
 
     def __init__(

@@ -8,9 +8,9 @@ from torch.utils.data import Dataset
 
 from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.pairing import pair_up
 from mdir.data.image_files import open_image
-from mdir.data.image_folders import check_readable, listed, subfolders
-from mdir.data.pairs import pair_up
+from mdir.data.image_lists import check_readable, listed, subfolders
 from mdir.paths import resolve_path
 from mdir.registry import Check, register
 
@@ -50,7 +50,7 @@ class DomainFiles:
         layout: ``domain/split`` (DaCo) or ``split/domain`` (OSSCo) below it.
         split: ``train`` or ``val``.
         domains: the two folder names, A first; None: the two that are there, sorted.
-        paired: see :func:`mdir.data.pairs.pair_up`.
+        paired: see :func:`mdir.data.datasets.pairing.pair_up`.
 
     Raises:
         DataError: folders are missing, or files without a counterpart; listing them.

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from cirtorch.datasets.datahelpers import collate_tuples
 from cirtorch.datasets.mining import mine_hard_negatives
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.images import label_images
+from mdir.data.datasets.training_database import load_training_database
 from mdir.data.image_files import load_image
-from mdir.data.images import label_images
 from mdir.data.labelled import LabelledImage
-from mdir.data.training_database import load_training_database
 from mdir.registry import register
 from mdir.registry.ranges import at_least
 
@@ -42,7 +42,7 @@ class CirTuples(Dataset):
         query_size: tuples of an epoch; at most as many as there are pairs.
         pool_size: images among which negatives are searched; at most as many as there are.
         dataset_pkl, image_dir: null for the published places, see
-            :func:`mdir.data.training_database.load_training_database`.
+            :func:`mdir.data.datasets.training_database.load_training_database`.
         shuffle: draw pairs and pool at random (torch's global generator) or take the first ones.
         swap_qp: let queries be positives and the other way round.
         first_neg: ``neg``; ``pos`` takes the hardest negative for a positive, ``exc`` leaves it

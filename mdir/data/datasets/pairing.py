@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cirtorch.utils.errors import DataError
-from mdir.data.image_folders import listed
+from mdir.data.image_lists import listed
 
 _COMMON = 0.9  # what so many names of a domain share is the domain's; a stray file changes nothing
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
-from mdir.data.image_tuples import (
+from mdir.data.datasets.image_tuples import (
     PregeneratedImageTuple,
     RandomImageTuple,
     parse_picks,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mdir.data.toy_places import WIDTH
+from mdir.toy_world.places import WIDTH
 
 
 @dataclass(frozen=True)

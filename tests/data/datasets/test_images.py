@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.images import CirImageList, ImageList, InferImageList
 from mdir.data.image_files import crop_path, load_image, open_image
-from mdir.data.images import CirImageList, ImageList, InferImageList
 from mdir.data.loading import make_loader
 from mdir.data.transforms.parse import parse_transforms
 

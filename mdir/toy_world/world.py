@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write, replace_link
-from mdir.data.toy_layouts import Plan, Sizes, make_plan
 from mdir.errors import UserError
+from mdir.toy_world.layouts import Plan, Sizes, make_plan
 
 MANIFEST = "toy_world.json"
 VERSION = 3  # counts changes of what is written: another version is another world

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, list_images
-from mdir.data.image_folders import subfolders
+from mdir.data.image_lists import subfolders
 from mdir.errors import UserError
 
 CONDITIONS = ("day", "night")

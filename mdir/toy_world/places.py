@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from mdir.data.toy_buildings import KINDS
-from mdir.data.toy_canvas import Canvas
-from mdir.data.toy_walls import Style, draw_style, rows, wall
+from mdir.toy_world.buildings import KINDS
+from mdir.toy_world.canvas import Canvas
+from mdir.toy_world.walls import Style, draw_style, rows, wall
 
 WIDTH = 2.6  # of the drawn strip of street, in units of its height
 PIXELS = 320

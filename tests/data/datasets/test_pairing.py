@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cirtorch.utils.errors import DataError
-from mdir.data.pairs import pair_up
+from mdir.data.datasets.pairing import pair_up
 
 FOGGY = "leftImg8bit_foggy_beta_0.02"
 

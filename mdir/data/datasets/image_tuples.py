@@ -6,9 +6,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.images import label_images
 from mdir.data.image_files import open_image
-from mdir.data.images import label_images
-from mdir.data.readers import initialize_file_reader
+from mdir.data.table_files import initialize_file_reader
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
-from mdir.data.two_domains import TwoDomains
+from mdir.data.datasets.two_domains import TwoDomains
 from mdir.registry import Section, check
 
 

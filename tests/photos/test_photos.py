@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.safe_pickle import load_pickle
-from mdir.data.photo_lists import write_lists
-from mdir.data.photos import read_photos
 from mdir.errors import UserError
+from mdir.photos.index import read_photos
+from mdir.photos.lists import write_lists
 
 
 def picture(path, level=120):

@@ -5,9 +5,9 @@ import pickle
 from pathlib import Path
 
 from cirtorch.utils.files import atomic_write, replace_link
-from mdir.data.photos import Photo
 from mdir.data.tables import table
 from mdir.errors import UserError
+from mdir.photos.index import Photo
 
 EXAMPLES = 4
 

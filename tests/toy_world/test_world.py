@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.safe_pickle import load_pickle
-from mdir.data.toy_layouts import Shot, Sizes
-from mdir.data.toy_places import Place, generator
-from mdir.data.toy_view import draw_view
-from mdir.data.toy_world import MANIFEST, write_toy_world
 from mdir.errors import UserError
+from mdir.toy_world.layouts import Shot, Sizes
+from mdir.toy_world.places import Place, generator
+from mdir.toy_world.view import draw_view
+from mdir.toy_world.world import MANIFEST, write_toy_world
 
 SMALL = Sizes(64, 3, 2, 4, 4, 2, 2)
 

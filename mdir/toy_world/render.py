@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from mdir.data.toy_light import CONDITIONS, finish, light_up, sky
-from mdir.data.toy_places import Place, front, generator
-from mdir.data.toy_view import View, homography
+from mdir.toy_world.light import CONDITIONS, finish, light_up, sky
+from mdir.toy_world.places import Place, front, generator
+from mdir.toy_world.view import View, homography
 
 CAR_COLOURS = (
     (176, 40, 40),

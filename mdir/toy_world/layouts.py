@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from mdir.data.tables import table
-from mdir.data.toy_detectors import NAMES, detector_file
-from mdir.data.toy_places import Place, front, generator
-from mdir.data.toy_render import render
-from mdir.data.toy_view import View, draw_view, landmark_box
+from mdir.toy_world.detectors import NAMES, detector_file
+from mdir.toy_world.places import Place, front, generator
+from mdir.toy_world.render import render
+from mdir.toy_world.view import View, draw_view, landmark_box
 
 SFM = "data/train/retrieval-SfM-120k"
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
-from mdir.data.cir_diverse_anchors import CirDiverseAnchors
-from mdir.data.cir_tuples import CirTuples
+from mdir.data.datasets.diverse_anchors import CirDiverseAnchors
+from mdir.data.datasets.training_database import load_training_database
+from mdir.data.datasets.tuples import CirTuples
 from mdir.data.loading import make_loader
-from mdir.data.training_database import load_training_database
 from mdir.data.transforms.parse import parse_transforms
 
 TRANSFORM = parse_transforms("pil2np | totensor")

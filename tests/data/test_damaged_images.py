@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
-from mdir.data.image_folders import check_readable
+from mdir.data.image_lists import check_readable
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
