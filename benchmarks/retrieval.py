@@ -21,9 +21,9 @@ from PIL import Image
 from benchmarks import slow_retrieval as slow
 from cirtorch.datasets.mining import diverse_anchors, mine_hard_negatives
 from cirtorch.networks.imageretrievalnet import extract_vectors, init_network
-from cirtorch.search import Search
+from cirtorch.search.exact import Search
+from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.evaluate import compute_map
-from cirtorch.utils.ranking import count_ranks
 from cirtorch.utils.whiten import whitenlearn
 
 _REPEATS = 2

@@ -49,7 +49,7 @@ def local_file(path: str | os.PathLike) -> str:
     """
     path = os.fspath(path)
     if re.match(r"https?://", path):
-        from cirtorch.utils.fetch import cached_weights  # needed for the net alone
+        from cirtorch.downloads.fetch import cached_weights  # needed for the net alone
 
         return cached_weights(path)
     return resolve_path(path)

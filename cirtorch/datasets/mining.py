@@ -7,8 +7,8 @@ Descriptors are columns, ``[D, N]``.
 
 import torch
 
+from cirtorch.search.precision import full_precision
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.precision import full_precision
 
 _SCORES_AT_ONCE = 1 << 24
 _SHORTLIST_PER_NEGATIVE = 16

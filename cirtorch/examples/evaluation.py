@@ -7,16 +7,16 @@ import torch
 
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.datasets.testdataset import configdataset, query_boxes
+from cirtorch.downloads.known_files import known_files
 from cirtorch.networks.imageretrievalnet import extract_vectors
+from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.checkpoint import load_whitening
 from cirtorch.utils.download import download_test, download_train
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root, htime
-from cirtorch.utils.known_files import known_files
 from cirtorch.utils.protocol import describe_protocol
-from cirtorch.utils.ranking import count_ranks
 from cirtorch.utils.safe_pickle import load_pickle
 from cirtorch.utils.whiten import whitenapply, whitenlearn
 

@@ -9,8 +9,8 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 
+from cirtorch.downloads.fetch import fetch, hash_in_name
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.fetch import fetch, hash_in_name
 from cirtorch.utils.general import get_data_root
 from cirtorch.utils.safe_pickle import load_pickle
 

@@ -5,12 +5,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cirtorch.utils.archive import unpack
+from cirtorch.downloads.archive import unpack
+from cirtorch.downloads.fetch import fault, fetch
+from cirtorch.downloads.known_files import known_files, known_folders, known_links
+from cirtorch.downloads.picture_folders import folder_fault
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.fetch import fault, fetch
 from cirtorch.utils.files import replace_link
-from cirtorch.utils.known_files import known_files, known_folders, known_links
-from cirtorch.utils.picture_folders import folder_fault
 
 
 def download_train(data_dir: str | os.PathLike) -> None:

@@ -39,7 +39,7 @@ def compute_map(ranks, gnd, kappas=()):
 
     Args:
         ranks: ``[N, Q]`` database indices, best first, one column a query; or the
-            :class:`~cirtorch.utils.ranking.RankPositions` of a database too large for that.
+            :class:`~cirtorch.search.ranking.RankPositions` of a database too large for that.
         gnd: a dict per query with ``ok`` and, optionally, ``junk``: lists of database indices.
             Queries without ``ok`` get NaN and are left out of the means.
         kappas: ranks at which precision is measured.

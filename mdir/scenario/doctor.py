@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from cirtorch.downloads.fetch import fault
+from cirtorch.downloads.known_files import known_files, known_folders, known_links, known_weights
+from cirtorch.downloads.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.fetch import fault
 from cirtorch.utils.general import get_data_root, get_root
-from cirtorch.utils.known_files import known_files, known_folders, known_links, known_weights
-from cirtorch.utils.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.safe_pickle import load_pickle
 from mdir.scenario.program import call, program
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from cirtorch.datasets.testdataset import DATASETS
-from cirtorch.search import Search
+from cirtorch.search.exact import Search
+from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
 from cirtorch.utils.protocol import describe_protocol
-from cirtorch.utils.ranking import count_ranks
 from mdir.data.datasets.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.inference.descriptors import extract_descriptors, wrappers_of

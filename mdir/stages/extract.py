@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 
 from cirtorch.datasets.imagefiles import images_of
+from cirtorch.search.shards import INDEX
 from cirtorch.utils.files import atomic_write
-from cirtorch.utils.shards import INDEX
 from mdir import distributed
 from mdir.artifacts import produced, used
 from mdir.data.datasets.images import CirImageList
@@ -46,7 +46,7 @@ def extract(
     A shard holds ``shard_size`` images: ``NAME.npy`` with rows ``[n, D]`` float32 and
     ``NAME.json`` with the names of the rows and of images that could not be read. ``shards.json``
     is written last; the step ``search`` looks up the images of one extraction in another's, and
-    :func:`cirtorch.utils.shards.open_shards` reads it all in Python. Finished shards of the same
+    :func:`cirtorch.search.shards.open_shards` reads it all in Python. Finished shards of the same
     network, images and settings are not made again.
 
     Args:

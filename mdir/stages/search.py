@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cirtorch.search import NotFinite, Search
-from cirtorch.utils.shards import Shards, open_shards
+from cirtorch.search.exact import NotFinite, Search
+from cirtorch.search.shards import Shards, open_shards
 from mdir.artifacts import used
 from mdir.errors import UserError
 from mdir.learning.compute import default_device

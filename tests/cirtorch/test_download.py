@@ -2,14 +2,14 @@ import tarfile
 
 import pytest
 
+from cirtorch.downloads import fetch
+from cirtorch.downloads.archive import unpack
+from cirtorch.downloads.fetch import sources
+from cirtorch.downloads.known_files import known_files, known_folders, known_links, known_weights
 from cirtorch.networks import published
 from cirtorch.networks.pretrained import PRETRAINED
-from cirtorch.utils import fetch
-from cirtorch.utils.archive import unpack
 from cirtorch.utils.download import download_parts, download_test, download_train
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.fetch import sources
-from cirtorch.utils.known_files import known_files, known_folders, known_links, known_weights
 from tests.cirtorch.small_mirror import CID, tar, world, zipped
 from tests.cirtorch.unruly_server import unruly_server
 

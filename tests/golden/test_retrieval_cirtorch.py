@@ -11,9 +11,9 @@ import cirtorch.layers.functional as LF
 from cirtorch.layers.normalization import PowerLaw
 from cirtorch.layers.pooling import GeM, GeMmp, GeometricMedianWeiszfeld, Rpool
 from cirtorch.layers.preprocessing import EdgeFilter
+from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.concatenate import paste_pca_normalize
 from cirtorch.utils.evaluate import compute_ap, compute_map, compute_map_and_print, split_protocols
-from cirtorch.utils.ranking import count_ranks
 from cirtorch.utils.whiten import pcawhitenlearn, whitenapply, whitenlearn
 from tests.golden.golden import fill, load_json, load_npz
 

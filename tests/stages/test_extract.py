@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from cirtorch.search import Search
-from cirtorch.utils.shards import open_shards
+from cirtorch.search.exact import Search
+from cirtorch.search.shards import open_shards
 from mdir import artifacts
 from mdir.errors import UserError
 from mdir.networks.factory import save_network

@@ -148,12 +148,12 @@ def test_published_generator_from_the_cache(published, root, monkeypatch):
 
 
 def test_missing_published_file_says_what_to_do(published, root, monkeypatch):
-    monkeypatch.setattr("cirtorch.utils.fetch._obtain", refuse)
+    monkeypatch.setattr("cirtorch.downloads.fetch._obtain", refuse)
     with pytest.raises(DataError, match="CIRTORCH_MIRROR"):
         load("hedngan", pretrained=True)
 
 
 def refuse(*args):
-    from cirtorch.utils.transfer import Refused
+    from cirtorch.downloads.transfer import Refused
 
     raise Refused("is not reachable")

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torchvision
 
+from cirtorch.downloads.known_files import known_weights
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.known_files import known_weights
 from mdir.networks.architectures.contrastive_encoder import BACKBONES, ContrastiveEncoder
 
 
@@ -42,7 +42,7 @@ def test_a_wrong_file_is_named(root, monkeypatch):
     path = root / "weights" / address("resnet18").rpartition("/")[2]
     path.parent.mkdir()
     path.write_bytes(b"not these bytes")
-    monkeypatch.setattr("cirtorch.utils.fetch.sources", lambda url: [])
+    monkeypatch.setattr("cirtorch.downloads.fetch.sources", lambda url: [])
     with pytest.raises(DataError, match=f"{path}: .*put the file there yourself"):
         ContrastiveEncoder(backbone="resnet18", pretrained=True)
 

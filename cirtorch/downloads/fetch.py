@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from cirtorch.downloads.transfer import Broken, Part, Refused, receive
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_weights_root
 from cirtorch.utils.progress import reported
-from cirtorch.utils.transfer import Broken, Part, Refused, receive
 
 
 def fetch(

@@ -8,8 +8,8 @@ of the queries at a time, so a million distractors cost time but no memory.
 import numpy as np
 import torch
 
-from cirtorch.utils.precision import full_precision
-from cirtorch.utils.shards import row_blocks
+from cirtorch.search.precision import full_precision
+from cirtorch.search.shards import row_blocks
 
 ROWS_AT_ONCE = 1 << 15
 _QUERIES_AT_ONCE = 128
@@ -43,7 +43,7 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
 
     Args:
         database: ``[N, D]`` descriptors as rows: array, memory map, tensor or
-            :class:`~cirtorch.utils.shards.ShardedRows`. Columns ``vecs`` go in as ``vecs.T``.
+            :class:`~cirtorch.search.shards.ShardedRows`. Columns ``vecs`` go in as ``vecs.T``.
         qvecs: ``[D, Q]`` descriptors of the queries.
         gnd: a dict per query; ``ok``, ``easy``, ``hard``, ``junk`` hold indices.
         rows_at_once: rows of the database scored together.

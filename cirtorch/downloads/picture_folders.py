@@ -15,7 +15,7 @@ def folder_fault(known, data_dir: Path, full: bool = False) -> str | None:
     """What is wrong with a picture folder of the registry; None when it is complete.
 
     Args:
-        known: a :class:`~cirtorch.utils.known_files.KnownFolder`.
+        known: a :class:`~cirtorch.downloads.known_files.KnownFolder`.
         full: look at every picture instead of evenly spread ones.
     """
     folder = data_dir / known.to

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cirtorch.search import Search
+from cirtorch.search.exact import Search
+from cirtorch.search.shards import ShardedRows, open_shards
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.shards import ShardedRows, open_shards
 
 
 @pytest.fixture(params=["exact", "faiss"])

@@ -12,9 +12,9 @@ same indices and scores, with equal scores in the order of the database.
 import numpy as np
 import torch
 
+from cirtorch.search.precision import full_precision
+from cirtorch.search.shards import row_blocks
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.precision import full_precision
-from cirtorch.utils.shards import row_blocks
 
 ENGINES = ("exact", "faiss")
 _QUERIES_AT_ONCE = 256
@@ -34,7 +34,7 @@ class Search:
 
     Args:
         database: ``[N, D]`` float rows: array, memory map, tensor, or
-            :class:`~cirtorch.utils.shards.ShardedRows`.
+            :class:`~cirtorch.search.shards.ShardedRows`.
         engine: ``exact`` (torch) or ``faiss``.
         device: where ``exact`` computes.
         rows_at_once: rows in memory at a time.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.search.ranking import count_ranks
+from cirtorch.search.shards import ShardedRows
 from cirtorch.utils.evaluate import compute_map
-from cirtorch.utils.ranking import count_ranks
-from cirtorch.utils.shards import ShardedRows
 
 
 def random_gnd(rng, queries, images):

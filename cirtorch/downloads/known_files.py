@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from cirtorch.utils.fetch import hash_in_name
+from cirtorch.downloads.fetch import hash_in_name
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cirtorch.downloads.fetch import cached_weights, fetch, sources
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.fetch import cached_weights, fetch, sources
 from tests.cirtorch.unruly_server import unruly_server
 
 BODY = random.Random(0).randbytes(300_000)
@@ -163,7 +163,7 @@ def test_unreachable_host_is_reported(tmp_path):
 def test_killed_process_is_continued(server, tmp_path):
     server.script["/f.bin"] = ["stall 250000"]
     destination = tmp_path / "got" / "f.bin"
-    code = "import sys; from cirtorch.utils.fetch import fetch; fetch(*sys.argv[1:])"
+    code = "import sys; from cirtorch.downloads.fetch import fetch; fetch(*sys.argv[1:])"
     command = [sys.executable, "-c", code, server.url("/f.bin"), str(destination)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     part = destination.with_name("f.bin.part")
