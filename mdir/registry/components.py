@@ -107,7 +107,7 @@ KINDS = {
     "sampler": Kind("name", ("mdir.data",)),
     "transform": Kind(None, ("mdir.data.transforms",)),
     "score": Kind("type", ("mdir.scores",)),
-    "output": Kind("name", ("mdir.stages.outputs",)),
+    "output": Kind("name", ("mdir.inference.outputs",)),
 }
 
 

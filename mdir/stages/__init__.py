@@ -40,13 +40,13 @@ STEPS = {
     "mdir.stages.validate.validate": StepEntry("mdir.stages.validate:validate", divided=True),
     "mdir.stages.infer.infer": StepEntry("mdir.stages.infer:infer", stdin="names", divided=True),
     "mdir.stages.multistep.infer_and_learn_whitening": StepEntry(
-        "mdir.stages.multistep:infer_and_learn_whitening", divided=True
+        "mdir.stages.whiten:infer_and_learn_whitening", divided=True
     ),
     "print_scores": StepEntry("mdir.stages.print_scores:print_scores", always=True),
     "mdir.stages.settings.settings": StepEntry("mdir.stages.settings:settings"),
     "mdir.stages.toy_world.toy_world": StepEntry("mdir.stages.toy_world:toy_world"),
     "mdir.stages.photos.photos": StepEntry("mdir.stages.photos:photos"),
-    "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.pairs:check_pairs"),
+    "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.check_pairs:check_pairs"),
     "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
     "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
     "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),

@@ -17,9 +17,9 @@ from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import describe_together
+from mdir.inference.fingerprint import network_fingerprint
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
-from mdir.networks.fingerprint import network_fingerprint
 from mdir.paths import resolve_path
 from mdir.registry import Check, Holds, Section
 from mdir.registry.ranges import at_least

@@ -4,17 +4,17 @@ from typing import Annotated
 
 from mdir import distributed
 from mdir.errors import UserError
-from mdir.learning.compute import default_device
-from mdir.networks.factory import load_network
-from mdir.registry import Section
-from mdir.stages.inference import (
+from mdir.inference.names import name_columns
+from mdir.inference.run import (
     ForwardSection,
     InputSections,
     OutputSection,
     check_inference,
     run_inference,
 )
-from mdir.stages.names import name_columns
+from mdir.learning.compute import default_device
+from mdir.networks.factory import load_network
+from mdir.registry import Section
 from mdir.stages.step import step
 
 

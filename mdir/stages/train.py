@@ -6,16 +6,16 @@ from typing import Annotated
 from mdir import distributed, registry
 from mdir.data.sections import DataSections
 from mdir.learning.checkpoints.lock import claimed
-from mdir.learning.compute import default_device
-from mdir.learning.train_val import check_processors
-from mdir.paths import resolve_path
-from mdir.registry import Holds, Named, Section, is_unresolved
-from mdir.stages.learning_checks import (
+from mdir.learning.checks import (
     component,
     data_problems,
     method_problems,
     validation_sections,
 )
+from mdir.learning.compute import default_device
+from mdir.learning.train_val import check_processors
+from mdir.paths import resolve_path
+from mdir.registry import Holds, Named, Section, is_unresolved
 from mdir.stages.step import step
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from mdir import distributed
 from mdir.data.sections import DataSections
+from mdir.learning.checks import data_problems, validation_sections
 from mdir.learning.compute import default_device
 from mdir.learning.events.events import Events
 from mdir.learning.events.progress import Progress
@@ -13,7 +14,6 @@ from mdir.learning.validation import Setting, make_validation
 from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
-from mdir.stages.learning_checks import data_problems, validation_sections
 from mdir.stages.step import step
 
 

@@ -11,12 +11,12 @@ from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data.datasets.two_domains import TwoDomains
 from mdir.data.image_files import open_image
+from mdir.inference.names import name_columns
 from mdir.photos.index import read_photos
 from mdir.report.pictures import PictureFolder
 from mdir.report.translations import translation_strips
 from mdir.scenario.fingerprints import difference, fingerprint
 from mdir.scores.translations import ImageSource
-from mdir.stages.names import name_columns
 from tests.data.odd_folder import BELOW, FLAT, GREY, odd_folder
 
 FLAT = sorted([*FLAT, GREY])

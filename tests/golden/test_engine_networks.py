@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from mdir.data.table_files import initialize_file_reader
+from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.pixels import to_pixels
 from mdir.networks.factory import load_network
 from mdir.networks.wrappers.stack import parse_wrappers, splitp
 from mdir.paths import path_join, resolve_path
-from mdir.stages.outputs.naming import picture_names
-from mdir.stages.outputs.pixels import to_pixels
 from tests.golden.golden import load_json, needs
 
 UNITS = load_json("engine", "units.json", {})

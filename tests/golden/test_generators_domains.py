@@ -9,8 +9,8 @@ from PIL import Image
 
 from mdir import registry
 from mdir.data.transforms.parse import parse_transforms
+from mdir.inference.outputs.pixels import to_pixels
 from mdir.networks.single import SingleNetwork
-from mdir.stages.outputs.pixels import to_pixels
 from tests.golden import golden
 
 TOPIC = "generators"

@@ -12,12 +12,12 @@ from mdir.artifacts import collecting
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
+from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.pixels import to_pixels
+from mdir.inference.outputs.writer import Writer
 from mdir.networks.factory import save_network
 from mdir.registry import ComponentError, register
 from mdir.stages.infer import infer
-from mdir.stages.outputs.naming import picture_names
-from mdir.stages.outputs.pixels import to_pixels
-from mdir.stages.outputs.writer import Writer
 from tests.networks.tiny import build, generator
 
 SIZES = {"a.png": (17, 13), "d/b.jpg": (16, 12), "c.png": (16, 12), "e.png": (9, 22)}

@@ -12,7 +12,7 @@ from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir.networks.factory import save_network
 from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.registry import ComponentError
-from mdir.stages.multistep import infer_and_learn_whitening, read_pairs
+from mdir.stages.whiten import infer_and_learn_whitening, read_pairs
 from tests.networks.tiny import build
 from tests.stages.test_infer import embedding
 

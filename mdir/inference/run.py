@@ -11,10 +11,10 @@ from mdir.data.labelled import LabelledImage, plain
 from mdir.data.loading import check_data_section, make_dataset, merge_defaults
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
+from mdir.inference.outputs.writer import Writer
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
-from mdir.stages.outputs.writer import Writer
 
 # More inputs than this are not told to the journal one by one: it hashes every one of them.
 _MOST_TOLD = 500

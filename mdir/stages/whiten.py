@@ -16,20 +16,20 @@ from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
 from mdir.artifacts import produced, used
 from mdir.errors import UserError
-from mdir.learning.compute import default_device
-from mdir.networks.factory import load_network
-from mdir.networks.fingerprint import network_fingerprint
-from mdir.networks.wrappers.retrieval import read_whitening
-from mdir.paths import local_file, resolve_path
-from mdir.registry import Holds, Section, check_parameters
-from mdir.resources import Resources
-from mdir.stages.inference import (
+from mdir.inference.fingerprint import network_fingerprint
+from mdir.inference.run import (
     ForwardSection,
     InputSections,
     OutputSection,
     check_inference,
     run_inference,
 )
+from mdir.learning.compute import default_device
+from mdir.networks.factory import load_network
+from mdir.networks.wrappers.retrieval import read_whitening
+from mdir.paths import local_file, resolve_path
+from mdir.registry import Holds, Section, check_parameters
+from mdir.resources import Resources
 from mdir.stages.step import step
 
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from mdir import distributed
 from mdir.errors import UserError
+from mdir.inference.outputs.base import Output
 from mdir.registry import register
-from mdir.stages.outputs.base import Output
 
 
 @register("output", "embedding")

@@ -8,11 +8,11 @@ from PIL import Image
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import changed_input, produced
 from mdir.errors import UserError
+from mdir.inference.outputs.base import Output
+from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.pixels import to_pixels
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Check, register
-from mdir.stages.outputs.base import Output
-from mdir.stages.outputs.naming import picture_names
-from mdir.stages.outputs.pixels import to_pixels
 
 
 def _check_stretch(value):
@@ -29,10 +29,10 @@ class RgbOutput(Output):
 
     Args:
         image_dir: folder pattern for the pictures, relative to the root.
-        dir_structure: see :func:`mdir.stages.outputs.naming.picture_names`.
+        dir_structure: see :func:`mdir.inference.outputs.naming.picture_names`.
         append: leave pictures that are there already, so that a broken run goes on; not those that
             were made from another network or other pictures.
-        stretch_by: see :func:`mdir.stages.outputs.pixels.to_pixels`.
+        stretch_by: see :func:`mdir.inference.outputs.pixels.to_pixels`.
 
     A picture has the size of its input: generators that work on multiples of four pixels round
     the size up, and the surplus at the right and bottom is cut off.

@@ -1,1 +1,0 @@
-"""Where inference puts its results."""
