@@ -36,15 +36,6 @@ TABLE_OF_STEPS = "mdir.stages"
 ENGINE_LIBRARIES = sys.stdlib_module_names | {"yaml"}
 MODULES_IN_A_FOLDER, LINES_OF_A_FILE = 20, 400
 
-# Faults of today by rule. One that is mended has to leave the list.
-KNOWN = {
-    "upwards": {
-        "mdir.toy_world.detectors imports mdir.networks.architectures.hed",
-        "mdir.toy_world.detectors imports mdir.networks.architectures.rcf",
-    },
-    "crowded": {"mdir/data"},
-}
-
 
 class House:
     """All modules below a folder, and what they import anywhere in their text."""
@@ -169,13 +160,12 @@ def our_house():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_rule(rule):
-    assert rule(our_house()) == KNOWN.get(rule.__name__, set())
+    assert rule(our_house()) == set()
 
 
 def test_the_whole_house_is_read():
     assert {"mdir", "mdir.errors", "mdir.scenario.plan", "cirtorch"} <= set(our_house().files)
     assert "mdir.errors" in our_house().uses("mdir.scenario.cli")
-    assert not set(KNOWN) - {rule.__name__ for rule in RULES}
 
 
 BROKEN = {
