@@ -29,7 +29,6 @@ def odd_folder(folder: Path) -> Path:
     os.symlink("itself.jpg", folder / "itself.jpg")
     os.symlink("..", folder / "sub" / "back")
     os.symlink(folder, elsewhere / "linked" / "far" / "round")
-    os.mkfifo(folder / "pipe.jpg")
     return folder
 
 

@@ -38,6 +38,7 @@ def empty(root):
 
 
 def test_the_list(odd):
+    os.mkfifo(odd / "pipe.jpg")
     assert list_images(odd) == FLAT
     assert list_images(odd, recursive=True) == ALL
     assert images_of(odd) == (str(odd), ALL)
