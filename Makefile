@@ -3,22 +3,32 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test slow lint bench
+.PHONY: help demo test slow lint types format bench
 
-demo: $(VENV)/.installed
+help:                       ## this list
+	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed    ## the whole pipeline on a drawn city
 	$(BIN)/python perform_scenario.py all quickstart.yml
 
-test: $(VENV)/.installed lint
+test: $(VENV)/.installed lint types    ## style, types and all quick tests
 	$(BIN)/python -m pytest -m "not slow"
 
-slow: $(VENV)/.installed
+slow: $(VENV)/.installed    ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed    ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(VENV)/.installed
+types: $(VENV)/.installed   ## check the types
+	$(BIN)/mypy
+
+format: $(VENV)/.installed  ## format, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed   ## speed, beside slow twins
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.installed: requirements.txt requirements/runtime.txt requirements/dev.txt

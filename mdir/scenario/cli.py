@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import os
 import shlex
 import signal
@@ -220,7 +221,8 @@ def _stdin_lines(plan, options):
     wanted = any(step.entry.reads_stdin(step.parameters) for step in steps)
     if not wanted or sys.stdin is None or sys.stdin.isatty():
         return None
-    sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
     return [line.strip() for line in sys.stdin if not line.isspace()]
 
 

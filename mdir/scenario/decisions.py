@@ -41,6 +41,11 @@ class Decision:
     made: list = field(default_factory=list)
     changed_input: str | None = None
 
+    @property
+    def recorded_outputs(self) -> list[str]:
+        """The files that the step's last run made."""
+        return list((self.record or {}).get("outputs", ()))
+
 
 class Decider:
     """Goes through the steps of a plan in order; results are entered as they come.
@@ -52,8 +57,8 @@ class Decider:
         self.plan, self.journal = plan, journal
         self.choice = choice or Choice()
         self.context = plan.context()
-        self.identities = {}
-        self.changing = {}
+        self.identities: dict[str, str | None] = {}
+        self.changing: dict[str, list[str]] = {}
 
     def decide(self, step: Step) -> Decision:
         """Resolve a step's parameters and compare them with the journal.
@@ -86,9 +91,8 @@ class Decider:
         decisions = []
         for step in self.plan.steps:
             decision = self.decide(step)
-            record = decision.record
             if decision.action == RUN:
-                self.changing[step.name] = list((record or {}).get("outputs", ()))
+                self.changing[step.name] = decision.recorded_outputs
                 self.enter(decision, Pending(step.name), None)
             else:
                 self.enter(decision, *recorded_result(decision))

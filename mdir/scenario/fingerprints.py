@@ -75,7 +75,7 @@ def content(recorded: dict):
 
 
 def _listing(folder):
-    files = {}
+    files: dict[str, list[int]] = {}
     for entry in islice(files_below(folder, hidden=True), MAX_LISTED):
         files[os.path.relpath(entry.path, folder)] = _size_and_time(entry.path)
     return files

@@ -20,7 +20,7 @@ from mdir.scenario.fingerprints import content, difference, fingerprint, is_fing
 FORMAT = 1
 PAIRS = "__pairs__"
 TEXT_OR_NONE = (str, type(None))
-STARTED = {
+STARTED: dict[str, type | tuple[type, ...]] = {
     "status": str,
     "function": str,
     "parameters": dict,
@@ -29,7 +29,7 @@ STARTED = {
     "made": list,
     "versions": dict,
 }
-DONE = {
+DONE: dict[str, type | tuple[type, ...]] = {
     "ended": str,
     "inputs": dict,
     "outputs": dict,

@@ -10,12 +10,14 @@ markers meet the finished mapping.
 
 import os
 from dataclasses import replace
+from typing import Any
 
 from mdir.scenario.sources import SCENARIOS, Reader, Unreadable
 from mdir.scenario.tree import Node, Place, Problem
 
 TEMPLATE = "__template__"
 MARKERS = ("*", "+", "?")
+ADDABLE: tuple[Any, ...] = (list, str, (int, float))
 
 
 class Loader:
@@ -137,15 +139,15 @@ class Loader:
 
     def _add(self, mapping, key, above, path):
         low = mapping[key].value if key in mapping else None
-        for kinds in (list, str, (int, float)):
+        for kinds in ADDABLE:
             if isinstance(low, kinds) and isinstance(above.value, kinds):
                 mapping[key] = Node(low + above.value, above.place, above.key_place)
                 return
         if low is None:
             message = f"{key}+ has nothing to add to"
         else:
-            kinds = f"{_kind(low)} and {_kind(above.value)}"
-            message = f"{key}+ joins two lists, two texts or two numbers, not {kinds}"
+            given = f"{_kind(low)} and {_kind(above.value)}"
+            message = f"{key}+ joins two lists, two texts or two numbers, not {given}"
         self._problem(above, path, message)
 
     def _cover_items(self, below, above, path):

@@ -1,5 +1,6 @@
 """Scenario -> target -> ordered steps, and everything that can be checked before one runs."""
 
+import itertools
 import os
 import re
 from dataclasses import dataclass, field
@@ -287,9 +288,9 @@ def _read_paths(value, reads, keys=()):
 
 
 def _order_warnings(plan):
-    numbered = [(step, re.match(r"\d+", step.name)) for step in plan.steps]
-    numbered = [(step, int(match[0])) for step, match in numbered if match]
-    for (step, number), (later, next_number) in zip(numbered, numbered[1:], strict=False):
+    matches = [(step, re.match(r"\d+", step.name)) for step in plan.steps]
+    numbered = [(step, int(match[0])) for step, match in matches if match]
+    for (step, number), (later, next_number) in itertools.pairwise(numbered):
         if number > next_number:
             place = f"{step.node.where}: target {plan.target}: step {step.name}"
             yield f"{place} runs before {later.name}: steps run in the order of their names"

@@ -21,7 +21,7 @@ class Processes:
     def __init__(self):
         self.rank = int(os.environ.get("RANK", 0))
         self.count = int(os.environ.get("WORLD_SIZE", 1))
-        self.folder = None
+        self.folder = ""
 
     @property
     def is_first(self) -> bool:
@@ -62,7 +62,7 @@ class Processes:
 
         Only its message says what happened: others fail because they miss it.
         """
-        if self.folder is None:
+        if not self.folder:
             return self.is_first
         os.makedirs(self.folder, exist_ok=True)
         try:

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cirtorch.utils.general import htime
@@ -41,8 +42,8 @@ def perform(
     functions: dict | None = None,
     journal: Journal | None = None,
     choice: Choice | None = None,
-    command: tuple = (),
-    say=print,
+    command: Sequence[str] = (),
+    say: Callable[[str], None] = print,
     processes: Processes | None = None,
 ) -> Summary:
     """Run the steps of a plan, skipping those that the journal shows to be up to date.
@@ -73,7 +74,7 @@ class _Run:
     journal: Journal | None
     functions: dict
     command: list
-    say: object
+    say: Callable[[str], None]
     processes: Processes | None = None
     summary: Summary = field(default_factory=Summary)
 
@@ -90,7 +91,7 @@ class _Run:
             self.say(f"skipped: {why}")
             metadata, identity = recorded_result(decision)
             self.summary.skipped.append(name)
-            self.summary.outputs[name] = list(decision.record["outputs"])
+            self.summary.outputs[name] = decision.recorded_outputs
         else:
             if decision.record is not None and why != ALWAYS:
                 self.say(f"runs again: {why}")
@@ -112,7 +113,8 @@ class _Run:
         """Call a step's function under the journal; its encoded metadata and identity."""
         step, journal = decision.step, self.journal if self._is_first else None
         function, data, lines = self._function(decision)
-        record, status = None, "failed"
+        record: dict = {}
+        status = "failed"
         if journal is not None:
             record = start_record(self.decider.plan, decision, lines, self.command)
             journal.write(step.name, record)
@@ -127,13 +129,13 @@ class _Run:
             status = "interrupted"
             raise
         finally:
-            if record is not None and status != "done":
+            if journal is not None and status != "done":
                 # a full disk that stopped the step must not hide its message behind ours
                 with contextlib.suppress(OSError):
                     made = sorted({*record["made"], *told.outputs})
                     journal.write(step.name, {**record, "status": status, "made": made})
         self.summary.outputs[step.name] = told.outputs
-        if record is None:
+        if journal is None:
             return [metadata, None]
         record = finish_record(record, told, metadata, seconds)
         journal.write(step.name, record)

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -114,7 +115,8 @@ class _Unsharing:
         return Node(value, place)
 
     def _mapping(self, node, at):
-        merged, own = {}, {}
+        merged: dict[Any, Node] = {}
+        own: dict[Any, Node] = {}
         for key_node, value_node in node.value:
             place = _place(self.path, key_node)
             if key_node.tag == MERGE:
@@ -128,8 +130,7 @@ class _Unsharing:
             if key == "":
                 self.reader.problems.append(Problem(place, at, "the key is empty text"))
             elif key in own:
-                first = own[key].key_place
-                message = f"duplicate key {key!r} (first in line {first.line})"
+                message = f"duplicate key {key!r} (first in line {own[key].where.line})"
                 self.reader.problems.append(Problem(place, (*at, key), message))
             else:
                 own[key] = child
@@ -138,7 +139,7 @@ class _Unsharing:
     def _merge(self, node, at):
         """What ``<<: *alias`` or ``<<: [*first, *second]`` brings; earlier ones win."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        result = {}
+        result: dict[Any, Node] = {}
         for source in reversed(sources):
             if not isinstance(source, yaml.MappingNode):
                 raise Unreadable(_place(self.path, source), "<< needs a mapping or a list of them")

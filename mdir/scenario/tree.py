@@ -1,6 +1,7 @@
 """The tree of a scenario: plain values that remember where they were written, and problems."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from mdir.errors import UserError
 
@@ -27,7 +28,7 @@ class Node:
     ``queue`` holds what is to cover a mapping whose ``__template__`` is not read yet.
     """
 
-    value: object
+    value: Any
     place: Place
     key_place: Place | None = None
     queue: list["Node"] = field(default_factory=list)

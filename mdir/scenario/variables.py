@@ -8,6 +8,7 @@ the first file, which an overlay for many scenarios keeps them apart by.
 
 import copy
 import re
+from typing import Any
 
 from cirtorch.utils.errors import suggest
 
@@ -40,7 +41,10 @@ class Context:
     """What variables may name while a target's steps are resolved in order."""
 
     def __init__(self, scenario_name: str, steps: list[str], base_name: str | None = None):
-        self.names = {"SCENARIO_NAME": scenario_name, "BASE_NAME": base_name or scenario_name}
+        self.names: dict[str, Any] = {
+            "SCENARIO_NAME": scenario_name,
+            "BASE_NAME": base_name or scenario_name,
+        }
         self.steps = steps
 
     def add(self, step: str, function: str, parameters: dict):
