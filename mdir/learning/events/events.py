@@ -24,7 +24,7 @@ class Events:
 
     Args:
         processors: objects with ``wants(row) -> bool``, ``rows(rows)``, ``epoch_closed(...)``,
-            ``close()`` (see ``processors``).
+            ``close()`` (see ``processor``).
         files: an ``EventFiles``, or None where nothing is written.
     """
 

@@ -1,9 +1,4 @@
-"""What watches the events of a run while it goes on: progress on the terminal.
-
-A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
-step) and has ``wants(row) -> bool`` (fetch values now, they are to be shown), ``rows(epoch, rows)``
-(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)`` and ``close()``.
-"""
+"""Progress of a run on the terminal."""
 
 import sys
 import time
@@ -12,25 +7,9 @@ from typing import Literal
 from tqdm import tqdm
 
 from cirtorch.utils.progress import on_terminal
+from mdir.learning.events.processor import Processor
 from mdir.metric_names import Metric
 from mdir.registry import register
-
-
-class Processor:
-    """A processor that does nothing; children say what they need."""
-
-    def wants(self, row: dict) -> bool:
-        """Whether the values of this row are to be shown right now."""
-        return False
-
-    def rows(self, epoch: int, rows: list[dict]) -> None:
-        """Take rows of single iterations."""
-
-    def epoch_closed(self, epoch: int, rows: dict[str, dict], metrics: dict[str, float]) -> None:
-        """Take the joined rows of a finished epoch."""
-
-    def close(self) -> None:
-        """The run is over."""
 
 
 @register("processor", "progress")
@@ -131,40 +110,6 @@ class Progress(Processor):
         if self._bar is not None:
             self._bar.close()
         self._bar, self._stage = None, None
-
-
-@register("processor", "htmlreport")
-class HtmlReport(Processor):
-    """``htmlreport/index.html``, drawn from the rows on disk after the first epoch and the last.
-
-    In between it is drawn anew as long as that takes a small share of the time of the run.
-    """
-
-    SHARE = 0.05
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._epoch = self._drawn = None
-        self._ready = 0.0
-
-    def epoch_closed(self, epoch, rows, metrics):
-        self._epoch = epoch
-        if self.folder is not None and time.time() >= self._ready:
-            self._draw()
-
-    def close(self):
-        if self.folder is not None and self._epoch != self._drawn:
-            self._draw()
-
-    def _draw(self):
-        # imported late: drawing needs matplotlib, which training does not
-        from mdir.report.training_page import write_training_page
-
-        begin = time.time()
-        title = f"Epoch {self._epoch + 1} of {self.folder.resolve().parent.name}"
-        write_training_page(self.folder, title)
-        self._drawn, end = self._epoch, time.time()
-        self._ready = end + (end - begin) / self.SHARE
 
 
 def _duration(seconds):

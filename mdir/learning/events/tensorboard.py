@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from mdir.learning.events.metrics import summary
-from mdir.learning.events.progress import Processor
+from mdir.learning.events.processor import Processor
 from mdir.metric_names import suffix
 from mdir.registry import register
 

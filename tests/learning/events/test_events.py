@@ -12,7 +12,9 @@ from PIL import Image
 
 from mdir.learning.events.event_files import EventFiles
 from mdir.learning.events.events import Events, histogram
-from mdir.learning.events.progress import HtmlReport, Processor, Progress
+from mdir.learning.events.html_report import HtmlReport
+from mdir.learning.events.processor import Processor
+from mdir.learning.events.progress import Progress
 from mdir.learning.events.tensorboard import TensorBoard
 
 LOSS, SCORE = "train/learning/loss", "val/learning/score_avg"
@@ -174,7 +176,7 @@ def test_the_page_is_drawn_first_and_last_and_seldom_in_between(tmp_path, monkey
         clock[0] += 2
 
     clock = [100.0]
-    monkeypatch.setattr("mdir.learning.events.progress.time.time", lambda: clock[0])
+    monkeypatch.setattr("mdir.learning.events.html_report.time.time", lambda: clock[0])
     page = ModuleType("mdir.report.training_page")
     page.write_training_page = draw
     monkeypatch.setitem(sys.modules, "mdir.report.training_page", page)

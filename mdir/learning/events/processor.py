@@ -1,0 +1,23 @@
+"""What watches the events of a run while it goes on.
+
+A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
+step) and has ``wants(row) -> bool`` (fetch values now, they are to be shown), ``rows(epoch, rows)``
+(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)`` and ``close()``.
+"""
+
+
+class Processor:
+    """A processor that does nothing; children say what they need."""
+
+    def wants(self, row: dict) -> bool:
+        """Whether the values of this row are to be shown right now."""
+        return False
+
+    def rows(self, epoch: int, rows: list[dict]) -> None:
+        """Take rows of single iterations."""
+
+    def epoch_closed(self, epoch: int, rows: dict[str, dict], metrics: dict[str, float]) -> None:
+        """Take the joined rows of a finished epoch."""
+
+    def close(self) -> None:
+        """The run is over."""
