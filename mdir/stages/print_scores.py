@@ -15,7 +15,9 @@ _DISTANCE = "val/validation/loss_avg:dist"
 
 @step
 def print_scores(inputs, *, metadata: dict[str, dict]):
-    """Print the known scores of each evaluation in percent, other numbers below as they are.
+    """Print the known scores of each evaluation in percent.
+
+    Other numbers stand below them, as they are and under their own names.
 
     Args:
         metadata: results by name, as in ``${4_evaluate._output_metadata}``.
