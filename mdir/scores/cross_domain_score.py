@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch.utils.data import Dataset
 
+from cirtorch.search.exact import Search
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
@@ -106,8 +107,8 @@ class CrossDomainRecall:
     def _rankings(self, vectors, labels):
         everything = torch.arange(len(vectors))
         ranks = counterpart_ranks(vectors, labels, everything, everything).tolist()
-        similarities = (vectors @ vectors.T).fill_diagonal_(float("-inf"))
-        order = similarities.argsort(dim=1, descending=True, stable=True)[:, :-1]
+        _, order = Search(vectors).search(vectors, _SHOWN_RANKS + 1)
+        others = [[i for i in row if i != query] for query, row in enumerate(order.tolist())]
         return [
             {
                 **self._named(query),
@@ -115,13 +116,11 @@ class CrossDomainRecall:
                 # The counterpart is the only positive, so that precision is one over its rank.
                 "ap": 1 / rank if rank else None,
                 "found": [
-                    {**self._named(index), "right": place == rank}
-                    for place, index in enumerate(found, 1)
+                    {**self._named(index), "right": bool(labels[index] == labels[query])}
+                    for index in found[:_SHOWN_RANKS]
                 ],
             }
-            for query, (rank, found) in enumerate(
-                zip(ranks, order[:, :_SHOWN_RANKS].tolist(), strict=True)
-            )
+            for query, (rank, found) in enumerate(zip(ranks, others, strict=True))
         ]
 
     def _named(self, index):
