@@ -1,12 +1,14 @@
 """What a running step reads and writes: told by the steps, kept by the journal.
 
-Outside a journalled run both functions do nothing, so everything here also works from Python.
+Outside a journalled run nothing is kept, so everything here also works from Python.
 """
 
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+
+from cirtorch.utils.files import atomic_write
 
 
 @dataclass
@@ -45,6 +47,13 @@ def used(path: str | os.PathLike) -> None:
 def produced(path: str | os.PathLike) -> None:
     """The step made this file or folder: when it is gone or changed, the step runs again."""
     _tell("outputs", path)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file that the step leaves for its user: whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(content)
+    produced(path)
 
 
 def made_before(folder: str | os.PathLike) -> bool:

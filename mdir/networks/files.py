@@ -13,7 +13,7 @@ import torch
 from cirtorch.utils.checkpoint import arrays_allowed, why_refused
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import used
+from mdir.artifacts import produced, used
 from mdir.networks.portable import read_network
 from mdir.paths import local_file
 
@@ -97,6 +97,18 @@ def save_network(states: dict, path: str | os.PathLike) -> None:
     helper = {_INCLUDED: included} if included else {}
     with atomic_write(path) as file:
         torch.save({**states["net"], **helper}, file)
+
+
+def write_tensors(path, tensors) -> None:
+    """Write a tensor or a dict of tensors, on the CPU so that every machine reads it."""
+    on_cpu = (
+        tensors.cpu()
+        if isinstance(tensors, torch.Tensor)
+        else {key: tensor.cpu() for key, tensor in tensors.items()}
+    )
+    with atomic_write(path) as file:
+        torch.save(on_cpu, file)
+    produced(path)
 
 
 def from_cirtorch(state: dict, path: str) -> dict:

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from sklearn.manifold import TSNE
 
-from mdir.artifacts import used
+from mdir.artifacts import used, write_bytes
 from mdir.learning.compute import default_device
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
 from mdir.metric_names import Metric
 from mdir.networks.factory import load_network
+from mdir.networks.files import write_tensors
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.report.curves import read_events, read_series
-from mdir.result_files import write_bytes, write_tensors
 from mdir.stages.step import step
 
 _DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end

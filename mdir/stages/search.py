@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 
 from cirtorch.search.exact import NotFinite, Search
 from cirtorch.search.shards import Shards, open_shards
-from mdir.artifacts import used
+from mdir.artifacts import used, write_bytes
 from mdir.errors import UserError
 from mdir.learning.compute import default_device
 from mdir.learning.score_results import write_rankings
 from mdir.paths import path_join, resolve_path
 from mdir.registry.ranges import at_least
 from mdir.report.tables import Table
-from mdir.result_files import write_bytes
 from mdir.scores.result import ScoreResult
 from mdir.stages.step import step
 

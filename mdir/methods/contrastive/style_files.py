@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.result_files import write_bytes, write_tensors
+from mdir.artifacts import write_bytes
+from mdir.networks.files import write_tensors
 
 COLUMNS = ("iter", "train_fg_loss", "train_dfs_loss", "train_dgs_loss", "iteration")
 
