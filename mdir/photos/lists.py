@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 
 from cirtorch.utils.files import atomic_write, replace_link
-from mdir.data.tables import table
+from mdir.data.table_files import table
 from mdir.errors import UserError
 from mdir.photos.index import Photo
 

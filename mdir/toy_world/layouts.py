@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from mdir.data.tables import table
+from mdir.data.table_files import table
 from mdir.toy_world.detectors import NAMES, detector_file
 from mdir.toy_world.places import Place, front, generator
 from mdir.toy_world.render import render
