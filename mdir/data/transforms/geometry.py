@@ -1,4 +1,4 @@
-"""Cropping, shrinking and mirroring."""
+"""Cropping, resizing and mirroring."""
 
 import math
 import random
@@ -85,6 +85,19 @@ class Downscale(Transform):
     def _shrink(self, image):
         image.thumbnail((self.size, self.size), Image.Resampling.LANCZOS)
         return image
+
+
+@register("transform", "resize_to")
+class ResizeTo(Transform):
+    """To ``w_h`` pixels (or ``s``, a square) in any aspect ratio, bicubic; takes a PIL image."""
+
+    def __init__(self, *, size: str):
+        self.size = parse_size(size)
+
+    def apply(self, image):
+        if not hasattr(image, "convert"):
+            raise DataError("resize_to takes a PIL image: put it before pil2np")
+        return image.resize(self.size, Image.Resampling.BICUBIC)
 
 
 @register("transform", "mirror")
