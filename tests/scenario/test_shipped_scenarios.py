@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
-from mdir.scenario.checks import check_everything
-from mdir.scenario.plan import SCENARIOS
+from mdir.scenario.checks import check_everything, check_scenario_level
+from mdir.scenario.plan import SCENARIOS, load_scenario
 from tests.scenario.command import PROJECT
 
 
@@ -32,6 +32,13 @@ SHIPPED = [path for path in FILES if is_scenario(path)]
 
 def name(path):
     return str(path.relative_to(PROJECT / "scenarios"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=name)
+def test_layers_steps_and_variables(path):
+    """What needs none of the libraries that steps need: pre-commit runs it without them."""
+    scenario = load_scenario([str(path)])
+    assert all(check_scenario_level(scenario, target).steps for target in scenario.targets)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=name)
