@@ -1,18 +1,13 @@
 """Networks made of networks: sets and sequences."""
 
 from copy import deepcopy
-from typing import Annotated
 
 import torch
 
-from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network, network_from_state, take_keys
 from mdir.networks.comparing import require_equal
 from mdir.networks.wrappers.stack import WrapperStack, splitp
-from mdir.registry import Section, register
-
-Member = Annotated[dict, Section("network")]
 
 
 class Container(Network):
@@ -129,7 +124,7 @@ class SequentialNetwork(Container, types=("SequentialNetwork",)):
             return self
         members = self._overlaid(overlay, ("sequence", "rearrange_wrappers"))
         if "sequence" in overlay:
-            members = {name: members[name] for name in _sequence_names(overlay["sequence"])}
+            members = {name: members[name] for name in sequence_names(overlay["sequence"])}
         rearrange = overlay.get("rearrange_wrappers", self.rearrange_wrappers)
         return type(self)(members, rearrange_wrappers=rearrange, frozen=True, device=self.device)
 
@@ -139,7 +134,7 @@ class SequentialNetwork(Container, types=("SequentialNetwork",)):
         section = section and dict(section)
         rearrange = section.pop("rearrange_wrappers", True) if section else True
         if section:
-            given = {"sequence": _sequence_names(section.pop("sequence"))}
+            given = {"sequence": sequence_names(section.pop("sequence"))}
             require_equal(given, {"sequence": list(order)}, f"network {name!r}")
         runtimes = _runtime_of_members(runtime, order, name)
         members = _load_members(states, order, runtimes, section, device, name)
@@ -202,56 +197,5 @@ def _load_members(states, order, runtimes, section, device, name):
     }
 
 
-def _sequence_names(sequence) -> list[str]:
+def sequence_names(sequence) -> list[str]:
     return [part.strip() for part in splitp(sequence)]
-
-
-def _build_members(members, device):
-    return {name: registry.build("network", item, device) for name, item in members.items()}
-
-
-@register("network", "NetworkSet")
-def network_set(device, **members: Member) -> NetworkSet:
-    """Networks by name, built in sorted order."""
-    return NetworkSet(_build_members(dict(sorted(members.items())), device), device=device)
-
-
-def _build_sequence(cls, device, sequence, rearrange_wrappers, members):
-    members = {name: members[name] for name in _sequence_names(sequence)}
-    members = _build_members(members, device)
-    return cls(members, rearrange_wrappers=rearrange_wrappers, device=device)
-
-
-@register("network", "SequentialNetwork")
-def sequential_network(
-    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
-) -> SequentialNetwork:
-    """Two networks one after the other, ``sequence: "first,last"``."""
-    return _build_sequence(SequentialNetwork, device, sequence, rearrange_wrappers, members)
-
-
-@register("network", "CirSequentialNetwork")
-def cir_sequential_network(
-    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
-) -> CirSequentialNetwork:
-    """The same for image retrieval: lists of images stay together until the last network."""
-    return _build_sequence(CirSequentialNetwork, device, sequence, rearrange_wrappers, members)
-
-
-def _check_sequence(params):
-    sequence = params.get("sequence")
-    if not isinstance(sequence, str) or registry.is_unresolved(sequence):
-        return
-    names = _sequence_names(sequence)
-    members = [key for key in params if key not in ("sequence", "rearrange_wrappers")]
-    if len(names) != 2 or len(set(names)) != 2:
-        yield ("sequence",), f"expected the names of exactly two networks, got {sequence!r}"
-    elif set(names) != set(members):
-        yield (
-            ("sequence",),
-            f"names {', '.join(names)}, but the networks are {', '.join(members)}",
-        )
-
-
-sequential_network.check_section = _check_sequence
-cir_sequential_network.check_section = _check_sequence

@@ -1,7 +1,5 @@
 """Making networks from scenario sections and from stored files."""
 
-from typing import Literal
-
 from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network, network_from_state
@@ -12,9 +10,7 @@ from mdir.networks.files import (
     read_network_set,
     save_network,
 )
-from mdir.networks.runtime import RuntimeSection, check_runtime
 from mdir.networks.single import SingleNetwork, SingleNetworkLink
-from mdir.registry import register
 
 __all__ = [
     "CirSequentialNetwork",
@@ -58,21 +54,3 @@ def load_network(section: dict, device) -> Network:
         return network_from_state(states, section.get("runtime"), device=device)
     except UserError as error:
         raise UserError(f"{section['path']}: {error}") from None
-
-
-@register("network", "")
-def stored_network(
-    device, *, path: str, runtime: RuntimeSection | Literal["load_from_checkpoint"] | None = None
-) -> Network:
-    """A network as it was stored, under the stored runtime or parts of another."""
-    return load_network({"path": path, "runtime": runtime}, device)
-
-
-def _check_stored(params):
-    runtime = params.get("runtime")
-    if isinstance(runtime, dict):
-        for path, message in check_runtime(runtime):
-            yield ("runtime", *path), message
-
-
-stored_network.check_section = _check_stored

@@ -1,8 +1,6 @@
 """A network that is one model."""
 
-import time
 from copy import deepcopy
-from typing import Annotated, Literal
 
 import torch
 
@@ -12,10 +10,8 @@ from mdir.data.labelled import plain
 from mdir.errors import UserError
 from mdir.networks.base import Network, take_keys
 from mdir.networks.comparing import require_equal
-from mdir.networks.files import read_network_files, read_weights
-from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime, updated_runtime
+from mdir.networks.runtime import updated_runtime
 from mdir.networks.wrappers.stack import build_wrappers
-from mdir.registry import Holds, Section, register
 
 
 class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
@@ -151,11 +147,11 @@ def model_with_weights(params: dict, weights: dict, name: str):
     overwritten anyway.
     """
     model = registry.build("architecture", without_fetching(params))
-    _load(model, weights, f"network {name!r}")
+    load_weights(model, weights, f"network {name!r}")
     return model
 
 
-def _load(model, weights, what):
+def load_weights(model, weights, what):
     try:
         model.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -173,97 +169,3 @@ def without_fetching(params: dict) -> dict:
     if isinstance(params.get("whitening"), str):
         params["whitening"] = True
     return params
-
-
-def _seed(*, seed: int | None = None):
-    """Only a signature: what ``initialize`` holds besides the initializer's own."""
-
-
-@register("network", "SingleNetwork", "CirNetwork")
-def single_network(
-    device,
-    *,
-    runtime: RuntimeSection | Literal["load_from_checkpoint"],
-    path: str | None = None,
-    model: Annotated[dict, Section("architecture")] | None = None,
-    initialize: Literal[False]
-    | str
-    | Annotated[dict, Holds(Section("initializer"), beside=_seed)]
-    | None = None,
-) -> SingleNetwork:
-    """One model, from a checkpoint (``path``) or fresh (``model`` and ``initialize``).
-
-    Args:
-        runtime: ``wrappers``, ``data`` (``transforms``, ``mean_std``), ``frozen``, ``model``; from
-            a path also ``load_from_checkpoint``, for all of it or for single keys.
-        initialize: false: weights as constructed; text: file with a state_dict; mapping:
-            ``weights`` (the initializer), ``seed`` (null: the clock) and the initializer's own.
-    """
-    if path:
-        return _from_path(path, runtime, model, device)
-    network = registry.build("architecture", model)
-    if isinstance(initialize, str):
-        _load(network, read_weights(initialize), initialize)
-    elif initialize:
-        _initialize(network, initialize)
-    return SingleNetwork(network, deepcopy({"model": model, "runtime": runtime}), device=device)
-
-
-def _from_path(path, runtime, model, device):
-    states = read_network_files(path)
-    state = states["net"]
-    if Network.types.get(state.get("type")) is not SingleNetwork:
-        raise UserError(f"{path}: holds a {state.get('type')}, where a SingleNetwork is expected")
-    stored = state["network_params"]
-    if model is not None:
-        require_equal({"model": model}, {"model": stored["model"]}, path)
-    if runtime == FROM_CHECKPOINT:
-        runtime = stored["runtime"]
-    runtime = {
-        key: stored["runtime"].get(key) if value == FROM_CHECKPOINT else value
-        for key, value in runtime.items()
-        if value != FROM_CHECKPOINT or key in stored["runtime"]
-    }
-    network = model_with_weights(stored["model"], state["model_state"], path)
-    params = deepcopy({"model": stored["model"], "runtime": runtime})
-    return SingleNetwork(network, params, device=device)
-
-
-def _initialize(network, section):
-    section = dict(section)
-    seed = section.pop("seed", None)
-    if section["weights"] == "default":
-        return
-    torch.manual_seed(int(time.time()) if seed is None else seed)
-    registry.build("initializer", section, network)
-
-
-def _check_single(params):
-    runtime = params.get("runtime")
-    if isinstance(runtime, dict):
-        for path, message in check_runtime(runtime):
-            yield ("runtime", *path), message
-    if params.get("path"):
-        return
-    for key in ("model", "initialize"):
-        if key not in params or (key == "model" and params[key] is None):
-            yield (), f"missing parameter {key!r} (needed where no 'path' is given)"
-    if runtime == FROM_CHECKPOINT:
-        yield ("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'"
-    if isinstance(params.get("initialize"), dict):
-        yield from _check_initialize(params["initialize"])
-
-
-def _check_initialize(section):
-    rest = {key: value for key, value in section.items() if key != "seed"}
-    for problem in registry.check(int | None, section.get("seed"), ("initialize", "seed")):
-        yield problem.path, problem.message
-    if rest.get("weights") == "default":
-        for key in rest.keys() - {"weights"}:
-            yield ("initialize", key), f"weights 'default' take no parameter {key!r}"
-        return
-    for problem in registry.check(Section("initializer"), rest, ("initialize",)):
-        yield problem.path, problem.message
-
-
-single_network.check_section = _check_single

@@ -1,0 +1,188 @@
+"""Networks as scenarios describe them: the components of kind ``network`` and their checks."""
+
+import time
+from copy import deepcopy
+from typing import Annotated, Literal
+
+import torch
+
+from mdir import registry
+from mdir.errors import UserError
+from mdir.networks.base import Network
+from mdir.networks.comparing import require_equal
+from mdir.networks.containers import (
+    CirSequentialNetwork,
+    NetworkSet,
+    SequentialNetwork,
+    sequence_names,
+)
+from mdir.networks.factory import load_network
+from mdir.networks.files import read_network_files, read_weights
+from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime
+from mdir.networks.single import SingleNetwork, load_weights, model_with_weights
+from mdir.registry import Holds, Section, register
+
+Member = Annotated[dict, Section("network")]
+
+
+@register("network", "")
+def stored_network(
+    device, *, path: str, runtime: RuntimeSection | Literal["load_from_checkpoint"] | None = None
+) -> Network:
+    """A network as it was stored, under the stored runtime or parts of another."""
+    return load_network({"path": path, "runtime": runtime}, device)
+
+
+def _check_stored(params):
+    runtime = params.get("runtime")
+    if isinstance(runtime, dict):
+        for path, message in check_runtime(runtime):
+            yield ("runtime", *path), message
+
+
+stored_network.check_section = _check_stored
+
+
+def _seed(*, seed: int | None = None):
+    """Only a signature: what ``initialize`` holds besides the initializer's own."""
+
+
+@register("network", "SingleNetwork", "CirNetwork")
+def single_network(
+    device,
+    *,
+    runtime: RuntimeSection | Literal["load_from_checkpoint"],
+    path: str | None = None,
+    model: Annotated[dict, Section("architecture")] | None = None,
+    initialize: Literal[False]
+    | str
+    | Annotated[dict, Holds(Section("initializer"), beside=_seed)]
+    | None = None,
+) -> SingleNetwork:
+    """One model, from a checkpoint (``path``) or fresh (``model`` and ``initialize``).
+
+    Args:
+        runtime: ``wrappers``, ``data`` (``transforms``, ``mean_std``), ``frozen``, ``model``; from
+            a path also ``load_from_checkpoint``, for all of it or for single keys.
+        initialize: false: weights as constructed; text: file with a state_dict; mapping:
+            ``weights`` (the initializer), ``seed`` (null: the clock) and the initializer's own.
+    """
+    if path:
+        return _from_path(path, runtime, model, device)
+    network = registry.build("architecture", model)
+    if isinstance(initialize, str):
+        load_weights(network, read_weights(initialize), initialize)
+    elif initialize:
+        _initialize(network, initialize)
+    return SingleNetwork(network, deepcopy({"model": model, "runtime": runtime}), device=device)
+
+
+def _from_path(path, runtime, model, device):
+    states = read_network_files(path)
+    state = states["net"]
+    if Network.types.get(state.get("type")) is not SingleNetwork:
+        raise UserError(f"{path}: holds a {state.get('type')}, where a SingleNetwork is expected")
+    stored = state["network_params"]
+    if model is not None:
+        require_equal({"model": model}, {"model": stored["model"]}, path)
+    if runtime == FROM_CHECKPOINT:
+        runtime = stored["runtime"]
+    runtime = {
+        key: stored["runtime"].get(key) if value == FROM_CHECKPOINT else value
+        for key, value in runtime.items()
+        if value != FROM_CHECKPOINT or key in stored["runtime"]
+    }
+    network = model_with_weights(stored["model"], state["model_state"], path)
+    params = deepcopy({"model": stored["model"], "runtime": runtime})
+    return SingleNetwork(network, params, device=device)
+
+
+def _initialize(network, section):
+    section = dict(section)
+    seed = section.pop("seed", None)
+    if section["weights"] == "default":
+        return
+    torch.manual_seed(int(time.time()) if seed is None else seed)
+    registry.build("initializer", section, network)
+
+
+def _check_single(params):
+    runtime = params.get("runtime")
+    if isinstance(runtime, dict):
+        for path, message in check_runtime(runtime):
+            yield ("runtime", *path), message
+    if params.get("path"):
+        return
+    for key in ("model", "initialize"):
+        if key not in params or (key == "model" and params[key] is None):
+            yield (), f"missing parameter {key!r} (needed where no 'path' is given)"
+    if runtime == FROM_CHECKPOINT:
+        yield ("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'"
+    if isinstance(params.get("initialize"), dict):
+        yield from _check_initialize(params["initialize"])
+
+
+def _check_initialize(section):
+    rest = {key: value for key, value in section.items() if key != "seed"}
+    for problem in registry.check(int | None, section.get("seed"), ("initialize", "seed")):
+        yield problem.path, problem.message
+    if rest.get("weights") == "default":
+        for key in rest.keys() - {"weights"}:
+            yield ("initialize", key), f"weights 'default' take no parameter {key!r}"
+        return
+    for problem in registry.check(Section("initializer"), rest, ("initialize",)):
+        yield problem.path, problem.message
+
+
+single_network.check_section = _check_single
+
+
+def _build_members(members, device):
+    return {name: registry.build("network", item, device) for name, item in members.items()}
+
+
+@register("network", "NetworkSet")
+def network_set(device, **members: Member) -> NetworkSet:
+    """Networks by name, built in sorted order."""
+    return NetworkSet(_build_members(dict(sorted(members.items())), device), device=device)
+
+
+def _build_sequence(cls, device, sequence, rearrange_wrappers, members):
+    members = {name: members[name] for name in sequence_names(sequence)}
+    members = _build_members(members, device)
+    return cls(members, rearrange_wrappers=rearrange_wrappers, device=device)
+
+
+@register("network", "SequentialNetwork")
+def sequential_network(
+    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
+) -> SequentialNetwork:
+    """Two networks one after the other, ``sequence: "first,last"``."""
+    return _build_sequence(SequentialNetwork, device, sequence, rearrange_wrappers, members)
+
+
+@register("network", "CirSequentialNetwork")
+def cir_sequential_network(
+    device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
+) -> CirSequentialNetwork:
+    """The same for image retrieval: lists of images stay together until the last network."""
+    return _build_sequence(CirSequentialNetwork, device, sequence, rearrange_wrappers, members)
+
+
+def _check_sequence(params):
+    sequence = params.get("sequence")
+    if not isinstance(sequence, str) or registry.is_unresolved(sequence):
+        return
+    names = sequence_names(sequence)
+    members = [key for key in params if key not in ("sequence", "rearrange_wrappers")]
+    if len(names) != 2 or len(set(names)) != 2:
+        yield ("sequence",), f"expected the names of exactly two networks, got {sequence!r}"
+    elif set(names) != set(members):
+        yield (
+            ("sequence",),
+            f"names {', '.join(names)}, but the networks are {', '.join(members)}",
+        )
+
+
+sequential_network.check_section = _check_sequence
+cir_sequential_network.check_section = _check_sequence
