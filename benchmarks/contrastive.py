@@ -67,11 +67,12 @@ def slow_daco(*views):
 
 
 def unit(*shape):
+    """Random unit rows."""
     return F.normalize(torch.randn(*shape), dim=-1)
 
 
 def contests(images, dimensions):
-    """name -> (our step, the twin's step): functions of nothing that return the loss's value."""
+    """Name -> (our step, the twin's step): functions of nothing that return the loss's value."""
     npid = NPIDLoss(temperature=TEMPERATURE, negs=NEGATIVES)
     npid.bank = unit(images, dimensions)
     slow_npid = SlowNPID(npid.bank)
@@ -105,12 +106,14 @@ def learn(loss):
 
 
 def timed(step):
+    """Seconds that a step takes, and its loss."""
     begin = time.perf_counter()
     loss = step()
     return time.perf_counter() - begin, loss
 
 
 def main(arguments=None):
+    """Print a line a loss: how many times as fast as its twin."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=6000, help="rows of the memory bank")
     parser.add_argument("--dimensions", type=int, default=128)

@@ -126,7 +126,7 @@ def mean_average_precision(scale, folder, distractors=None):
         part[:] = unit(rng, 64, len(part)).T
     qvecs = unit(rng, 64, 70)
     gnd = [{"ok": ids[:60], "junk": ids[60:]} for ids in rng.randint(0, min(count, 5000), (70, 80))]
-    with peak_memory() as peak:
+    with PeakMemory() as peak:
         start = time.perf_counter()
         compute_map(count_ranks(rows, qvecs, gnd), gnd)
         seconds = time.perf_counter() - start
@@ -139,7 +139,7 @@ def mean_average_precision(scale, folder, distractors=None):
     )
 
 
-class peak_memory:
+class PeakMemory:
     """Largest growth of this process's own memory inside the block, in bytes."""
 
     def __enter__(self):

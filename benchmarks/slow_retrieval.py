@@ -56,7 +56,7 @@ def anchors(vecs, size, exclude, include):
 
 
 def mean_average_precision(vecs, qvecs, gnd):
-    """mAP from the matrix of all ranks."""
+    """Mean average precision from the matrix of all ranks."""
     ranks = np.argsort(-np.dot(vecs.T, qvecs), axis=0, kind="stable")
     total = 0.0
     for i, query in enumerate(gnd):

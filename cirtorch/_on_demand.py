@@ -6,9 +6,9 @@ import importlib
 def on_demand(package, names):
     """A ``__getattr__`` for a package: ``package.name`` imports the module of that name."""
 
-    def __getattr__(name):
+    def imported(name):
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return importlib.import_module(f"{package}.{name}")
 
-    return __getattr__
+    return imported

@@ -32,7 +32,7 @@ def path_join(folder: str, name: str) -> str:
     if "*" in folder:
         folder, extension = folder.rsplit("*", 1)
     if "/" not in extension:
-        stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+        _, dot, suffix = name.rpartition("/")[2].rpartition(".")
         if extension.endswith("!"):
             extension = extension[:-1]
             if extension and dot:

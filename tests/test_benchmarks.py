@@ -9,7 +9,7 @@ LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6}
 
 @pytest.mark.parametrize("part", ["mining", "anchors", "map", "whitening", "search"])
 def test_twins_agree(part, capsys):
-    ((name, ratio, difference),) = retrieval.main([part, "--scale", "0.02"])
+    ((_, ratio, difference),) = retrieval.main([part, "--scale", "0.02"])
     assert ratio > 0 and difference <= LARGEST_DIFFERENCE.get(part, 0)
     assert "times as fast" in capsys.readouterr().out
 

@@ -52,7 +52,7 @@ class ImagesFromList(Dataset):
         box = None if self.bbxs is None else self.bbxs[index]
         if box is None or len(box) == 0:
             return None
-        box = tuple(int(round(float(value))) for value in box)
+        box = tuple(round(float(value)) for value in box)
         if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
             raise DataError(
                 f"{self.images_fn[index]}: box {list(self.bbxs[index])} is not x1 < x2, y1 < y2"

@@ -1,6 +1,6 @@
-"""Descriptors of a folder or a list of images into one ``.npy`` file.
+r"""Descriptors of a folder or a list of images into one ``.npy`` file.
 
-    python3 -m cirtorch.examples.extract --network-path rSfM120k-tl-resnet101-gem-w \\
+    python3 -m cirtorch.examples.extract --network-path rSfM120k-tl-resnet101-gem-w \
         --images photos/ --output photos.npy
 """
 

@@ -1,7 +1,7 @@
-"""Evaluate a retrieval network, with or without learned whitening.
+r"""Evaluate a retrieval network, with or without learned whitening.
 
-    python3 -m cirtorch.examples.test --network-path retrievalSfM120k-resnet101-gem \\
-        --datasets 'roxford5k,rparis6k' --whitening 'retrieval-SfM-120k' \\
+    python3 -m cirtorch.examples.test --network-path retrievalSfM120k-resnet101-gem \
+        --datasets 'roxford5k,rparis6k' --whitening 'retrieval-SfM-120k' \
         --multiscale '[1, 1/2**(1/2), 1/2]'
 """
 

@@ -1,6 +1,6 @@
-"""Evaluate a network whose whitening was trained inside it.
+r"""Evaluate a network whose whitening was trained inside it.
 
-    python3 -m cirtorch.examples.test_e2e --network rSfM120k-tl-resnet101-gem-w \\
+    python3 -m cirtorch.examples.test_e2e --network rSfM120k-tl-resnet101-gem-w \
         --datasets 'roxford5k,rparis6k' --multiscale '[1, 2**(1/2), 1/2**(1/2)]'
 """
 

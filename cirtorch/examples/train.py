@@ -1,7 +1,7 @@
-"""Fine-tune a retrieval network on mined tuples.
+r"""Fine-tune a retrieval network on mined tuples.
 
-    python3 -m cirtorch.examples.train EXPORT_DIR --training-dataset retrieval-SfM-120k \\
-        --arch resnet101 --pool gem --loss contrastive --loss-margin 0.85 --optimizer adam \\
+    python3 -m cirtorch.examples.train EXPORT_DIR --training-dataset retrieval-SfM-120k \
+        --arch resnet101 --pool gem --loss contrastive --loss-margin 0.85 --optimizer adam \
         --lr 5e-7 --neg-num 5 --query-size 2000 --pool-size 22000 --batch-size 5 --image-size 362
 """
 

@@ -30,10 +30,10 @@ from mdir.registry.components import (
 
 __all__ = [
     "KINDS",
-    "Kind",
     "Check",
     "ComponentError",
     "Holds",
+    "Kind",
     "Named",
     "Problem",
     "Section",

@@ -58,8 +58,10 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
 
 
 def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) -> None:
-    """Check every step that may run: parameters that this version has not accepted before, and
-    that standard input is there for a step that reads it.
+    """Check every step that may run.
+
+    Parameters that this version has not accepted before are checked, and that standard input is
+    there for a step that reads it.
 
     Raises:
         ScenarioError: with every problem of every step.

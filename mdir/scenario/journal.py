@@ -118,8 +118,10 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
 
 
 def _identity(record):
-    """What the files of a step come from. A step without files has none: whatever others take
-    from it stands in their own parameters."""
+    """What the files of a step come from.
+
+    A step without files has none: whatever others take from it stands in their own parameters.
+    """
     read = [(path, content(item)) for path, item in record["inputs"].items()]
     keys = ("function", "parameters", "stdin", "refers_to")
     return digest([read, *(record[key] for key in keys)])

@@ -31,6 +31,7 @@ def export(
     member: str | None = None,
 ):
     """Write the bare model of a network: normalized images in, its answer out.
+
     Args:
         network: which one, see :func:`mdir.networks.factory.load_network`.
         target: path of the files without suffix, relative to the root.

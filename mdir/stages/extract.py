@@ -68,20 +68,11 @@ def extract(
     used(resolve_path(images))
     with distributed.together():
         model = load_network(network, default_device()).eval()
-        return _extract(
-            model,
-            folder,
-            names,
-            resolve_path(directory),
-            image_size,
-            shard_size,
-            loader,
-            transforms,
-            mean_std,
-        )
+        shards = _Shards(resolve_path(directory), names, shard_size)
+        return _extract(model, folder, shards, image_size, loader, transforms, mean_std)
 
 
-def _extract(model, folder, names, directory, image_size, shard_size, loader, transforms, mean_std):
+def _extract(model, folder, shards, image_size, loader, transforms, mean_std):
     data = model.runtime.get("data") or {}
     transform = parse_transforms(
         transforms or data.get("transforms"), mean_std or data.get("mean_std")
@@ -92,10 +83,9 @@ def _extract(model, folder, names, directory, image_size, shard_size, loader, tr
             transform, (part,), image_dir=folder, image_size=image_size, ignore_errors=True
         )
 
-    settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shard_size}
-    shards = _Shards(directory, names, shard_size)
+    settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shards.size}
     if distributed.is_first():
-        inputs = {**settings, "folder": folder, "names": names}
+        inputs = {**settings, "folder": folder, "names": shards.all_names}
         shards.begin(network_fingerprint(model, inputs))
     for number in distributed.from_first(list(shards.missing())):
         what = f"shard {number + 1} of {len(shards)}"
@@ -174,7 +164,7 @@ class _Shards:
             counts += len(content["names"])
             unreadable += len(content["unreadable"])
             if content["names"]:
-                shards.append({"vectors": vectors, "names": names})
+                shards.append({"vectors": vectors, "names": shards.all_names})
                 dimensions = np.load(self._path(vectors), mmap_mode="r").shape[1]
         if not shards:
             raise UserError(f"extract: none of {len(self.all_names)} images could be read")

@@ -124,7 +124,8 @@ def test_interrupted_programs_end_with_one_line(capsys):
 
 
 def train_arguments(folder, *more):
-    return [str(folder), "-d", "retrieval-SfM-tiny", "-td", "", "--arch", "squeezenet1_1"] + [
+    return [
+        *(str(folder), "-d", "retrieval-SfM-tiny", "-td", "", "--arch", "squeezenet1_1"),
         *TRAINING,
         *SMALL,
         *more,

@@ -62,7 +62,7 @@ class Trajectory:
 
     def __init__(self, arrays, name):
         self.arrays, self.name = arrays, name
-        batch, channels, hidden, _, self.steps, negs, images = arrays["cfg"].tolist()
+        _, channels, hidden, _, self.steps, negs, images = arrays["cfg"].tolist()
         self.network = Bare(fill(TinyEncoder(channels, hidden)).double().train())
         self.optimizer = torch.optim.Adam(
             self.network.model.parameters(), lr=1e-3, weight_decay=1e-6

@@ -4,6 +4,7 @@ Xie, Tu: Holistically-Nested Edge Detection, ICCV 2015, in the form of sniklaus/
 """
 
 import re
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,7 @@ class HED(nn.Module):
 
 def _stage(widths, pool):
     layers = [nn.MaxPool2d(2, 2)] if pool else []
-    for channels, wider in zip(widths, widths[1:], strict=False):
+    for channels, wider in pairwise(widths):
         layers += [nn.Conv2d(channels, wider, 3, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 

@@ -3,6 +3,8 @@
 Liu et al.: Richer Convolutional Features for Edge Detection, CVPR 2017.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -32,7 +34,7 @@ class RCF(nn.Module):
         names = [
             (stage, f"conv{stage}_{index}", channels, wider)
             for stage, widths in enumerate(STAGES, 1)
-            for index, (channels, wider) in enumerate(zip(widths, widths[1:], strict=False), 1)
+            for index, (channels, wider) in enumerate(pairwise(widths), 1)
         ]
         for stage, name, channels, wider in names:
             spread = 2 if stage == 5 else 1
