@@ -164,7 +164,7 @@ class _Shards:
             counts += len(content["names"])
             unreadable += len(content["unreadable"])
             if content["names"]:
-                shards.append({"vectors": vectors, "names": shards.all_names})
+                shards.append({"vectors": vectors, "names": names})
                 dimensions = np.load(self._path(vectors), mmap_mode="r").shape[1]
         if not shards:
             raise UserError(f"extract: none of {len(self.all_names)} images could be read")
