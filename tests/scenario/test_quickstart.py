@@ -26,8 +26,8 @@ TINY_TUNING = [
 ]
 
 
-def perform(root, *arguments):
-    command = [sys.executable, str(PROJECT / "perform_scenario.py"), "all", *arguments]
+def perform(root, *arguments, target="all"):
+    command = [sys.executable, str(PROJECT / "perform_scenario.py"), target, *arguments]
     environment = {**os.environ, "CIRTORCH_ROOT": str(root), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root)
 
@@ -60,3 +60,6 @@ def test_own_photographs_go_through_every_stage(root, photos):
     page = (root / "photos/report/index.html").read_text(encoding="utf-8")
     assert "13 queries" in page or "queries: 13" in page
     assert len(list((root / "photos/translations").rglob("*.jpg"))) == 75
+    found = perform(root, "photos.yml", target="search")
+    assert found.returncode == 0, found.stderr
+    assert len((root / "photos/search/night/found.csv").read_text().splitlines()) == 1 + 13 * 8
