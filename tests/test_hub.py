@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
-from mdir.networks.factory import save_network
+from mdir.networks.files import save_network
 from tests.conftest import PROJECT
 from tests.golden.golden import fill
 from tests.networks.tiny import build, generator

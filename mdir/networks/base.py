@@ -20,17 +20,11 @@ class Network:
             no parameters to optimizers and lets gradients through to its input.
         device: where inputs are moved to.
 
-    A subclass declares ``forward_batch``, ``own_state`` and ``from_state``, and names itself with
-    ``class X(Network, types=("X",))`` so that checkpoints find it.
+    A subclass declares ``type``, ``forward_batch``, ``own_state`` and ``overlay_params``; how its
+    file becomes a network again is a function in :mod:`mdir.networks.factory`.
     """
 
-    types: dict[str, type["Network"]] = {}
-
-    def __init_subclass__(cls, types=(), **kwargs):
-        super().__init_subclass__(**kwargs)
-        Network.types.update(dict.fromkeys(types, cls))
-        if types:
-            cls.type = types[0]
+    type: str
 
     def __init__(self, network_params, *, members=None, meta=None, frozen=False, device="cpu"):
         self.network_params = network_params
@@ -145,52 +139,6 @@ class Network:
         if not overlay:
             return self
         raise UserError(f"a {self.type} takes no overlay, got {overlay!r}")
-
-    @classmethod
-    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu") -> "Network":
-        """Build from loaded files; see :func:`mdir.networks.factory.network_from_state`."""
-        raise UserError(f"a {cls.type} cannot be loaded from a file")
-
-
-def network_from_state(
-    states: dict, runtime=None, section=None, device="cpu", name: str = "net"
-) -> Network:
-    """Build a network from the dicts of its files.
-
-    Args:
-        states: ``{"net": dict, member: dict, ...}`` as ``state_dict`` gives it.
-        runtime: updates the stored runtime key by key; null changes nothing.
-        section: the scenario's ``network`` section, which must describe the same network.
-        name: which of the states to build.
-
-    Raises:
-        UserError: a state is not one of a network, or differs from ``section``.
-    """
-    if name not in states:
-        raise UserError(f"network {name!r} is missing among {', '.join(states)}")
-    state = states[name]
-    kind = state.get("type") if isinstance(state, dict) else None
-    if kind not in Network.types:
-        known = ", ".join(sorted(Network.types))
-        raise UserError(f"network {name!r}: unknown type {kind!r}. Allowed: {known}")
-    given = (section or {}).get("type", kind)
-    if Network.types.get(given) is not Network.types[kind]:
-        raise UserError(f"network {name!r}: the scenario says {given}, the checkpoint {kind}")
-    return Network.types[kind].from_state(
-        states, name, runtime=runtime, section=section, device=device
-    )
-
-
-def take_keys(state: dict, keys, name: str) -> list:
-    """Values of exactly these keys of a network's file."""
-    keys = ("type", "frozen", *keys)
-    missing, extra = set(keys) - set(state), set(state) - set(keys)
-    if missing or extra:
-        raise UserError(
-            f"network {name!r}: a checkpoint of {state['type']} holds {', '.join(keys)}; "
-            f"missing: {sorted(missing)}, unknown: {sorted(extra)}"
-        )
-    return [state[key] for key in keys[1:]]
 
 
 def to_device(images, device: torch.device):

@@ -5,8 +5,7 @@ from copy import deepcopy
 import torch
 
 from mdir.errors import UserError
-from mdir.networks.base import Network, network_from_state, take_keys
-from mdir.networks.comparing import require_equal
+from mdir.networks.base import Network
 from mdir.networks.wrappers.stack import WrapperStack, splitp
 
 
@@ -31,8 +30,10 @@ class Container(Network):
         return {name: item.overlay_params(overlay[name]) for name, item in self.members.items()}
 
 
-class NetworkSet(Container, types=("NetworkSet",)):
+class NetworkSet(Container):
     """Networks side by side, sorted by name; methods take them by name, there is no output."""
+
+    type = "NetworkSet"
 
     def __init__(self, members, *, frozen=False, device="cpu"):
         members = dict(sorted(members.items()))
@@ -51,16 +52,8 @@ class NetworkSet(Container, types=("NetworkSet",)):
             return self
         return NetworkSet(self._overlaid(overlay), frozen=True, device=self.device)
 
-    @classmethod
-    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
-        if runtime:
-            raise UserError(f"network {name!r}: a NetworkSet takes no runtime, got {runtime!r}")
-        frozen, order, _ = take_keys(states[name], ("network_order", "network_hierarchy"), name)
-        members = _load_members(states, order, {}, section, device, name)
-        return cls(members, frozen=frozen, device=device)
 
-
-class SequentialNetwork(Container, types=("SequentialNetwork",)):
+class SequentialNetwork(Container):
     """Two networks, the second fed by the first.
 
     Datasets take their preprocessing from the first. The wrappers of the last are lifted around
@@ -71,6 +64,8 @@ class SequentialNetwork(Container, types=("SequentialNetwork",)):
         members: first and last by name, in order.
         rearrange_wrappers: false leaves the last network's wrappers to itself.
     """
+
+    type = "SequentialNetwork"
 
     def __init__(self, members, *, rearrange_wrappers=True, frozen=False, device="cpu"):
         first, last = members.values()
@@ -128,21 +123,11 @@ class SequentialNetwork(Container, types=("SequentialNetwork",)):
         rearrange = overlay.get("rearrange_wrappers", self.rearrange_wrappers)
         return type(self)(members, rearrange_wrappers=rearrange, frozen=True, device=self.device)
 
-    @classmethod
-    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
-        frozen, order, _ = take_keys(states[name], ("sequence", "network_hierarchy"), name)
-        section = section and dict(section)
-        rearrange = section.pop("rearrange_wrappers", True) if section else True
-        if section:
-            given = {"sequence": sequence_names(section.pop("sequence"))}
-            require_equal(given, {"sequence": list(order)}, f"network {name!r}")
-        runtimes = _runtime_of_members(runtime, order, name)
-        members = _load_members(states, order, runtimes, section, device, name)
-        return cls(members, rearrange_wrappers=rearrange, frozen=frozen, device=device)
 
-
-class CirSequentialNetwork(SequentialNetwork, types=("CirSequentialNetwork",)):
+class CirSequentialNetwork(SequentialNetwork):
     """As SequentialNetwork, handing a list of images to the first network as a whole."""
+
+    type = "CirSequentialNetwork"
 
     def forward_batch(self, images, **params):
         return None if images is None else self._chain(images, **params)
@@ -167,34 +152,6 @@ def _require_fitting(members):
         raise UserError(
             f"networks do not fit: {first} gives {given} channels, {last} takes {expected}"
         )
-
-
-def _runtime_of_members(runtime, order, name):
-    """A sequence's runtime by member: wrappers are the last's, data the first's."""
-    runtime = runtime if isinstance(runtime, dict) else {}
-    unknown = set(runtime) - {"wrappers", "data"}
-    if unknown:
-        raise UserError(f"network {name!r}: a sequence takes wrappers and data, got {unknown}")
-    owners = {"data": order[0], "wrappers": order[-1]}
-    return {
-        member: {key: value for key, value in runtime.items() if owners[key] == member}
-        for member in order
-    }
-
-
-def _load_members(states, order, runtimes, section, device, name):
-    sections = {key: value for key, value in (section or {}).items() if key != "type"}
-    if section is not None and set(sections) != set(order):
-        raise UserError(
-            f"network {name!r} has members {', '.join(sorted(order))} in the checkpoint and "
-            f"{', '.join(sorted(sections))} in the scenario"
-        )
-    return {
-        member: network_from_state(
-            states, runtimes.get(member), sections.get(member), device, name=member
-        )
-        for member in order
-    }
 
 
 def sequence_names(sequence) -> list[str]:

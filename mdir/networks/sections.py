@@ -16,10 +16,16 @@ from mdir.networks.containers import (
     SequentialNetwork,
     sequence_names,
 )
-from mdir.networks.factory import load_network
+from mdir.networks.factory import (
+    TYPES,
+    load_network,
+    load_weights,
+    model_with_weights,
+    single_from_state,
+)
 from mdir.networks.files import read_network_files, read_weights
 from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime
-from mdir.networks.single import SingleNetwork, load_weights, model_with_weights
+from mdir.networks.single import SingleNetwork
 from mdir.registry import Holds, Section, register
 
 Member = Annotated[dict, Section("network")]
@@ -80,7 +86,7 @@ def single_network(
 def _from_path(path, runtime, model, device):
     states = read_network_files(path)
     state = states["net"]
-    if Network.types.get(state.get("type")) is not SingleNetwork:
+    if TYPES.get(state.get("type")) is not single_from_state:
         raise UserError(f"{path}: holds a {state.get('type')}, where a SingleNetwork is expected")
     stored = state["network_params"]
     if model is not None:

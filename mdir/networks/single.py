@@ -5,23 +5,22 @@ from copy import deepcopy
 import torch
 
 from cirtorch.datasets.same_size_batches import same_size_batches
-from mdir import registry
 from mdir.data.labelled import plain
 from mdir.errors import UserError
-from mdir.networks.base import Network, take_keys
-from mdir.networks.comparing import require_equal
-from mdir.networks.runtime import updated_runtime
+from mdir.networks.base import Network
 from mdir.networks.wrappers.stack import build_wrappers
 
 
-class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
-    """One model with its wrappers and preprocessing (CirNetwork: its old name in files).
+class SingleNetwork(Network):
+    """One model with its wrappers and preprocessing.
 
     Args:
         model: the module; its ``meta`` says ``in_channels`` and ``out_channels``.
         network_params: ``{"model": as the scenario has it, "runtime": likewise}``.
         frozen: besides ``runtime.frozen``.
     """
+
+    type = "SingleNetwork"
 
     def __init__(self, model, network_params, *, frozen=False, device="cpu"):
         runtime = network_params["runtime"]
@@ -103,23 +102,11 @@ class SingleNetwork(Network, types=("SingleNetwork", "CirNetwork")):
             model = model.copy_with_runtime(runtime["model"])
         return SingleNetworkLink(model, runtime, device=self.device)
 
-    @classmethod
-    def from_state(cls, states, name, *, runtime=None, section=None, device="cpu"):
-        keys = ("network_params", "model_state")
-        frozen, params, weights = take_keys(states[name], keys, name)
-        if set(params) != {"model", "runtime"}:
-            raise UserError(f"network {name!r}: its parameters are not model and runtime")
-        params = {"model": params["model"], "runtime": params["runtime"]}
-        if section is not None and "path" not in section:
-            given = {key: section.get(key) for key in ("model", "runtime")}
-            require_equal(given, params, f"network {name!r}")
-        params["runtime"] = updated_runtime(params["runtime"], runtime)
-        model = model_with_weights(params["model"], weights, name)
-        return cls(model, deepcopy(params), frozen=frozen, device=device)
 
-
-class SingleNetworkLink(SingleNetwork, types=("SingleNetworkLink",)):
+class SingleNetworkLink(SingleNetwork):
     """Another runtime around the model of a network; always frozen, its file has no weights."""
+
+    type = "SingleNetworkLink"
 
     def __init__(self, model, runtime, *, device="cpu"):
         super().__init__(model, {"runtime": deepcopy(runtime)}, frozen=True, device=device)
@@ -130,42 +117,7 @@ class SingleNetworkLink(SingleNetwork, types=("SingleNetworkLink",)):
     def own_state(self):
         return {"type": self.type, "frozen": True, "network_params": deepcopy(self.network_params)}
 
-    @classmethod
-    def from_state(cls, states, name, **given):
-        raise UserError(f"network {name!r}: a link has no weights; load the network it belongs to")
-
 
 def _are_batches(images):
     """Whether all items are ``[B, C, H, W]``, labelled or not, or None."""
     return all(image is None or getattr(plain(image), "ndim", 0) == 4 for image in images)
-
-
-def model_with_weights(params: dict, weights: dict, name: str):
-    """The model of an architecture section, holding the given weights.
-
-    Nothing is fetched: pretrained weights and whitening files named in the section would be
-    overwritten anyway.
-    """
-    model = registry.build("architecture", without_fetching(params))
-    load_weights(model, weights, f"network {name!r}")
-    return model
-
-
-def load_weights(model, weights, what):
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(f"{what}: weights do not fit the architecture: {error}") from None
-
-
-def without_fetching(params: dict) -> dict:
-    """An architecture section that builds the same layers without reading any weights."""
-    params = dict(params)
-    if params.get("pretrained"):
-        fields, _ = registry.schema(registry.lookup("architecture", params["architecture"]))
-        field = fields.get("pretrained")
-        admits_false = field is None or not list(registry.check(field.annotation, False))
-        params["pretrained"] = False if admits_false else None
-    if isinstance(params.get("whitening"), str):
-        params["whitening"] = True
-    return params

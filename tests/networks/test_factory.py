@@ -9,15 +9,8 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
-from mdir.networks.factory import (
-    load_network,
-    network_files,
-    network_from_state,
-    read_network_files,
-    save_network,
-)
-from mdir.networks.files import read_weights
-from mdir.networks.single import without_fetching
+from mdir.networks.factory import load_network, network_from_state, without_fetching
+from mdir.networks.files import network_files, read_network_files, read_weights, save_network
 from tests.networks.tiny import build, generator, sequence
 
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
@@ -146,6 +139,24 @@ def test_old_name_of_the_single_network():
     states = build(generator()).state_dict()
     states["net"]["type"] = "CirNetwork"
     assert same(network_from_state(states), build(generator()))
+
+
+def test_types_of_files_are_allowed_by_name():
+    states = build(generator()).state_dict()
+    states["net"]["type"] = "SingelNetwork"
+    allowed = (
+        "CirNetwork, CirSequentialNetwork, NetworkSet, SequentialNetwork, SingleNetwork, "
+        "SingleNetworkLink"
+    )
+    with pytest.raises(UserError) as caught:
+        network_from_state(states)
+    assert str(caught.value) == (f"network 'net': unknown type 'SingelNetwork'. Allowed: {allowed}")
+
+
+def test_link_is_no_network_to_load():
+    link = build(generator()).overlay_params({"runtime": {"wrappers": ""}})
+    with pytest.raises(UserError, match="'net': a link has no weights"):
+        network_from_state(link.state_dict())
 
 
 class Command:

@@ -10,7 +10,8 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
-from mdir.networks.factory import load_network, save_network
+from mdir.networks.factory import load_network
+from mdir.networks.files import save_network
 from mdir.registry import ComponentError
 from mdir.stages.convert import convert
 from mdir.stages.export import export

@@ -11,7 +11,7 @@ from cirtorch.search.exact import Search
 from cirtorch.search.shards import open_shards
 from mdir import artifacts
 from mdir.errors import UserError
-from mdir.networks.factory import save_network
+from mdir.networks.files import save_network
 from mdir.registry import ComponentError
 from mdir.stages import extract as stage
 from tests.cirtorch.world import draw

@@ -15,7 +15,7 @@ from mdir.inference.batches import load_same_size
 from mdir.inference.outputs.naming import picture_names
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.inference.outputs.writer import Writer
-from mdir.networks.factory import save_network
+from mdir.networks.files import save_network
 from mdir.registry import ComponentError, register
 from mdir.stages.infer import infer
 from tests.networks.tiny import build, generator

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
-from mdir.networks.factory import save_network
+from mdir.networks.files import save_network
 from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.registry import ComponentError
 from mdir.stages.whiten import infer_and_learn_whitening, read_pairs
