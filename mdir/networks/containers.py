@@ -154,5 +154,6 @@ def _require_fitting(members):
         )
 
 
-def sequence_names(sequence) -> list[str]:
+def sequence_names(sequence: str) -> list[str]:
+    """``"first, last"`` -> ``["first", "last"]``."""
     return [part.strip() for part in splitp(sequence)]
