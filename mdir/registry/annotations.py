@@ -58,7 +58,7 @@ class Holds:
     ``beside`` is such a function for keys that stand in the same mapping (``async_`` is ``async``).
     """
 
-    contents: object
+    contents: typing.Any
     beside: Callable | None = None
 
 

@@ -40,6 +40,7 @@ Perform the steps of one target of a scenario.
     %(prog)s TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
     %(prog)s doctor                         show which datasets and weights are there
     %(prog)s components [KIND [NAME]]       show what a scenario can name, with its parameters
+    %(prog)s schema                         write a JSON Schema of scenarios, for editors
 """
 EPILOG = """\
 An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
@@ -60,8 +61,9 @@ exit codes: 0 done, 1 a step failed, 2 a bad scenario or usage, 130 interrupted,
 
 # Commands of their own, imported when called: ``main(arguments) -> exit code``.
 MODULES = {
-    "components": "mdir.scenario.reference",
+    "components": "mdir.scenario.assist.components",
     "doctor": "mdir.scenario.doctor",
+    "schema": "mdir.scenario.assist.schema",
 }
 FORCE = (
     "run every step, also those that are up to date; a training that is finished is kept, remove "

@@ -72,6 +72,16 @@ def documentation(component) -> str:
     return re.sub(r":\w+:`~?([^`]*)`", r"\1", text)
 
 
+def argument_texts(documentation: str) -> dict[str, str]:
+    """What the paragraph ``Args:`` of a docstring says of each parameter."""
+    texts: dict[str, str] = {}
+    paragraph = re.search(r"^Args:\n((?: .*\n?|\n)+)", documentation, re.M)
+    for entry in re.findall(r"^ {4}(\S.*(?:\n {5,}.*)*)", paragraph[1] if paragraph else "", re.M):
+        names, _, text = entry.partition(":")
+        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return texts
+
+
 def _summary(kind, name):
     try:
         component = find_component(kind, name)

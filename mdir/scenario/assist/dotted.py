@@ -1,0 +1,185 @@
+"""Dotted keys (``learning.training.epochs``) of a section, as few regular expressions.
+
+A route is a tuple of segments, each the expression of one part of a key. In front of a route,
+``*`` and an expression stand for any number of such parts.
+"""
+
+import functools
+import inspect
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable
+
+from mdir import registry
+
+REST = ".+"
+Route = tuple[str, ...]
+Found = Iterable[tuple[Route, dict]]
+
+
+def parts(annotation) -> list:
+    """The alternatives of an annotation, as marks (Section, Holds, Named) or plain types."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return [part for each in typing.get_args(annotation) for part in parts(each)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        inner, *marks = typing.get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, (registry.Section, registry.Holds)):
+                return [mark]
+        return parts(inner)
+    return [annotation]
+
+
+def has_fields(part) -> bool:
+    """Whether an annotation is a function or class whose parameters are the keys of a mapping."""
+    plain = ("builtins", "typing", "inspect")
+    return inspect.isfunction(part) or (inspect.isclass(part) and part.__module__ not in plain)
+
+
+class Routes:
+    """Finds the ``(route, schema)`` below an annotation; schemas are those of ``definitions``."""
+
+    def __init__(self, definitions):
+        self.definitions = definitions
+        self._open: list[str] = []
+        self._known: dict[tuple, Found] = {}
+
+    def of_kind(self, kind: str, beside=None, foreign: frozenset = frozenset()) -> Found:
+        """Routes of a section, whichever component it names; members have no ``foreign`` name."""
+        if kind in self._open:
+            return []
+        asked = (kind, beside, foreign)
+        if asked not in self._known:
+            self._open.append(kind)
+            components = [registry.lookup(kind, name) for name in registry.names(kind)]
+            components += [beside] if beside else []
+            self._known[asked] = self._of_components(kind, components, foreign)
+            self._open.pop()
+        return self._known[asked]
+
+    def of_component(self, component, member: str = "[^.]+") -> Found:
+        """Routes of the parameters of a component; ``member``: the expression of further keys."""
+        fields, others = registry.schema(component)
+        for name, field in fields.items():
+            key = re.escape(name.rstrip("_"))
+            yield (key,), self.definitions.parameter(field)
+            yield from self._below(key, field.annotation)
+        if others not in (None, typing.Any):
+            yield (member,), self.definitions.value(others)
+            yield from self._below(member, others)
+
+    def _below(self, key, annotation):
+        for route, schema in self._of_annotation(annotation):
+            yield (key, *route), schema
+
+    def _of_annotation(self, annotation):
+        found = parts(annotation)
+        kinds = {part: _kind(part) for part in found if _kind(part)}
+        for part in found:
+            others = [kind for other, kind in kinds.items() if other != part]
+            if part in kinds:
+                foreign = frozenset(name for kind in others for name in _names(kind))
+                yield from self.of_kind(kinds[part], getattr(part, "beside", None), foreign)
+            else:
+                yield from self._of_part(part)
+
+    def _of_part(self, part):
+        if isinstance(part, registry.Holds):
+            return self._of_annotation(part.contents)
+        if isinstance(part, registry.Named):
+            names = registry.names(part.kind)
+            return [each for name in names for each in self._of_named(part, name)]
+        if part in (dict, typing.Any):
+            return [((REST,), {})]
+        if typing.get_origin(part) is dict:
+            values = typing.get_args(part)[1]
+            return [(("[^.]+",), self.definitions.value(values)), *self._below("[^.]+", values)]
+        return self.of_component(part) if has_fields(part) else []
+
+    def _of_named(self, named, name):
+        key = named.prefix.replace("*", "*?") + name
+        yield (key,), self.definitions.named(named, name)
+        for route, schema in self.of_component(registry.lookup(named.kind, name)):
+            yield (key, *route), schema
+
+    def _of_components(self, kind, components, foreign):
+        key = registry.KINDS[kind].key
+        found: list[tuple[Route, dict]] = [((key,), {})] if key else []
+        for component in components:
+            found += self.of_component(component, f"{_none_of(_names(kind) | foreign)}[^.]+")
+        within = _names(kind, within=True)
+        if within:
+            member = f"*{_none_of(_names(kind) - within | foreign)}[^.]+"
+            found = [((member, *route), schema) for route, schema in found]
+        return found
+
+
+def patterns(routes: Found) -> dict[str, dict]:
+    """``{expression of whole keys, markers included: schema}`` for keys of two parts and more."""
+    schemas: dict[Route, dict] = {}
+    for route, schema in routes:
+        schemas.setdefault(route, {})[json.dumps(schema)] = schema
+    groups: dict[str, list[Route]] = {}
+    for route, found in schemas.items():
+        schema = {} if "{}" in found else {"anyOf": list(found.values())}
+        schema = next(iter(found.values())) if len(found) == 1 else schema
+        groups.setdefault(json.dumps(schema), []).append(route)
+    return {
+        f"^(?=.*\\.){_expression(_tree(group))}[*+?]?$": json.loads(t)
+        for t, group in groups.items()
+    }
+
+
+def _kind(part):
+    """The kind of section that a part of an annotation stands for."""
+    if isinstance(part, registry.Holds):
+        part = part.contents
+    return part.kind if isinstance(part, registry.Section) else None
+
+
+def _names(kind, within=False):
+    """All parameters of a kind; ``within``: those that are sections of that same kind."""
+    found = set() if within else {registry.KINDS[kind].key} - {None}
+    for component in map(functools.partial(registry.lookup, kind), registry.names(kind)):
+        fields, others = registry.schema(component)
+        for name, annotation in [*((n, f.annotation) for n, f in fields.items()), ("", others)]:
+            if not within or kind in map(_kind, parts(annotation)):
+                found.add(name)
+    return found
+
+
+def _none_of(names):
+    return f"(?!(?:{'|'.join(map(re.escape, sorted(names)))})(?:\\.|$))"
+
+
+def _tree(routes):
+    tree: dict = {}
+    for route in routes:
+        level = tree
+        for segment in route:
+            level = level.setdefault(segment, {})
+        level[None] = {}
+    return tree
+
+
+def _expression(tree):
+    rests: dict[tuple, list[str]] = {}
+    for segment, below in tree.items():
+        if segment is not None:
+            rest = _expression({key: item for key, item in below.items() if key is not None})
+            rests.setdefault((rest, None in below, segment.startswith("*")), []).append(segment)
+    options = []
+    for (rest, ends, repeats), segments in rests.items():
+        if repeats:
+            options += [f"(?:{segment[1:]}\\.)*{rest}" for segment in segments]
+        elif not rest:
+            options.append(_group(segments))
+        else:
+            options.append(_group(segments) + (f"(?:\\.{rest})?" if ends else f"\\.{rest}"))
+    return _group(options) if options else ""
+
+
+def _group(options):
+    return options[0] if len(options) == 1 else f"(?:{'|'.join(options)})"

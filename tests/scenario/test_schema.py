@@ -1,0 +1,156 @@
+"""``schema``: every shipped file fits it, and a misspelt key does not."""
+
+import copy
+import json
+import re
+
+import jsonschema
+import pytest
+import yaml
+
+from mdir.registry import annotations
+from mdir.scenario.assist.schema import scenario_schema
+from mdir.scenario.checks import check_everything
+from mdir.scenario.tree import ScenarioError
+from tests.scenario.command import PROJECT, run
+
+FOLDER = PROJECT / "scenarios"
+FILES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yml"))
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = scenario_schema()
+    jsonschema.Draft7Validator.check_schema(schema)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(re, "_MAXCACHE", 100_000)  # the library compiles at every look
+        yield jsonschema.Draft7Validator(schema)
+
+
+def as_json(value):
+    """A value as an editor sees it: all keys are texts."""
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    return list(map(as_json, value)) if isinstance(value, list) else value
+
+
+def read(text):
+    return as_json(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_shipped_files_fit(validator, name):
+    assert [e.message for e in validator.iter_errors(read((FOLDER / name).read_text()))] == []
+
+
+def settled_keys(value, path=()):
+    """Paths of keys that are texts and whose values hold no variable, which may stand for all."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        if not annotations.holds_unresolved(item) and not key.startswith("_"):
+            yield (*path, key)
+        yield from settled_keys(item, (*path, key))
+
+
+def misspelt(key):
+    """A key whose last part lacks its second letter; None for parts that are too short."""
+    lead, part, marker = re.fullmatch(r"(.*\.)?(.*?)([*+?]?)", key).groups()
+    return f"{lead or ''}{part[0]}{part[2:]}{marker}" if len(part) > 3 else None
+
+
+def renamed(tree, path, new):
+    tree = copy.deepcopy(tree)
+    level = tree
+    for key in path[:-1]:
+        level = level[key]
+    items = list(level.items())
+    level.clear()
+    level.update({new if key == path[-1] else key: item for key, item in items})
+    return tree
+
+
+def cases():
+    """Every key of a scenario once in its surroundings, misspelt."""
+    for name in ("quickstart.yml", "judge.yml", "photos.yml"):
+        tree, seen = read((FOLDER / name).read_text()), set()
+        for path in settled_keys(tree):
+            if len(path) > 2 and path[-2:] not in seen and misspelt(path[-1]):
+                seen.add(path[-2:])
+                yield pytest.param(tree, path, id=f"{name} {'.'.join(path)}")
+
+
+def problems(tree, folder):
+    (folder / "s.yml").write_text(yaml.safe_dump(tree))
+    try:
+        check_everything([str(folder / "s.yml")])
+    except ScenarioError as error:
+        return [problem.message for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize(("tree", "path"), cases())
+def test_a_misspelt_key_fits_where_the_engine_takes_it(validator, tmp_path, tree, path):
+    tree = renamed(tree, path, misspelt(path[-1]))
+    new = repr(misspelt(path[-1]).rpartition(".")[2].rstrip("*+?"))
+    found = problems(tree, tmp_path)
+    if not found or any(f"parameter {new}" in message for message in found):
+        assert validator.is_valid(tree) == (not found)
+
+
+TRAIN = "t: {1_a: {__function__: mdir.stages.train.train, %s}}"
+FITTING = [
+    "t: {__doc__: words, _note: 1, 1_a: {__function__: print_scores, metadata: '${x.y}'}}",
+    "t: {1_a: {__template__: a.yml, learning.training.epochs: 2, network*: {path: a.pth}}}",
+    "t: {1_a: {'learning?': {training+: {epochs: '${b.c}'}}, data.val.loader.batch_size: 4}}",
+    "t: {1_a: &a {<<: {__function__: print_scores}, metadata: {}}, 2_b: *a}",
+    TRAIN % "network: {type: NetworkSet, a: {path: x, runtime: {frozen: true}}}",
+    TRAIN % "network: {a: {b: {model: {architecture: cirnet, pooling: gem}}}}",
+    TRAIN % "network.a.b.model.pooling: gem",
+    TRAIN % "learning.training.optimizer: {algorithm: adam, lr: 1e-4}",
+    TRAIN % "output.learning: {progress: {print_each: 1}, tensorboard: {}}",
+    "all: {00_settings: {anything: 3, many*: [1, 2]}}",
+    "t: {1_a: {__function__: mdir.stages.settings.settings, deep: {anything: 1}}}",
+    "network: {type: SingleNetwork, model: {ngf: 8}}\nlearning.training.epochs: 3",
+]
+WRONG = [
+    "t: {1_a: {__function__: print_score}}",
+    "t: {1_a: 3}",
+    "t: {1_a: {lerning: {training: {epochs: 1}}}}",
+    "t: {1_a: {learning.trainin.epochs: 1}}",
+    "t: {1_a: {network.a.b.model.poolin: gem}}",
+    TRAIN % "learning.training.epoch: 1",
+    TRAIN % "learning: {training: {epochs: many}}",
+    TRAIN % "learning: {training: {optimizer: {algorithm: adm}}}",
+    TRAIN % "learning: {training: {optimizer: {algorithm: adam, momentum: 1}}}",
+    TRAIN % "learning: {training: {epoch_iteration: {type: daco, strat: 1}}}",
+    TRAIN % "output: {learning: {progress: {print_eac: 1}}}",
+    TRAIN % "network: {runtime: {wrappers: {eval: {0_cirwhitn: {}}}}}",
+    TRAIN % "data: {train: {loader: {batchsize: 4}}}",
+    TRAIN % "epochs: 4",
+    "network: {type: SingleNetwork, model: {architecture: cirnet, ngf: 8}}",
+    "network: {type: SingleNetwork, modle: {ngf: 8}}",
+]
+
+
+@pytest.mark.parametrize("text", FITTING)
+def test_what_a_file_may_hold(validator, text):
+    assert [error.message for error in validator.iter_errors(read(text))] == []
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_mistakes(validator, text):
+    assert not validator.is_valid(read(text))
+
+
+def test_words_for_an_editor(tmp_path):
+    result = run("schema", folder=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    definitions = json.loads(result.stdout)["$defs"]
+    assert definitions["criterion.triplet"]["properties"]["margin"]["default"] == 0.1
+    assert "tiny.write" in definitions["step.*"]["properties"]["__function__"]["enum"]
+    assert definitions["step.tiny.write"]["description"] == "Write a text."
+    assert definitions["criterion.tiny_loss"]["properties"]["loss"] == {"const": "tiny_loss"}
+    epochs = definitions["training.EpochTraining"]["properties"]["epochs"]
+    assert epochs["description"] == "how many in all; a resumed run may ask for more."
+    precision = definitions["compute.Runtime"]["properties"]["precision"]
+    assert precision["anyOf"][0] == {"enum": ["float32", "bf16"]}
+    assert precision["default"] == "float32"
