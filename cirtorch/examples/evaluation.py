@@ -10,14 +10,13 @@ from cirtorch.datasets.testdataset import configdataset, query_boxes
 from cirtorch.downloads.known_files import known_files
 from cirtorch.networks.imageretrievalnet import extract_vectors
 from cirtorch.search.ranking import count_ranks
-from cirtorch.utils.checkpoint import load_whitening
 from cirtorch.utils.download import download_test, download_train
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
-from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root, htime
 from cirtorch.utils.protocol import describe_protocol
 from cirtorch.utils.safe_pickle import load_pickle
+from cirtorch.utils.weight_files import load_whitening, save_weights
 from cirtorch.utils.whiten import whitenapply, whitenlearn
 
 
@@ -77,8 +76,7 @@ def whitening_of_network(net, name, ms, describe, cache=None):
         m, P = _learn(name, describe)
         if cache is not None:
             print(f">> {name}: Saving to {cache}...")
-            with atomic_write(cache) as file:
-                torch.save({"m": m, "P": P}, file)
+            save_weights({"m": m, "P": P}, cache)
     print(f">> {name}: elapsed time: {htime(time.time() - start)}")
     return m, P
 

@@ -12,9 +12,9 @@ import numpy as np
 from cirtorch.datasets.imagefiles import images_of
 from cirtorch.examples import common
 from cirtorch.networks.imageretrievalnet import extract_vectors
-from cirtorch.utils.checkpoint import load_whitening
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
+from cirtorch.utils.weight_files import load_whitening
 from cirtorch.utils.whiten import whitenapply
 
 

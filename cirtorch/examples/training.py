@@ -10,9 +10,8 @@ from torch.utils.data import DataLoader
 
 from cirtorch.datasets.datahelpers import collate_tuples
 from cirtorch.layers.loss import ContrastiveLoss, TripletLoss
-from cirtorch.utils.checkpoint import load_checkpoint, load_state
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.files import atomic_write
+from cirtorch.utils.weight_files import load_state, load_weights, save_weights
 
 LOSSES = {"contrastive": ContrastiveLoss, "triplet": TripletLoss}
 _DECAY = math.exp(-0.01)
@@ -113,13 +112,12 @@ class Session:
         }
         names = [f"model_epoch{self.epoch}.pth.tar"] + ["model_best.pth.tar"] * is_best
         for name in names:
-            with atomic_write(os.path.join(directory, name)) as file:
-                torch.save(checkpoint, file)
+            save_weights(checkpoint, os.path.join(directory, name))
 
     def resume(self, path):
         """Go on from a checkpoint of :meth:`save`."""
         print(f">> Loading checkpoint:\n>> '{path}'")
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_weights(path)
         missing = {"epoch", "state_dict", "min_loss", "optimizer"} - set(checkpoint)
         if missing:
             raise DataError(f"{path}: cannot go on from it, it lacks {', '.join(sorted(missing))}")

@@ -7,8 +7,8 @@ import torchvision
 from torch import nn
 
 from cirtorch.networks.published import FEATURES
-from cirtorch.utils.checkpoint import load_state, load_url
 from cirtorch.utils.errors import suggest
+from cirtorch.utils.weight_files import load_state, load_url
 
 OUTPUT_DIM = {
     "alexnet": 256,

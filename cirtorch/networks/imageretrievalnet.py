@@ -22,9 +22,9 @@ from cirtorch.networks.extraction import (
     extract_vectors,
 )
 from cirtorch.networks.published import FEATURES, L_WHITENING, R_WHITENING, WHITENING
-from cirtorch.utils.checkpoint import load_checkpoint, load_state, load_url, load_whitening
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
+from cirtorch.utils.weight_files import load_state, load_url, load_weights, load_whitening
 
 __all__ = [
     "FEATURES",
@@ -234,4 +234,4 @@ def network_from_checkpoint(checkpoint, source="checkpoint"):
 
 def load_network(path):
     """The network stored in a published checkpoint file, on the CPU, in train mode."""
-    return network_from_checkpoint(load_checkpoint(path), path)
+    return network_from_checkpoint(load_weights(path), path)

@@ -4,8 +4,8 @@ import os
 
 from cirtorch.networks.backbones import check_architecture
 from cirtorch.networks.imageretrievalnet import POOLING, init_network, network_from_checkpoint
-from cirtorch.utils.checkpoint import load_checkpoint, load_url
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.weight_files import load_url, load_weights
 
 _BASE = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/networks/"
 
@@ -36,7 +36,7 @@ def open_network(name_or_path):
     if name_or_path in PRETRAINED:
         checkpoint = load_url(_BASE + PRETRAINED[name_or_path])
     elif os.path.exists(name_or_path):
-        checkpoint = load_checkpoint(name_or_path)
+        checkpoint = load_weights(name_or_path)
     else:
         raise DataError(
             f"network {name_or_path!r}: no such file, and not one of {', '.join(PRETRAINED)}"

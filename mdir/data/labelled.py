@@ -35,6 +35,10 @@ class LabelledImage:
     def device(self):
         return self.tensor.device
 
+    @property
+    def dtype(self):
+        return self.tensor.dtype
+
     def dim(self) -> int:
         return self.tensor.dim()
 

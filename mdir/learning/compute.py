@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from cirtorch.utils.nested import map_tensors
 from mdir import distributed
 
 
@@ -58,7 +59,7 @@ class Runtime:
 
         def precise(*args, **kwargs):
             with torch.autocast(kind, enabled=False):
-                return forward(*_float32(args), **_float32(kwargs))
+                return forward(*map_tensors(_float32, args), **map_tensors(_float32, kwargs))
 
         criterion.forward = precise
 
@@ -69,15 +70,8 @@ class Runtime:
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 
 
-def _float32(value):
-    """Tensors in bfloat16, inside lists, tuples and dicts too, as float32."""
-    if isinstance(value, torch.Tensor):
-        return value.float() if value.dtype == torch.bfloat16 else value
-    if isinstance(value, dict):
-        return {key: _float32(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(map(_float32, value))
-    return value
+def _float32(tensor):
+    return tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor
 
 
 def models(network) -> list[torch.nn.Module]:

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from cirtorch.utils.nested import map_tensors
 from mdir.data.labelled import LabelledImage, plain
 from mdir.errors import UserError
 from mdir.losses.value import as_named
@@ -78,14 +79,7 @@ def batch_size(images) -> int:
 
 def to_device(value, device):
     """Targets on a device: a tensor, or lists, tuples and mappings of tensors, without labels."""
-    value = plain(value)
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {key: to_device(item, device) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_device(item, device) for item in value]
-    return value
+    return map_tensors(lambda tensor: plain(tensor).to(device, non_blocking=True), value)
 
 
 def _items(batch):

@@ -2,7 +2,7 @@
 
 import torch
 
-from mdir.data.labelled import LabelledImage
+from cirtorch.utils.nested import map_tensors
 from mdir.errors import UserError
 from mdir.networks.wrappers.stack import WrapperStack
 
@@ -48,7 +48,9 @@ class Network:
             params: handed to the model.
         """
         wrappers = self.wrappers[self.stage]
-        images, states = wrappers.preprocess(to_device(images, self.device))
+        is_far = self.device.type == "cuda"
+        images = map_tensors(lambda image: image.to(self.device, non_blocking=is_far), images)
+        images, states = wrappers.preprocess(images)
         return wrappers.postprocess(self.forward_batch(images, **params), states)
 
     __call__ = forward
@@ -139,14 +141,3 @@ class Network:
         if not overlay:
             return self
         raise UserError(f"a {self.type} takes no overlay, got {overlay!r}")
-
-
-def to_device(images, device: torch.device):
-    """Move every tensor and labelled image of nested lists, tuples and dicts."""
-    if isinstance(images, (torch.Tensor, LabelledImage)):
-        return images.to(device, non_blocking=device.type == "cuda")
-    if isinstance(images, dict):
-        return {key: to_device(item, device) for key, item in images.items()}
-    if isinstance(images, (list, tuple)):
-        return [to_device(item, device) for item in images]
-    return images

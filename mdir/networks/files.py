@@ -5,14 +5,10 @@ Three forms hold a network of several members: a folder of ``NAME_best.pth`` bes
 """
 
 import os
-import pickle
 from pathlib import Path
 
-import torch
-
-from cirtorch.utils.checkpoint import arrays_allowed, why_refused
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.files import atomic_write
+from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import produced, used
 from mdir.networks.portable import read_network
 from mdir.paths import local_file
@@ -28,20 +24,7 @@ def read_weights(path: str, device="cpu"):
     """
     path = local_file(path)
     used(path)
-    try:
-        with arrays_allowed():
-            return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a folder, a file is expected") from None
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path}: refuses to load; a checkpoint may hold tensors, arrays and plain values only "
-            f"({why_refused(error)})"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a readable torch file ({error})") from error
+    return load_weights(path, device)
 
 
 def read_network_files(path: str) -> dict:
@@ -95,19 +78,12 @@ def save_network(states: dict, path: str | os.PathLike) -> None:
     """Write a network with all its members as one file that the published code reads."""
     included = {name: state for name, state in states.items() if name != "net"}
     helper = {_INCLUDED: included} if included else {}
-    with atomic_write(path) as file:
-        torch.save({**states["net"], **helper}, file)
+    save_weights({**states["net"], **helper}, path)
 
 
 def write_tensors(path, tensors) -> None:
     """Write a tensor or a dict of tensors, on the CPU so that every machine reads it."""
-    on_cpu = (
-        tensors.cpu()
-        if isinstance(tensors, torch.Tensor)
-        else {key: tensor.cpu() for key, tensor in tensors.items()}
-    )
-    with atomic_write(path) as file:
-        torch.save(on_cpu, file)
+    save_weights(tensors, path)
     produced(path)
 
 

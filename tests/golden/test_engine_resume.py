@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cirtorch.utils.weight_files import load_weights
 from mdir.errors import UserError
-from mdir.learning.checkpoints.state_files import load_state
 from mdir.stages.train import train
 from tests.golden.golden import load_json, needs
 
@@ -31,7 +31,7 @@ def published(request, root):
     for link, target in CHECKPOINT["links"].items():
         (folder / link).symlink_to(target)
     about = CHECKPOINT["files"][request.param]
-    stored = load_state(folder / request.param)
+    stored = load_weights(folder / request.param)
     for section in stored["datasets"].values():
         write_pictures(root, section["dataset"])
     params = {
@@ -126,7 +126,7 @@ def test_the_run_goes_on_and_keeps_the_published_form(published):
     last = params["learning"]["training"]["epochs"]
     metadata = train(params)[0]
     assert {len(values) for values in metadata["metrics"].values()} == {last}
-    written = load_state(folder / f"learning_epoch_{last:02d}.pth")
+    written = load_weights(folder / f"learning_epoch_{last:02d}.pth")
     torch.load(folder / f"learning_epoch_{last:02d}.pth", weights_only=True)
     assert {key: list(value) for key, value in written.items()} == about["keys"]
     assert written["training"]["epoch"] == about["epoch"] + 1

@@ -10,7 +10,7 @@ import traceback
 import pytest
 import torch
 
-from mdir.learning.checkpoints.state_files import load_state
+from cirtorch.utils.weight_files import load_weights
 from mdir.methods.metric import SupervisedEpoch
 from mdir.registry import check_parameters, register
 from mdir.stages.train import train
@@ -126,7 +126,7 @@ def outcome(root):
     """Everything that must be equal: files, networks, training state, losses, metadata."""
     folder = root / "run" / "epochs"
     files = {path.name: os.path.islink(path) and os.readlink(path) for path in folder.glob("*.pth")}
-    states = {name: load_state(folder / name) for name in files}
+    states = {name: load_weights(folder / name) for name in files}
     learning = states.pop(f"learning_epoch_{EPOCHS:02d}.pth")
     rows = map(json.loads, (folder / "events.jsonl").read_text().splitlines())
     scores = [

@@ -1,9 +1,13 @@
 """One seed decides a training, weights as constructed included."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
 
-from mdir.learning.seeding import generators_state, restore_generators
+from cirtorch.utils.weight_files import load_weights, save_weights
+from mdir.learning.seeding import generators_state, restore_generators, seed_epoch, seed_everything
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data
 
@@ -32,3 +36,22 @@ def test_weights_as_constructed_follow_the_seed(root):
     one, same, other = (trained(root, *run) for run in (("a", 5, 1), ("b", 5, 2), ("c", 6, 1)))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+def test_generators_survive_a_file(tmp_path):
+    seed_everything(5)
+    random.gauss(0, 1)
+    save_weights(generators_state(), tmp_path / "g.pth")
+    expected = random.random(), random.gauss(0, 1), np.random.rand(), torch.rand(1).item()
+    restore_generators(load_weights(tmp_path / "g.pth"))
+    assert (random.random(), random.gauss(0, 1), np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_an_epoch_is_seeded_by_seed_and_number():
+    def draw(seed, epoch):
+        seed_epoch(seed, epoch)
+        return np.random.rand(), torch.rand(1).item()
+
+    assert draw(1, 2) == draw(2, 1)
+    assert draw(1, 2) != draw(1, 3)
+    assert draw(None, 0) != draw(None, 0)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.utils.weight_files import load_weights
 from mdir.artifacts import collecting
 from mdir.data.loading import make_dataset, make_loader
 from mdir.errors import UserError
-from mdir.learning.checkpoints.state_files import load_state
 from mdir.learning.compute import Runtime
 from mdir.networks.factory import initialize_network
 from mdir.registry import ComponentError, check_parameters
@@ -122,8 +122,8 @@ def test_only_the_trained_network_changes(data):
     train(train_params("other", epochs=0))
     before = data / "other" / "epochs"
     for name, equal in (("first", True), ("last", False)):
-        ours = load_state(folder / f"{name}_last.pth")["model_state"]["model.1.weight"]
-        theirs = load_state(before / f"{name}_notrain.pth")["model_state"]["model.1.weight"]
+        ours = load_weights(folder / f"{name}_last.pth")["model_state"]["model.1.weight"]
+        theirs = load_weights(before / f"{name}_notrain.pth")["model_state"]["model.1.weight"]
         assert torch.equal(ours, theirs) is equal
 
 
@@ -142,8 +142,8 @@ def test_more_epochs_continue_a_finished_run(data):
     assert longer["metrics"] == whole["metrics"]
     ours, theirs = data / "run" / "epochs", data / "whole" / "epochs"
     for name in ("last_last.pth", "last_best.pth"):
-        ours_state = load_state(ours / name)["model_state"]
-        for key, value in load_state(theirs / name)["model_state"].items():
+        ours_state = load_weights(ours / name)["model_state"]
+        for key, value in load_weights(theirs / name)["model_state"].items():
             assert torch.equal(ours_state[key], value)
 
 
@@ -163,13 +163,13 @@ def test_no_seed_no_schedule(data):
     params = changed("learning.training.seed", None)
     changed("learning.training.scheduler", None, params)
     assert len(train(params)[0]["metrics"][LOSS]) == 2
-    group = load_state(data / "run/epochs/learning_epoch_02.pth")["training"]["optimizer_state"]
+    group = load_weights(data / "run/epochs/learning_epoch_02.pth")["training"]["optimizer_state"]
     assert group["param_groups"][0]["lr"] == 0.001
 
 
 def test_the_rate_in_a_checkpoint_is_that_of_the_next_epoch(data):
     train(train_params())
-    state = load_state(data / "run/epochs/learning_epoch_02.pth")["training"]["optimizer_state"]
+    state = load_weights(data / "run/epochs/learning_epoch_02.pth")["training"]["optimizer_state"]
     assert state["param_groups"][0]["lr"] == pytest.approx(0.001 * 0.81)
     assert state["param_groups"][0]["initial_lr"] == 0.001
 
@@ -194,7 +194,7 @@ def test_runtime_settings_change_little(data):
     runtime = {"precision": "bf16", "channels_last": True, "threads": 1}
     metadata = train(changed("learning.training.runtime", runtime))[0]
     assert metadata["metrics"][LOSS] == pytest.approx(PINNED[LOSS][:2], rel=0.02)
-    weights = load_state(data / "run/epochs/last_last.pth")["model_state"]
+    weights = load_weights(data / "run/epochs/last_last.pth")["model_state"]
     assert weights["model.1.weight"].dtype == torch.float32
 
 
@@ -223,7 +223,7 @@ def test_a_validation_overlay_leaves_training_alone(data):
     params = changed("learning.validation.network_overlay", overlay)
     metadata = train(params)[0]["metrics"]
     assert metadata[LOSS] == pytest.approx(PINNED[LOSS][:2], rel=1e-4)
-    state = load_state(data / "run/epochs/last_last.pth")
+    state = load_weights(data / "run/epochs/last_last.pth")
     assert state["network_params"]["runtime"]["wrappers"] == ""
     assert state["frozen"] is False
 
@@ -365,8 +365,8 @@ def test_a_composition_trains_members_of_a_set_apart(data):
     section["scheduler"] = {"composition": {"type": "set"}, "last": section["scheduler"]}
     params["network"]["first"] = network(1)
     train(params)
-    assert load_state(data / "run/epochs/first_last.pth")["frozen"] is True
-    state = load_state(data / "run/epochs/learning_epoch_01.pth")["training"]["optimizer_state"]
+    assert load_weights(data / "run/epochs/first_last.pth")["frozen"] is True
+    state = load_weights(data / "run/epochs/learning_epoch_01.pth")["training"]["optimizer_state"]
     assert list(state) == ["last", "alternation"]
     assert train(params)
 

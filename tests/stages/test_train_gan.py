@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mdir.learning.checkpoints.state_files import load_state
+from cirtorch.utils.weight_files import load_weights
 from mdir.learning.train_val import TrainValLearning
 from mdir.registry import check_parameters
 from mdir.stages.train import train
@@ -137,7 +137,7 @@ def test_a_set_is_trained_shown_and_resumed(data, monkeypatch):
     folder = data / "whole" / "epochs"
     for name in ("net", *GENERATORS, *DISCRIMINATORS):
         assert (folder / f"{name}_best.pth").readlink().name == f"{name}_epoch_02.pth"
-    state = load_state(folder / "learning_epoch_02.pth")["training"]["optimizer_state"]
+    state = load_weights(folder / "learning_epoch_02.pth")["training"]["optimizer_state"]
     assert state["alternation"] == {"iteration": 0, "optimizer": 0}
     rows = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     shown = [row for row in rows if row["key"].startswith("visual/learning/data/")]
@@ -161,8 +161,8 @@ def test_a_set_is_trained_shown_and_resumed(data, monkeypatch):
     monkeypatch.setenv("CIRTORCH_ROOT", str(data))
     assert train(params())[0]["metrics"] == whole["metrics"]
     for name in GENERATORS + DISCRIMINATORS:
-        ours = load_state(data / "run" / "epochs" / f"{name}_last.pth")["model_state"]
-        theirs = load_state(folder / f"{name}_last.pth")["model_state"]
+        ours = load_weights(data / "run" / "epochs" / f"{name}_last.pth")["model_state"]
+        theirs = load_weights(folder / f"{name}_last.pth")["model_state"]
         assert all(torch.equal(ours[key], value) for key, value in theirs.items())
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cirtorch.utils.files import replace_link
+from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
-from mdir.learning.checkpoints.state_files import load_state, save_state
 from mdir.networks.comparing import Differs
 from mdir.networks.files import network_files, read_network_set
 from mdir.paths import resolve_path
@@ -120,8 +120,8 @@ class CheckpointFolder:
             self._save_network(name, state, epoch if stored else None, best)
         if stored:
             number = f"epoch_{epoch:02d}"
-            save_state(extra(), self._file("extra", number))
-            save_state(learning(), self._file("learning", number))
+            save_weights(extra(), self._file("extra", number))
+            save_weights(learning(), self._file("learning", number))
             self._drop_states(epoch)
         if epoch == last:
             self.finish(list(networks), last)
@@ -164,7 +164,7 @@ class CheckpointFolder:
     def save_untrained(self, networks: dict) -> None:
         """Write the networks of a run of 0 epochs."""
         for name, state in network_files(networks).items():
-            save_state(state, self._file(name, "notrain"))
+            save_weights(state, self._file(name, "notrain"))
             for alias in ("best", "last"):
                 replace_link(f"{name}_notrain.pth", self._file(name, alias))
         self._tell_produced(list(networks))
@@ -203,19 +203,19 @@ class CheckpointFolder:
         if epoch is not None:
             path = self._file(name, f"epoch_{epoch:02d}")
             if target is None:
-                save_state(state, path)
+                save_weights(state, path)
                 target = path.name
             else:
                 replace_link(target, path)
         if best and target is not None:
             replace_link(target, self._file(name, "bestsofar"))
         elif best:
-            save_state(state, self._file(name, "bestsofar"))
+            save_weights(state, self._file(name, "bestsofar"))
 
     def _save_frozen(self, name, state):
         path = self._file(name, "frozen")
         if name not in self._frozen_written and not (self._continues and path.exists()):
-            save_state(state, path)
+            save_weights(state, path)
         self._frozen_written.add(name)
 
     def _drop_states(self, newest):
@@ -274,6 +274,6 @@ def _load(folder, epoch):
     return StoredEpoch(
         epoch,
         networks,
-        load_state(folder / f"learning_{number}"),
-        load_state(extra) if extra.exists() else {},
+        load_weights(folder / f"learning_{number}"),
+        load_weights(extra) if extra.exists() else {},
     )

@@ -8,20 +8,21 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
+from cirtorch.utils.nested import map_tensors
 from mdir.data.labelled import LabelledImage, plain
 from mdir.errors import UserError
 from mdir.registry import Check, register
 
 
 def each_image(function, images):
-    """``function(tensor)`` for every image of nested lists; None stays None, labels stay on."""
-    if images is None:
-        return None
-    if isinstance(images, (list, tuple)):
-        return [each_image(function, image) for image in images]
-    if isinstance(images, LabelledImage):
-        return images.with_tensor(function(images.tensor))
-    return function(images)
+    """``function(tensor)`` for every image of nested lists; labels stay on."""
+
+    def relabelled(image):
+        if isinstance(image, LabelledImage):
+            return image.with_tensor(function(image.tensor))
+        return function(image)
+
+    return map_tensors(relabelled, images)
 
 
 def read_mean_std(value) -> np.ndarray:

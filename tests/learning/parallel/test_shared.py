@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from cirtorch.utils.weight_files import load_weights
 from mdir import distributed
 from mdir.distributed import Part
 from mdir.inference.descriptors import extract_descriptors
-from mdir.learning.checkpoints.state_files import load_state
 from mdir.learning.parallel.steps import SharedBatches
 from mdir.registry import check_parameters
 from mdir.stages.train import train
@@ -57,8 +57,8 @@ def test_the_same_losses_and_weights(root, reduction, batch_average, fakebatch):
         for name, values in one["metrics"].items():
             assert two["metrics"][name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
         assert two["best_epoch"]["index"] == one["best_epoch"]["index"]
-    ours = load_state(root / "two/epochs/last_last.pth")["model_state"][WEIGHT]
-    theirs = load_state(root / "one/epochs/last_last.pth")["model_state"][WEIGHT]
+    ours = load_weights(root / "two/epochs/last_last.pth")["model_state"][WEIGHT]
+    theirs = load_weights(root / "one/epochs/last_last.pth")["model_state"][WEIGHT]
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
     rows = (root / "two/epochs/events.jsonl").read_text().splitlines()
     assert len(rows) == len((root / "one/epochs/events.jsonl").read_text().splitlines())

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
+from cirtorch.utils.weight_files import load_weights
 from mdir.data.datasets.two_domains import TwoDomains
 from mdir.errors import UserError
-from mdir.learning.checkpoints.state_files import load_state
 from mdir.methods.contrastive.ossco import ContentAndStyles, OSSCo
 from mdir.methods.contrastive.style_gans import StyleGAN, StyleGANs
 from mdir.methods.contrastive.views import forward_views
@@ -107,7 +107,7 @@ def run_in_child(moments=None):
 def outcome(root):
     """States of the finished run and the files of its rounds."""
     folder = root / "run" / "epochs"
-    states = {path.name: load_state(path) for path in sorted(folder.glob("*.pth"))}
+    states = {path.name: load_weights(path) for path in sorted(folder.glob("*.pth"))}
     training = states.pop("learning_epoch_06.pth")["training"]
     left = {
         str(path.relative_to(root)): path.read_bytes()
@@ -170,14 +170,14 @@ def test_pictures_are_what_translator_f_makes(domains, root):
 
 def test_phase_two_keeps_the_translators_alone(domains, root):
     train(scenario(3))
-    state = load_state(root / "run" / "epochs" / "extra_epoch_03.pth")["method"]
+    state = load_weights(root / "run" / "epochs" / "extra_epoch_03.pth")["method"]
     assert set(state) == {"styles", "translators"}
     assert len(state["translators"]) == 2 * len(StyleGAN(blocks=1, filters=4).F.state_dict())
 
 
 def test_bfloat16(domains, root):
     train(scenario(3, precision="bf16"))
-    state = load_state(root / "run" / "epochs" / "net_last.pth")["model_state"]
+    state = load_weights(root / "run" / "epochs" / "net_last.pth")["model_state"]
     weights = [entry for entry in state.values() if entry.is_floating_point()]
     assert all(entry.dtype == torch.float32 and entry.isfinite().all() for entry in weights)
 

@@ -1,6 +1,7 @@
-"""Reading published networks and whitenings without running anything that is in them."""
+"""Files of weights and of whitenings, published ones too; nothing that is in them is run."""
 
 import os
+import pathlib
 import pickle
 import re
 import zipfile
@@ -11,53 +12,63 @@ import torch
 
 from cirtorch.downloads.fetch import fetch, hash_in_name
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root
+from cirtorch.utils.nested import map_tensors
 from cirtorch.utils.safe_pickle import load_pickle
 
-_ARRAY_PARTS = [
-    (function, f"numpy.{core}.{module}.{name}")
-    for core in ("core", "_core")
-    for module, name, function in (
-        ("multiarray", "_reconstruct", np._core.multiarray._reconstruct),
-        ("multiarray", "scalar", np._core.multiarray.scalar),
-        ("numeric", "_frombuffer", np._core.numeric._frombuffer),
-    )
+_NUMBERS = "?" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]
+# NumPy 1 and 2 name their functions differently. Published training states hold the path of a
+# folder: PurePosixPath stands in for it, which is only a text.
+_ADMITTED = [
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(code)) for code in _NUMBERS},
+    *(
+        (getattr(np._core.multiarray, name), f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    ),
+    *((pathlib.PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
 ]
-_ARRAY_TYPES = [np.ndarray, np.dtype] + [
-    type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "?")
-]
 
 
-def arrays_allowed():
-    """Context in which ``torch.load(weights_only=True)`` reads NumPy arrays of numbers too."""
-    return torch.serialization.safe_globals([*_ARRAY_PARTS, *_ARRAY_TYPES])
+def load_weights(path, device="cpu"):
+    """The content of a file of ``torch.save``.
 
-
-def load_checkpoint(path):
-    """Load a file of ``torch.save`` on the CPU; tensors, plain values and NumPy arrays only.
+    It may hold tensors, NumPy arrays of numbers, plain containers, numbers, text and paths.
 
     Raises:
         DataError: there is no such file, it is damaged, or it names anything else.
     """
     try:
-        with arrays_allowed():
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_ADMITTED):
+            return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, a file is expected") from None
     except Exception as error:  # damaged files make the unpickler stumble in many ways
-        raise DataError(
-            f"{path}: not a checkpoint that can be loaded safely ({why_refused(error)})"
-        ) from error
+        raise DataError(f"{path}: {_why_refused(error)}") from error
 
 
-def why_refused(error):
+def _why_refused(error):
     """What ``torch.load`` found wrong, in a few words and without its advice to load it anyway."""
     name = re.search(r"GLOBAL (\S+)", str(error))
     if name:
-        return f"it names {name[1]}"
+        return (
+            "refuses to load; only tensors, arrays of numbers and plain values are admitted, it "
+            f"names {name[1]}"
+        )
     if isinstance(error, pickle.UnpicklingError):
-        return "it is damaged, or no file of torch"
-    return (str(error).strip().splitlines() or ["it is empty"])[0]
+        return "refuses to load; it is damaged, or no file of torch"
+    return f"not a readable torch file ({(str(error).splitlines() or ['it is empty'])[0]})"
+
+
+def save_weights(value, path):
+    """Write a tensor or nested containers of them, moved to the CPU: every machine reads it."""
+    with atomic_write(path) as file:
+        torch.save(map_tensors(lambda tensor: tensor.detach().cpu(), value), file)
 
 
 def load_url(url, model_dir=None, named_hash=True):
@@ -68,12 +79,12 @@ def load_url(url, model_dir=None, named_hash=True):
     """
     name = os.path.basename(urlparse(url).path)
     path = os.path.join(model_dir or os.path.join(get_data_root(), "networks"), name)
-    return load_checkpoint(fetch(url, path, hash_in_name(name) if named_hash else None))
+    return load_weights(fetch(url, path, hash_in_name(name) if named_hash else None))
 
 
 def load_state(module, state, source):
     """Load ``state`` (a dict, or the path of one) into ``module``, all keys required."""
-    state = load_checkpoint(state) if isinstance(state, (str, os.PathLike)) else state
+    state = load_weights(state) if isinstance(state, (str, os.PathLike)) else state
     try:
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -88,7 +99,7 @@ def load_whitening(path):
     Raises:
         DataError: the file is unreadable, names code, or holds something else.
     """
-    stored = load_checkpoint(path) if _is_torch_file(path) else load_pickle(path)
+    stored = load_weights(path) if _is_torch_file(path) else load_pickle(path)
     try:
         m, P = (np.asarray(stored[key], dtype=np.float64) for key in ("m", "P"))
         m = m.reshape(-1, 1)
