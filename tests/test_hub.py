@@ -11,7 +11,7 @@ from cirtorch.utils.errors import DataError
 from mdir.networks.files import save_network
 from tests.conftest import PROJECT
 from tests.golden.golden import fill
-from tests.networks.tiny import build, generator
+from tests.sections import build, cirnet, generator, single
 
 EMBEDDINGS = ["gem_vgg16_cyclegan", "gem_vgg16_hedngan"]
 LARGE_EMBEDDINGS = ["gem_resnet101_cyclegan", "gem_resnet101_hedngan"]
@@ -73,27 +73,11 @@ def published(root, monkeypatch):
     """A folder that stands for the host: a small filled embedding, its whitening, a generator."""
     mirror = root / "mirror"
     mirror.mkdir()
-    section = {
-        "type": "SingleNetwork",
-        "model": {
-            "architecture": "cirnet",
-            "cir_architecture": "resnet18",
-            "local_whitening": False,
-            "pooling": "gem",
-            "regional": False,
-            "whitening": False,
-            "pretrained": False,
-        },
-        "initialize": False,
-        "runtime": {
-            "wrappers": "cirfaketuplebatch",
-            "data": {
-                "transforms": "pil2np | apply_clahe:1.0 | totensor | normalize",
-                "mean_std": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
-            },
-        },
+    data = {
+        "transforms": "pil2np | apply_clahe:1.0 | totensor | normalize",
+        "mean_std": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
     }
-    embedding = build(section)
+    embedding = build(single(cirnet("resnet18"), wrappers="cirfaketuplebatch", data=data))
     fill(embedding.model)
     states = embedding.state_dict()
     states["net"]["network_params"]["model"]["pretrained"] = True

@@ -1,29 +1,14 @@
 """A training small enough for tests: pictures of noise, a generator of a few thousand weights."""
 
-import copy
 import pickle
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-MODEL = {
-    "architecture": "official_resnet_generator",
-    "no_antialias": True,
-    "no_antialias_up": True,
-    "input_nc": 3,
-    "output_nc": 3,
-    "ngf": 2,
-    "n_blocks": 1,
-    "norm_layer": "batch",
-}
-RUNTIME = {
-    "wrappers": "",
-    "data": {
-        "transforms": "pil2np | scalecrop:24_24:0.8_1 | totensor | normalize",
-        "mean_std": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]],
-    },
-}
+from tests.sections import DATA, generator
+
+CROPS = {**DATA, "transforms": "pil2np | scalecrop:24_24:0.8_1 | totensor | normalize"}
 
 
 def write_data(root: Path, pictures: int = 8) -> None:
@@ -40,14 +25,7 @@ def write_data(root: Path, pictures: int = 8) -> None:
 
 def network(seed: int, **runtime) -> dict:
     """The section of one tiny generator."""
-    return copy.deepcopy(
-        {
-            "type": "SingleNetwork",
-            "model": MODEL,
-            "initialize": {"weights": "kaiming_p2p", "seed": seed},
-            "runtime": {**RUNTIME, **runtime},
-        }
-    )
+    return generator(seed, **{"data": dict(CROPS), **runtime})
 
 
 def data_section(column: str, workers: int) -> dict:

@@ -8,7 +8,7 @@ from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
 from mdir.networks.containers import NetworkSet
 from mdir.registry import ComponentError, Section
-from tests.networks.tiny import build, generator, sequence
+from tests.sections import build, cirnet, generator, sequence, single
 
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 12).reshape(1, 3, 16, 12)
 
@@ -93,20 +93,7 @@ def augmented_embedding():
         "meanstd_post:[[0.5,0.5,0.5],[0.5,0.5,0.5]]:[[0.485,0.456,0.406],[0.229,0.224,0.225]],"
         "clahepost:[[0.5,0.5,0.5],[0.5,0.5,0.5]]:1.0,cir_ratio_pass_through:0.5:anc"
     )
-    embed = {
-        "type": "SingleNetwork",
-        "model": {
-            "architecture": "cirnet",
-            "cir_architecture": "alexnet",
-            "local_whitening": False,
-            "pooling": "gem",
-            "regional": False,
-            "whitening": False,
-            "pretrained": False,
-        },
-        "initialize": False,
-        "runtime": {"wrappers": "cirfaketuplebatch"},
-    }
+    embed = single(cirnet(), wrappers="cirfaketuplebatch")
     augment = generator(7, frozen=True, wrappers=wrappers)
     return {
         "type": "CirSequentialNetwork",

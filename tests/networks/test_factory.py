@@ -11,7 +11,7 @@ from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
 from mdir.networks.factory import load_network, network_from_state, without_fetching
 from mdir.networks.files import network_files, read_network_files, read_weights, save_network
-from tests.networks.tiny import build, generator, sequence
+from tests.sections import build, generator, sequence
 
 IMAGE = torch.linspace(-1, 1, 3 * 16 * 16).reshape(1, 3, 16, 16)
 

@@ -10,7 +10,7 @@ from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
 from mdir.networks.factory import initialize_network
 from mdir.registry import register
-from tests.networks.tiny import build, generator
+from tests.sections import build, cirnet, generator, single
 
 
 @register("architecture", "test_with_runtime")
@@ -34,14 +34,7 @@ class WithRuntime(nn.Module):
 
 
 def with_runtime(**runtime):
-    return build(
-        {
-            "type": "SingleNetwork",
-            "model": {"architecture": "test_with_runtime"},
-            "initialize": False,
-            "runtime": runtime,
-        }
-    )
+    return build(single({"architecture": "test_with_runtime"}, **runtime))
 
 
 def weights(network):
@@ -96,20 +89,7 @@ def test_stored_parameters_do_not_follow_the_section():
 
 
 def test_embeddings_of_a_list_are_made_by_size_and_are_those_of_single_images():
-    section = {
-        "type": "SingleNetwork",
-        "model": {
-            "architecture": "cirnet",
-            "cir_architecture": "alexnet",
-            "local_whitening": False,
-            "pooling": "gem",
-            "regional": False,
-            "whitening": False,
-            "pretrained": False,
-        },
-        "initialize": {"weights": "he_normal", "seed": 0},
-        "runtime": {},
-    }
+    section = single(cirnet(), {"weights": "he_normal", "seed": 0})
     network = initialize_network(section, "cpu")
     sizes = [(64, 80), (80, 64), (64, 80), None, (64, 80)]
     images = [size and torch.rand(1, 3, *size) for size in sizes]

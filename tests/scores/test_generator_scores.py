@@ -14,9 +14,10 @@ from mdir.networks.factory import initialize_network
 from mdir.registry import Section
 from mdir.scores.edges import correlation, gradient_magnitude
 from mdir.scores.measures.set_distances import frechet_distance, kernel_distance
+from tests import sections
 
 HALF = [[0.5] * 3, [0.5] * 3]
-DATA = {"transforms": "pil2np | totensor | normalize", "mean_std": HALF}
+DATA = sections.DATA
 
 
 def write_images(folder, count, seed, size=(30, 22)):
@@ -35,11 +36,8 @@ def section(folder):
 
 
 def single(architecture="identity", **params):
-    model = {"architecture": architecture, **params}
-    runtime = {"wrappers": "", "data": DATA}
-    seeded = {"weights": "normal_p2p", "seed": 0}
-    member = {"type": "SingleNetwork", "model": model, "initialize": False, "runtime": runtime}
-    return {**member, "initialize": seeded} if params else member
+    seeded = {"weights": "normal_p2p", "seed": 0} if params else False
+    return sections.single({"architecture": architecture, **params}, seeded, wrappers="", data=DATA)
 
 
 def network(sections):

@@ -16,22 +16,9 @@ from mdir.registry import ComponentError
 from mdir.stages.convert import convert
 from mdir.stages.export import export
 from tests.golden.golden import fill
-from tests.networks.tiny import build, generator, sequence
+from tests.sections import DATA, build, cirnet, generator, sequence, single
 
-EMBEDDING = {
-    "type": "SingleNetwork",
-    "model": {
-        "architecture": "cirnet",
-        "cir_architecture": "alexnet",
-        "local_whitening": False,
-        "pooling": "gem",
-        "regional": False,
-        "whitening": True,
-        "pretrained": False,
-    },
-    "initialize": False,
-    "runtime": {"wrappers": "cirmultiscale:True", "data": generator()["runtime"]["data"]},
-}
+EMBEDDING = single(cirnet(whitening=True), wrappers="cirmultiscale:True", data=DATA)
 
 
 @pytest.mark.parametrize(("section", "output"), [(generator(), 4), (EMBEDDING, 2)])

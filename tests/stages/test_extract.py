@@ -15,29 +15,14 @@ from mdir.networks.files import save_network
 from mdir.registry import ComponentError
 from mdir.stages import extract as stage
 from tests.cirtorch.world import draw
-from tests.networks.tiny import build
+from tests.sections import DATA, build, cirnet, single
 
 NAMES = sorted(f"{'sub/' * (i % 2)}{i}.jpg" for i in range(7))
-NETWORK = {
-    "type": "SingleNetwork",
-    "model": {
-        "architecture": "cirnet",
-        "cir_architecture": "squeezenet1_1",
-        "local_whitening": False,
-        "pooling": "gem",
-        "regional": False,
-        "whitening": False,
-        "pretrained": False,
-    },
-    "initialize": False,
-    "runtime": {
-        "wrappers": {"train": "", "eval": {"0_cirmultiscale": {"scales": [1, 0.75]}}},
-        "data": {
-            "transforms": "pil2np | totensor | normalize",
-            "mean_std": [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]],
-        },
-    },
-}
+NETWORK = single(
+    cirnet("squeezenet1_1"),
+    wrappers={"train": "", "eval": {"0_cirmultiscale": {"scales": [1, 0.75]}}},
+    data=DATA,
+)
 
 
 @pytest.fixture

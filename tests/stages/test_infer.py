@@ -18,7 +18,7 @@ from mdir.inference.outputs.writer import Writer
 from mdir.networks.files import save_network
 from mdir.registry import ComponentError, register
 from mdir.stages.infer import infer
-from tests.networks.tiny import build, generator
+from tests.sections import DATA, build, generator, single
 
 SIZES = {"a.png": (17, 13), "d/b.jpg": (16, 12), "c.png": (16, 12), "e.png": (9, 22)}
 
@@ -65,13 +65,7 @@ def read(root, name):
 
 
 def embedding(**changes):
-    runtime = generator()["runtime"]
-    network = {
-        "type": "SingleNetwork",
-        "model": {"architecture": "test_channel_means"},
-        "initialize": False,
-        "runtime": runtime,
-    }
+    network = single({"architecture": "test_channel_means"}, wrappers="", data=DATA)
     given = params(network=network, **changes)
     given["output"]["inference"] = {"name": "embedding"}
     given["data"]["test"]["dataset"] = {

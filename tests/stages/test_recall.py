@@ -14,6 +14,7 @@ from mdir.learning.score_results import make_score
 from mdir.scores.cross_domain_score import CrossDomainRecall
 from mdir.stages.recall import recall
 from mdir.stages.report import report
+from tests.sections import DATA, single
 
 PAIRS = 6
 
@@ -32,17 +33,11 @@ def domains(root):
 
 def params(**extra):
     return {
-        "network": {
-            "type": "SingleNetwork",
-            "model": {"architecture": "contrastive_encoder", "backbone": "resnet18"},
-            "initialize": {"weights": "kaiming_p2p", "seed": 0},
-            "runtime": {
-                "data": {
-                    "transforms": "resize:32 | pil2np | totensor | normalize",
-                    "mean_std": [[0.5] * 3, [0.5] * 3],
-                }
-            },
-        },
+        "network": single(
+            {"architecture": "contrastive_encoder", "backbone": "resnet18"},
+            {"weights": "kaiming_p2p", "seed": 0},
+            data={**DATA, "transforms": "resize:32 | pil2np | totensor | normalize"},
+        ),
         "score": {
             "type": "cross_domain_recall",
             "ranks": [1, 2],

@@ -17,7 +17,7 @@ from mdir.networks.factory import initialize_network
 from mdir.registry import ComponentError, check_parameters
 from mdir.stages.train import train
 from mdir.stages.validate import validate
-from tests.learning.tiny_run import RUNTIME, data_section, network, train_params, write_data
+from tests.learning.tiny_run import CROPS, data_section, network, train_params, write_data
 
 LOSS, VAL = "train/learning/loss:total_avg.4", "val/learning/loss:total_avg.4"
 
@@ -68,7 +68,7 @@ def test_training_equals_a_plain_loop(data):
     whole = initialize_network(params["network"], "cpu")
     first, last = whole["first"].model.eval(), whole["last"].model
     optimizer = torch.optim.Adam(last.parameters(), lr=0.001, betas=(0.5, 0.999))
-    sections = {key: {**params["data"][key], **RUNTIME["data"]} for key in ("train", "val")}
+    sections = {key: {**params["data"][key], **CROPS} for key in ("train", "val")}
     losses, scores = [], []
     for epoch in range(2):
         optimizer.param_groups[0]["lr"] = 0.001 * 0.9**epoch

@@ -13,7 +13,7 @@ from mdir.networks.files import save_network
 from mdir.networks.wrappers.retrieval import read_whitening
 from mdir.registry import ComponentError
 from mdir.stages.whiten import infer_and_learn_whitening, read_pairs
-from tests.networks.tiny import build
+from tests.sections import build
 from tests.stages.test_infer import embedding
 
 CIDS = [f"{i:032x}" for i in range(12)]

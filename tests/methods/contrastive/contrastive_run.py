@@ -6,6 +6,7 @@ from PIL import Image
 from torch import nn
 
 from mdir.registry import register
+from tests.sections import DATA, single
 
 VIEWS = {"npid": 1, "proxyanchor": 1, "softtriple": 1, "daco": 4}
 METHODS = ("simclr", "moco", "npid", "simsiam", "daco", "proxyanchor", "softtriple")
@@ -58,18 +59,12 @@ def params(method, epochs=1, directory="run", **runtime):
     count = VIEWS.get(method, 2)
     views = ["original"] * min(count, 2) + ["translation"] * (count - 2)
     return {
-        "network": {
-            "type": "SingleNetwork",
-            "model": {"architecture": "tiny_contrastive_encoder"},
-            "initialize": {"weights": "kaiming_p2p", "seed": 3},
-            "runtime": {
-                "wrappers": "",
-                "data": {
-                    "transforms": "random_mirror | pil2np | totensor | normalize",
-                    "mean_std": [[0.5] * 3, [0.5] * 3],
-                },
-            },
-        },
+        "network": single(
+            {"architecture": "tiny_contrastive_encoder"},
+            {"weights": "kaiming_p2p", "seed": 3},
+            wrappers="",
+            data={**DATA, "transforms": "random_mirror | pil2np | totensor | normalize"},
+        ),
         "learning": {
             "type": "TrainValLearning",
             "checkpoints": {

@@ -4,20 +4,12 @@ import pytest
 import torch
 
 from mdir import registry
-from mdir.networks.single import SingleNetwork
-
-PARAMS = {
-    "cir_architecture": "alexnet",
-    "local_whitening": False,
-    "pooling": "gem",
-    "regional": False,
-    "whitening": False,
-    "pretrained": False,
-}
+from tests import sections
+from tests.sections import cirnet
 
 
 def build(name="cirnet", **params):
-    return registry.build("architecture", {"architecture": name, **PARAMS, **params})
+    return registry.build("architecture", cirnet(architecture=name, **params))
 
 
 def test_meta():
@@ -26,11 +18,9 @@ def test_meta():
 
 
 def test_parameter_groups_of_a_network(root):
-    section = {"architecture": "cirnet", **PARAMS, "whitening": True}
-    model = registry.build("architecture", section)
-    network = SingleNetwork(model, {"model": section, "runtime": {"wrappers": ""}})
+    network = sections.build(sections.single(cirnet(whitening=True), wrappers=""))
     features, pool, whiten = network.parameters({"lr": 0.1, "weight_decay": 1})
-    assert pool == {"params": [model.pool.p], "lr": 1.0, "weight_decay": 0}
+    assert pool == {"params": [network.model.pool.p], "lr": 1.0, "weight_decay": 0}
     assert "lr" not in features and len(whiten["params"]) == 2
 
 
