@@ -8,7 +8,7 @@ from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.architectures.parts.norms import choose_norm
 from mdir.networks.architectures.parts.taps import parse_layers
-from mdir.registry import ComponentError, Section
+from mdir.registry import Section
 
 
 def build(architecture, **params):
@@ -257,41 +257,3 @@ def test_a_head_of_another_generator_says_so():
         head(features, 4)
     with pytest.raises(UserError, match="layers are 0..18"):
         build("official_p2p_mlp", nce_layers="4,40", n_blocks=0)
-
-
-# Initialisers.
-
-
-def initialize(name, **params):
-    network = generator(norm_layer="batch")
-    torch.manual_seed(0)
-    registry.build("initializer", {"weights": name, **params}, network)
-    return network
-
-
-def test_xavier_deviation():
-    weight = initialize("xavier_p2p", init_gain=0.02).model[7].weight
-    torch.manual_seed(0)
-    field = 9
-    expected = 0.02 * (2 / (4 * field + 8 * field)) ** 0.5
-    assert weight.std().item() == pytest.approx(expected, rel=0.1)
-
-
-@pytest.mark.parametrize("name", ["normal", "uniform", "he_normal"])
-def test_plain_initializers_leave_norms_alone(name):
-    norm = initialize(name).model[2]
-    assert torch.equal(norm.weight, torch.ones(2))
-    assert torch.equal(norm.bias, torch.zeros(2))
-
-
-@pytest.mark.parametrize(
-    "section", [{"weights": "normal", "init_gain": 1}, {"weights": "normal_p2p", "gain": 1}]
-)
-def test_unknown_keys_of_initializers(section):
-    with pytest.raises(ComponentError, match="unknown parameter"):
-        registry.build("initializer", section, generator())
-
-
-def test_unknown_initializer_names_its_neighbours():
-    with pytest.raises(ComponentError, match="Did you mean 'xavier_p2p'"):
-        registry.build("initializer", {"weights": "savier_p2p"}, generator())
