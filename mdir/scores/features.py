@@ -10,7 +10,8 @@ from torch import nn
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import sha256_hash
 from mdir.errors import UserError
-from mdir.networks.files import local_file, read_weights
+from mdir.networks.files import read_weights
+from mdir.paths import local_file
 from mdir.registry import Check, unknown
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
