@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# PYTHON_ARGCOMPLETE_OK
 """Perform a target of a scenario; ``--help`` tells how."""
 
 import sys

@@ -73,6 +73,9 @@ FORCE = (
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says (``sys.argv`` where None); the result is the exit code."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks how a line may go on
+        commands = [*COMMANDS, *MODULES]
+        import_module("mdir.scenario.assist.completion").complete(_parser(), commands)
     arguments = sys.argv[1:] if arguments is None else arguments
     options = argparse.Namespace(traceback=False, processes=Processes())
     code = _main(options, arguments)
