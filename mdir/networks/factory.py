@@ -18,7 +18,7 @@ from mdir.networks.containers import (
     sequence_names,
 )
 from mdir.networks.files import read_network_files
-from mdir.networks.runtime import updated_runtime
+from mdir.networks.runtime import with_stored
 from mdir.networks.single import SingleNetwork
 
 
@@ -114,11 +114,13 @@ def single_from_state(states, name, *, runtime, section, device) -> SingleNetwor
     frozen, params, weights = _take_keys(states[name], keys, name)
     if set(params) != {"model", "runtime"}:
         raise UserError(f"network {name!r}: its parameters are not model and runtime")
-    params = {"model": params["model"], "runtime": params["runtime"]}
+    params = {"model": params["model"], "runtime": dict(params["runtime"])}
     if section is not None and "path" not in section:
         given = {key: section.get(key) for key in ("model", "runtime")}
         require_equal(given, params, f"network {name!r}")
-    params["runtime"] = updated_runtime(params["runtime"], runtime)
+    # A step that uses a network names what it changes, new wrappers say; the preprocessing it was
+    # trained with stays. A section that describes a network is its whole runtime (sections.py).
+    params["runtime"] |= with_stored(runtime or {}, params["runtime"])
     model = model_with_weights(params["model"], weights, name)
     return SingleNetwork(model, deepcopy(params), frozen=frozen, device=device)
 

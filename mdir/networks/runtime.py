@@ -81,9 +81,12 @@ def _check_transforms(data):
         yield ("transforms",), str(error)
 
 
-def updated_runtime(stored: dict, update) -> dict:
-    """A stored runtime with the top-level keys of an update in place of its own."""
-    if not update or update == FROM_CHECKPOINT:
+def with_stored(runtime: dict | str, stored: dict) -> dict:
+    """A runtime whose ``load_from_checkpoint``, for all of it or for keys, is what is stored."""
+    if runtime == FROM_CHECKPOINT:
         return dict(stored)
-    given = {key: value for key, value in update.items() if value != FROM_CHECKPOINT}
-    return {**stored, **given}
+    return {
+        key: stored[key] if value == FROM_CHECKPOINT else value
+        for key, value in runtime.items()
+        if value != FROM_CHECKPOINT or key in stored
+    }

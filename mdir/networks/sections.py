@@ -24,7 +24,7 @@ from mdir.networks.factory import (
     single_from_state,
 )
 from mdir.networks.files import read_network_files, read_weights
-from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime
+from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime, with_stored
 from mdir.networks.single import SingleNetwork
 from mdir.registry import Holds, Section, register
 
@@ -91,13 +91,9 @@ def _from_path(path, runtime, model, device):
     stored = state["network_params"]
     if model is not None:
         require_equal({"model": model}, {"model": stored["model"]}, path)
-    if runtime == FROM_CHECKPOINT:
-        runtime = stored["runtime"]
-    runtime = {
-        key: stored["runtime"].get(key) if value == FROM_CHECKPOINT else value
-        for key, value in runtime.items()
-        if value != FROM_CHECKPOINT or key in stored["runtime"]
-    }
+    # As without a path, the section is all of the network but its weights: keys it leaves out are
+    # gone and the file's own `frozen` does not count, so that a scenario says what learns.
+    runtime = with_stored(runtime, stored["runtime"])
     network = model_with_weights(stored["model"], state["model_state"], path)
     params = deepcopy({"model": stored["model"], "runtime": runtime})
     return SingleNetwork(network, params, device=device)

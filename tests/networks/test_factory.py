@@ -81,6 +81,18 @@ def test_section_with_a_path(tmp_path):
         build(section)
 
 
+def test_two_rules_for_keys_that_are_not_named(tmp_path):
+    path = str(tmp_path / "g.pth")
+    save_network(build(generator(wrappers="reflectpad_divisible:4")).state_dict(), path)
+    data = generator()["runtime"]["data"]
+    runtime = {"data": "load_from_checkpoint", "frozen": "load_from_checkpoint"}
+    described = build({"type": "SingleNetwork", "path": path, "runtime": runtime})
+    assert described.runtime == {"data": data}
+    changed = load_network({"path": path, "runtime": runtime}, "cpu")
+    assert changed.runtime == {"data": data, "wrappers": "reflectpad_divisible:4"}
+    assert build({"path": path, "runtime": runtime}).runtime == changed.runtime
+
+
 def test_resume_compares_with_the_scenario():
     states = build(sequence()).state_dict()
     assert same(network_from_state(states, section=sequence()), build(sequence()))
