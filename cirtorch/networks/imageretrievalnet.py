@@ -103,6 +103,8 @@ class ImageRetrievalNet(nn.Module):
     def train(self, mode=True):
         """As usual, but batch normalization keeps its running statistics (its scale learns)."""
         super().train(mode)
+        # Images of many sizes pass one by one: statistics of a single image would stand for those
+        # of a batch, and descriptors in training would be others than those of the evaluation.
         if mode:
             for module in self.modules():
                 if "BatchNorm" in type(module).__name__:

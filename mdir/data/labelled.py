@@ -12,6 +12,10 @@ class LabelledImage:
     """A CHW image or a BCHW batch together with what its loader knows about it.
 
     For one image, ``path``, ``name`` and ``image_label`` are texts; for a batch, lists of B texts.
+    The label says what an image is used for, and wrappers decide by how it starts: ``anc``,
+    ``pos`` or ``neg`` in a training tuple, ``-easy`` or ``-hard`` after it where anchors are drawn
+    so; ``anc-mine``, ``neg-pool-mine``, ... while tuples are mined; the text of a scenario's
+    column; empty in evaluations and for whitening.
     Torch functions take it like a tensor and give back a labelled image again; networks answer
     with plain tensors. The default collate function of data loaders stacks them.
     """

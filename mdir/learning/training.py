@@ -169,6 +169,8 @@ def _set_deterministic(deterministic):
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.benchmark = False  # sizes of images vary, each would be searched anew
     if deterministic:
+        # Products in cuBLAS are the same every time only where its workspace has a fixed size;
+        # it reads this when the first handle is made, so before anything is on a GPU.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 

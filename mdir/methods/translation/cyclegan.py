@@ -83,6 +83,8 @@ class CycleGAN(GanMethod):
     def _discriminator_step(self, side, discriminator, real, fake):
         judge, optimizer = getattr(self.criterion, f"loss_D_{side}"), self.optimizer
         optimizer[f"discriminator_{side}"].zero_grad()
+        # As published, the bare model judges here, while the generators' step goes through the
+        # wrappers: a discriminator with any sees differently prepared images in the two steps.
         judged = getattr(discriminator.model, "forward_multi", discriminator.model)
         on_real, on_fake = judge(judged(real), True), judge(judged(fake), False)
         loss = half_of(on_real, on_fake)
