@@ -9,6 +9,7 @@ import sys
 import torchvision.transforms as T
 
 from cirtorch.datasets.testdataset import DATASETS
+from cirtorch.layers.multiscale import scale_exponent
 from cirtorch.networks.pretrained import (
     PRETRAINED,
     off_the_shelf,
@@ -153,13 +154,10 @@ def network_transform(net):
 
 
 def scale_power(net, ms):
-    """Exponent of the multi-scale average: that of GeM, when nothing follows the pooling."""
-    meta = net.meta
-    plain = not meta["regional"] and not meta["whitening"]
-    if len(ms) == 1 or meta["pooling"] != "gem" or not plain:
-        return 1
-    msp = net.pool.p.item()
-    print(f">> Set-up multiscale:\n>>>> ms: {ms}\n>>>> msp: {msp}")
+    """As :func:`~cirtorch.layers.multiscale.scale_exponent`, and printed where it is not 1."""
+    msp = scale_exponent(net, ms)
+    if msp != 1:
+        print(f">> Set-up multiscale:\n>>>> ms: {ms}\n>>>> msp: {msp}")
     return msp
 
 

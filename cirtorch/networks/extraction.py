@@ -1,7 +1,6 @@
 """Descriptors of many images (published project: cnnimageretrieval-pytorch)."""
 
 import torch
-import torch.nn.functional as F
 
 from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.datasets.same_size_batches import (
@@ -12,6 +11,7 @@ from cirtorch.datasets.same_size_batches import (
     same_size_batches,
     split_transform,
 )
+from cirtorch.layers.multiscale import average_scales, rescaled
 from cirtorch.utils.errors import DataError
 
 
@@ -79,21 +79,7 @@ def _progress(done, more, total, print_freq):
 
 def multiscale(net, x, ms, msp):
     """Generalized mean over scales of the descriptors of a batch, L2-normalized: ``[D, B]``."""
-    total = 0
-    for s in ms:
-        total = total + net(_scaled(x, s)).pow(msp)
-    v = (total / len(ms)).pow(1.0 / msp)
-    return v / v.norm(dim=0, keepdim=True)
-
-
-def _scaled(x, s):
-    if s == 1:
-        return x
-    sides = [int(side * s) for side in x.shape[-2:]]
-    if min(sides) > 0:
-        return F.interpolate(x, scale_factor=s, mode="bilinear", align_corners=False)
-    sides = [max(side, 1) for side in sides]  # no scale leaves less than a pixel
-    return F.interpolate(x, size=sides, mode="bilinear", align_corners=False)
+    return average_scales([net(rescaled(x, s)) for s in ms], msp)
 
 
 def extract_ss(net, input):
@@ -141,7 +127,7 @@ def _each(extract, net, images, image_size, transform, bbxs, ms, print_freq):
     with torch.no_grad():
         for tensor in read_ahead(dataset.__getitem__, len(dataset)):
             x = there(tensor[None].to(device))
-            vectors.append(extract(net, _scaled(x, ms[0])))
+            vectors.append(extract(net, rescaled(x, ms[0])))
             _progress(len(vectors) - 1, 1, len(images), print_freq)
     print("")
     return vectors

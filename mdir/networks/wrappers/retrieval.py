@@ -4,8 +4,8 @@ import os
 from typing import Annotated
 
 import torch
-from torch.nn.functional import interpolate
 
+from cirtorch.layers.multiscale import average_scales, rescaled, scale_exponent
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.safe_pickle import load_pickle
 from mdir.artifacts import used
@@ -48,46 +48,20 @@ class CirMultiscale:
         self.scales = named_scales(scales)
         self.outputmodel = outputmodel
 
-    @property
-    def msp(self):
-        meta = self.outputmodel.meta
-        plain_gem = meta.get("pooling") == "gem" and not meta.get("regional")
-        if len(self.scales) > 1 and plain_gem and not meta.get("whitening"):
-            return self.outputmodel.pool.p.item()
-        return 1
-
     def preprocess(self, images):
         if isinstance(images, (list, tuple)):
             return [scaled for image in images for scaled in self._pyramid(image)], True
         return self._pyramid(images), False
 
     def _pyramid(self, image):
-        return [image if scale == 1 else _resize(image, scale) for scale in self.scales]
+        return [rescaled(image, scale) for scale in self.scales]
 
     def postprocess(self, output, is_list):
-        count, msp = len(self.scales), self.msp
+        count, exponent = len(self.scales), scale_exponent(self.outputmodel, self.scales)
+        output = [_drop_single(vector) for vector in output]
         groups = [output[start : start + count] for start in range(0, len(output), count)]
-        vectors = [self._average(group, msp) for group in groups]
+        vectors = [average_scales(group, exponent) for group in groups]
         return vectors if is_list else vectors[0]
-
-    @staticmethod
-    def _average(group, msp):
-        vector = torch.stack([_drop_single(v) for v in group]).pow(msp).mean(dim=0).pow(1 / msp)
-        return vector / vector.norm(dim=0, keepdim=True)
-
-
-def _resize(image, scale):
-    sides = [int(side * scale) for side in image.shape[-2:]]
-    if min(sides) < 1:  # no scale leaves less than a pixel
-        sides = [max(side, 1) for side in sides]
-        return interpolate(image, size=sides, mode="bilinear", align_corners=False)
-    return interpolate(
-        image,
-        scale_factor=scale,
-        mode="bilinear",
-        align_corners=False,
-        recompute_scale_factor=False,
-    )
 
 
 def _drop_single(vectors):
