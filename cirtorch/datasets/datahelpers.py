@@ -1,11 +1,12 @@
 """Finding, opening, shrinking and collating images (published project: cnnimageretrieval)."""
 
+import math
 import os
 
 import numpy as np
 from PIL import Image, ImageFile
 
-from cirtorch.utils.errors import ImageError
+from cirtorch.utils.errors import DataError, ImageError
 
 # A photograph cut short by its camera or its download still shows most of the place.
 ImageFile.LOAD_TRUNCATED_IMAGES = True
@@ -72,6 +73,33 @@ def imresize(img, imsize):
     side = max(int(imsize), 1)
     img.thumbnail((side, side), Image.Resampling.LANCZOS)
     return img
+
+
+def pixel_box(box, path):
+    """A box ``(x1, y1, x2, y2)`` in whole pixels, rounded half to even; None or empty: None.
+
+    Raises:
+        DataError: it is something else, or holds no pixel; the message names the image's path.
+    """
+    if box is None or len(box) == 0:
+        return None
+    try:
+        pixels = tuple(round(float(value)) for value in box)
+    except (TypeError, ValueError, OverflowError):
+        pixels = ()
+    if len(pixels) != 4 or pixels[2] <= pixels[0] or pixels[3] <= pixels[1]:
+        raise DataError(f"{path}: the box {list(box)} is not x1, y1, x2, y2 with x1 < x2, y1 < y2")
+    return pixels
+
+
+def shrink_part(part, full, imsize):
+    """Shrink a cut-out by the factor by which :func:`imresize` would shrink its full image.
+
+    ``imsize`` None or infinite: the part as it is.
+    """
+    if imsize is None or math.isinf(imsize):
+        return part
+    return imresize(part, imsize * max(part.size) / max(full.size))
 
 
 def flip(x, dim):

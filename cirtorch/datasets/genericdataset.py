@@ -4,7 +4,7 @@ import os
 
 from torch.utils.data import Dataset
 
-from cirtorch.datasets.datahelpers import default_loader, imresize
+from cirtorch.datasets.datahelpers import default_loader, pixel_box, shrink_part
 from cirtorch.utils.errors import DataError
 
 
@@ -37,27 +37,11 @@ class ImagesFromList(Dataset):
         self.loader = loader
 
     def __getitem__(self, index):
-        img = self.loader(self.images_fn[index])
-        size, box = self.imsize, self._box(index)
-        if box is not None:
-            full = max(img.size)
-            img = img.crop(box)
-            size = None if size is None else size * max(box[2] - box[0], box[3] - box[1]) / full
-        if size is not None:
-            img = imresize(img, size)
+        path = self.images_fn[index]
+        full = self.loader(path)
+        box = None if self.bbxs is None else pixel_box(self.bbxs[index], path)
+        img = shrink_part(full if box is None else full.crop(box), full, self.imsize)
         return img if self.transform is None else self.transform(img)
-
-    def _box(self, index):
-        """The box in whole pixels, as PIL rounds it, or None."""
-        box = None if self.bbxs is None else self.bbxs[index]
-        if box is None or len(box) == 0:
-            return None
-        box = tuple(round(float(value)) for value in box)
-        if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
-            raise DataError(
-                f"{self.images_fn[index]}: box {list(self.bbxs[index])} is not x1 < x2, y1 < y2"
-            )
-        return box
 
     def __len__(self):
         return len(self.images_fn)

@@ -1,12 +1,11 @@
 """Opening image files as the published datasets do: crop, shrink, never enlarge."""
 
 import gzip
-import math
 import os
 
 import numpy as np
 
-from cirtorch.datasets.datahelpers import imresize, pil_loader
+from cirtorch.datasets.datahelpers import pil_loader, pixel_box, shrink_part
 from cirtorch.utils.errors import DataError
 
 
@@ -49,30 +48,13 @@ def load_image(path: str, image_size: float | None = None, bbx=None, precropped:
     image = open_image(path)
     if isinstance(image, np.ndarray):
         return image
-    longest = max(image.size)
-    box = _check_box(bbx, path)
-    if box is not None and precropped:
-        image = open_image(crop_path(path, box))
-    elif box is not None:
-        image = image.crop(box)
-    if image_size is None or math.isinf(image_size):
-        return image
-    return imresize(image, image_size * (1 if box is None else max(image.size) / longest))
+    box, part = pixel_box(bbx, path), image
+    if box is not None:
+        part = open_image(crop_path(path, bbx)) if precropped else image.crop(box)
+    return shrink_part(part, image, image_size)
 
 
 def crop_path(path: str, box) -> str:
     """The file of a box cut out beforehand: ``a/b.jpg`` -> ``a/b.10_20_30_40.jpg``."""
     base, extension = os.path.splitext(path)
-    return base + "." + "_".join(str(round(value + 1e-10)) for value in box) + extension
-
-
-def _check_box(bbx, path):
-    if bbx is None or len(bbx) == 0:
-        return None
-    try:
-        box = tuple(float(value) for value in bbx)
-    except (TypeError, ValueError):
-        box = ()
-    if len(box) != 4 or box[2] <= box[0] or box[3] <= box[1]:
-        raise DataError(f"{path}: the box {list(bbx)} is not x1, y1, x2, y2 with x1 < x2, y1 < y2")
-    return box
+    return base + "." + "_".join(str(round(float(value) + 1e-10)) for value in box) + extension

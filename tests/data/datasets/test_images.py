@@ -82,6 +82,14 @@ def test_a_crop_beyond_the_image_is_black(folder):
         load_image(str(folder / "a.png"), 10, (5, 5, 5, 9))
     with pytest.raises(DataError, match="a.png: the box"):
         load_image(str(folder / "a.png"), 10, (5, 5, 9))
+    with pytest.raises(DataError, match="a.png: the box"):  # rounded, it holds no pixel
+        load_image(str(folder / "a.png"), 10, (5.1, 5, 5.4, 9))
+
+
+def test_sides_of_a_shrunk_crop_are_exact(folder):
+    Image.new("RGB", (450, 300)).save(folder / "wide.png")
+    # 100 * 261 / 450 = 58, though 100 * (261 / 450) = 57.99999999999999
+    assert load_image(str(folder / "wide.png"), 100, (0, 0, 261, 90)).size == (58, 20)
 
 
 def test_crops_made_beforehand(folder):
