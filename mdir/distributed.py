@@ -109,7 +109,7 @@ def copy_from_first(tensors) -> None:
 
 
 def share(items) -> list:
-    """This process's share of a sequence that all have: every so-manyth item."""
+    """This process's share of a sequence that all have: every n-th item of n processes."""
     return list(items)[rank() :: size()]
 
 

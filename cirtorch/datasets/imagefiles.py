@@ -43,7 +43,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
         errors: what becomes of bytes that are no UTF-8: ``strict`` or ``surrogateescape``.
 
     Raises:
-        DataError: there is no such file, it is no text, or it holds no name.
+        DataError: there is no such file, it is not UTF-8 text, or it holds no name.
     """
     try:
         with open(path, encoding="utf-8", errors=errors) as file:

@@ -1,4 +1,4 @@
-"""Unpacking archives of strangers: nothing outside the folder, and all of it or nothing."""
+"""Unpacking untrusted archives: nothing outside the folder, and all of it or nothing."""
 
 import os
 import shutil

@@ -26,7 +26,7 @@ def run_epochs(run) -> None:
             already) and ``save(epoch, best)``.
 
     Raises:
-        UserError: an epoch left weights that are no finite numbers; it is not saved.
+        UserError: weights are infinite or NaN after an epoch; it is not saved.
     """
     training, events, decisive = run.training, run.events, run.validation.decisive_criterion
     training.scheduler.apply(run.start)

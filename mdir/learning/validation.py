@@ -48,7 +48,7 @@ class SingleValidation:
         data: name of a data section, for a loss; null for a score.
         criterion: "default" (the training's) or a criterion section; a score section without data.
         network_overlay: another runtime for the network (``Network.overlay_params``).
-        frequency: every so-manyth epoch; null or 0: only in the validate step.
+        frequency: n for every n-th epoch; null or 0: only in the validate step.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ def read_network_files(path: str) -> dict:
             ``.safetensors`` as :mod:`mdir.networks.portable` writes it.
 
     Raises:
-        DataError: files are missing, or are none of networks.
+        DataError: files are missing or do not hold a network.
     """
     place = local_file(path)
     if os.path.isdir(place):

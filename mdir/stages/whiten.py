@@ -136,7 +136,7 @@ def _record_path(path):
 
 
 def _is_done(path, origin):
-    """Whether the file is whole; one of another network is none, one without record is trusted."""
+    """Whether a complete file of this network is there; one without a record is trusted."""
     if not os.path.exists(path):
         return False
     try:

@@ -40,7 +40,7 @@ class CheckpointFolder:
 
     Args:
         directory: files go to its ``epochs`` folder.
-        store_every: networks of every so-manyth epoch stay; 0: none.
+        store_every: n keeps the networks of every n-th epoch; 0: none.
         checkpoint_every: how often the run can be resumed from; 0: only stored epochs.
         directory_epoch_regex: three groups (prefix, number, suffix) that find a folder of an
             earlier run to take over from; null: none.

@@ -1,8 +1,8 @@
 """A batch divided among the processes of a launch, so that together they step as one.
 
-The batch size of a scenario is that of all processes together. Each takes every so-manyth item of
-every batch; gradients are added up before an optimizer steps, losses before they are logged, and
-batch normalisation takes its statistics from the whole batch.
+The batch size of a scenario is that of all processes together. With n of them, each takes every
+n-th item of a batch; gradients are added up before an optimizer steps, losses before they are
+logged, and batch normalisation takes its statistics from the whole batch.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """Runtime wrappers: what happens to images before a network and to its output after it.
 
 The mini-language of scenarios is parsed, checked and built here; the wrappers themselves stand in
-the ``wrappers_*`` modules. One wrapper is registered under kind "wrapper" as::
+the modules beside this one. One wrapper is registered under kind "wrapper" as::
 
     class Wrapper:
         def __init__(self, outputmodel, *, ARGUMENTS): ...
