@@ -5,12 +5,11 @@ import os
 import torch
 from torch.utils.data import Dataset
 
+from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename, default_loader, imresize
 from cirtorch.datasets.mining import mine_hard_negatives
 from cirtorch.networks.extraction import extract_vectors
-from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
-from cirtorch.utils.safe_pickle import load_pickle
 
 NAMES = "retrieval-SfM", "gl"  # how names of training sets begin
 
@@ -48,7 +47,7 @@ class TuplesDataset(Dataset):
         if not name.startswith(NAMES):
             raise RuntimeError(f"Unknown dataset name {name!r}: retrieval-SfM... or gl... expected")
         db_root = os.path.join(get_data_root(), "train", name)
-        db = _database(os.path.join(db_root, f"{name}.pkl"), mode)
+        db = load_database(os.path.join(db_root, f"{name}.pkl"), mode)
         self.images = _image_files(name, db_root, db["cids"])
         self.name = name
         self.mode = mode
@@ -131,18 +130,6 @@ class TuplesDataset(Dataset):
         images = [self.images[i] for i in members]
         vecs = extract_vectors(net, images, self.imsize, self.transform, print_freq=self.print_freq)
         return vecs.cuda() if torch.cuda.is_available() else vecs
-
-
-def _database(path, mode):
-    if not os.path.exists(path):
-        raise DataError(f"{path}: the training database is absent")
-    databases = load_pickle(path)
-    if mode not in databases:
-        raise DataError(f"{path}: has no {mode!r}, only {', '.join(map(str, databases))}")
-    missing = {"cids", "cluster", "qidxs", "pidxs"} - set(databases[mode])
-    if missing:
-        raise DataError(f"{path}: {mode!r} lacks {', '.join(sorted(missing))}")
-    return databases[mode]
 
 
 def _image_files(name, db_root, cids):

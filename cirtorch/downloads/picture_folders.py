@@ -1,6 +1,5 @@
 """Whether a folder holds the pictures that it should."""
 
-import os
 from itertools import islice
 from pathlib import Path
 
@@ -47,8 +46,10 @@ def _names(path: Path, flat: bool) -> list[str]:
         return []
     if flat:
         return [f"{name}.jpg" for key in ("imlist", "qimlist") for name in data.get(key, [])]
+    from cirtorch.datasets.datahelpers import cid2filename  # loads NumPy, as databases do
+
     databases = [db for db in data.values() if isinstance(db, dict)]
-    return [_in_subfolders(cid) for db in databases for cid in db.get("cids", [])]
+    return [cid2filename(cid, "") for db in databases for cid in db.get("cids", [])]
 
 
 def count_pictures(folder: Path, enough: int | None = None) -> int:
@@ -57,10 +58,6 @@ def count_pictures(folder: Path, enough: int | None = None) -> int:
     Hidden files are none. All others count: published training pictures have names without suffix.
     """
     return sum(1 for _ in islice(files_below(folder, hidden=False), enough))
-
-
-def _in_subfolders(cid):
-    return os.path.join(cid[-2:], cid[-4:-2], cid[-6:-4], cid)
 
 
 def _has_bytes(path: Path) -> bool:

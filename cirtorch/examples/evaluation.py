@@ -5,6 +5,7 @@ import time
 
 import torch
 
+from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.datasets.testdataset import configdataset, query_boxes
 from cirtorch.downloads.known_files import known_files
@@ -15,7 +16,6 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
 from cirtorch.utils.general import get_data_root, htime
 from cirtorch.utils.protocol import describe_protocol
-from cirtorch.utils.safe_pickle import load_pickle
 from cirtorch.utils.weight_files import load_whitening, save_weights
 from cirtorch.utils.whiten import whitenapply, whitenlearn
 
@@ -86,10 +86,7 @@ def _learn(name, describe):
     path = os.path.join(folder, f"{name}-whiten.pkl")
     if not os.path.exists(path):
         download_train(get_data_root())
-    pairs = load_pickle(path)
-    missing = {"cids", "qidxs", "pidxs"} - set(pairs if isinstance(pairs, dict) else ())
-    if missing:
-        raise DataError(f"{path}: lacks {', '.join(sorted(missing))}")
+    pairs = load_database(path)
     vecs = describe([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
     return whitenlearn(vecs.numpy(), pairs["qidxs"], pairs["pidxs"])
 

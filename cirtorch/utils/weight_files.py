@@ -91,17 +91,25 @@ def load_state(module, state, source):
         raise DataError(f"{source}: does not fit the network: {error}") from error
 
 
-def load_whitening(path):
-    """A whitening file: ``(m [D, 1], P [D', D])`` float64.
+def load_whitening(path, dtype=np.float64):
+    """A whitening file: arrays ``(m [D, 1], P [D', D])``.
 
     Reads a pickle of ``{"m", "P"}`` and what :func:`torch.save` made of one.
+
+    Args:
+        dtype: None keeps that of the file.
 
     Raises:
         DataError: the file is unreadable, names code, or holds something else.
     """
     stored = load_weights(path) if _is_torch_file(path) else load_pickle(path)
+    return check_whitening(stored, path, dtype)
+
+
+def check_whitening(stored, path, dtype=np.float64):
+    """As :func:`load_whitening`, of what the file ``path`` holds."""
     try:
-        m, P = (np.asarray(stored[key], dtype=np.float64) for key in ("m", "P"))
+        m, P = (np.asarray(stored[key], dtype=dtype) for key in ("m", "P"))
         m = m.reshape(-1, 1)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"{path}: a whitening holds the arrays 'm' and 'P'") from error

@@ -4,12 +4,11 @@ import os
 import pickle
 
 from cirtorch.utils.files import atomic_write
-from cirtorch.utils.safe_pickle import load_pickle
-from mdir.artifacts import produced, used
+from mdir.artifacts import produced
 from mdir.errors import UserError
 from mdir.networks import portable
 from mdir.networks.files import read_network_files, save_network
-from mdir.networks.wrappers.retrieval import read_whitening
+from mdir.networks.whitening import read_whitening
 from mdir.paths import local_file, resolve_path
 from mdir.stages.step import step
 
@@ -19,7 +18,7 @@ def convert(inputs, *, source: str, target: str):
     """Rewrite a network or a whitening in the format of the target's suffix.
 
     Args:
-        source: a network's file, folder or URL, a whitening pickle (``.pkl``), or the
+        source: a network's file, folder or URL, a whitening (``.pkl``), or the
             ``.safetensors`` file of either.
         target: ``.safetensors`` (a ``.json`` is written beside), ``.pth`` for a network in one
             file, ``.pkl`` for a whitening, as the published project reads them.
@@ -38,17 +37,12 @@ def convert(inputs, *, source: str, target: str):
     if suffix not in writers:
         what = "whitening" if is_whitening else "network"
         raise UserError(f"{target}: a {what} is written as {' or '.join(writers)}")
-    content = _read_whitening(place) if is_whitening else read_network_files(place)
+    if is_whitening:
+        content = dict(zip(("m", "P"), read_whitening(place, dtype=None), strict=True))
+    else:
+        content = read_network_files(place)
     writers[suffix](content, target)
     return {"target": target}
-
-
-def _read_whitening(place):
-    if place.endswith(".safetensors"):
-        return portable.read_whitening(place)
-    read_whitening(place)
-    used(place)
-    return {key: load_pickle(place)[key] for key in ("m", "P")}
 
 
 def _write_pickle(whitening, target):

@@ -11,10 +11,9 @@ import numpy as np
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
-from cirtorch.utils.safe_pickle import load_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
-from mdir.artifacts import produced, used
+from mdir.artifacts import produced
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
@@ -24,10 +23,11 @@ from mdir.inference.run import (
     check_inference,
     run_inference,
 )
+from mdir.inference.whitening_files import read_pairs
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
-from mdir.networks.wrappers.retrieval import read_whitening
-from mdir.paths import local_file, resolve_path
+from mdir.networks.whitening import read_whitening
+from mdir.paths import resolve_path
 from mdir.registry import Holds, Section, check_parameters
 from mdir.resources import Resources
 from mdir.stages.step import step
@@ -94,30 +94,6 @@ def _check(params):
 _infer_and_learn_whitening.__name__ = "infer_and_learn_whitening"
 _infer_and_learn_whitening.check_section = _check
 infer_and_learn_whitening = step(_infer_and_learn_whitening)
-
-
-def read_pairs(path: str) -> tuple[list[str], list[int], list[int]]:
-    """``cids``, ``qidxs``, ``pidxs`` of a whitening list: images, and the numbers of matching ones.
-
-    Raises:
-        DataError: the file lacks a part or names an image outside its list.
-    """
-    place = local_file(path)
-    used(place)
-    if not os.path.exists(place):
-        raise DataError(f"{place}: there is no such whitening list")
-    content = load_pickle(place)
-    if not isinstance(content, dict) or not {"cids", "qidxs", "pidxs"} <= set(content):
-        raise DataError(f"{place}: a whitening list holds cids, qidxs and pidxs")
-    cids = [str(cid) for cid in content["cids"]]
-    qidxs, pidxs = ([int(i) for i in content[key]] for key in ("qidxs", "pidxs"))
-    outside = [i for i in qidxs + pidxs if not 0 <= i < len(cids)]
-    if not cids or len(qidxs) != len(pidxs) or outside:
-        raise DataError(
-            f"{place}: {len(cids)} images, {len(qidxs)} queries, {len(pidxs)} positives, "
-            f"{len(outside)} of them outside the images"
-        )
-    return cids, qidxs, pidxs
 
 
 def _place(whitening):

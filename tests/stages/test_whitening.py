@@ -5,14 +5,17 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir.inference.whitening_files import read_pairs
 from mdir.networks.files import save_network
-from mdir.networks.wrappers.retrieval import read_whitening
+from mdir.networks.portable import write_whitening
+from mdir.networks.whitening import read_whitening
 from mdir.registry import ComponentError
-from mdir.stages.whiten import infer_and_learn_whitening, read_pairs
+from mdir.stages.whiten import infer_and_learn_whitening
 from tests.sections import build
 from tests.stages.test_infer import embedding
 
@@ -119,6 +122,23 @@ def test_stored_network_under_its_own_path(root, images):
     m = infer_and_learn_whitening(given)[1]["m"]
     norms = np.linalg.norm(images, axis=0)
     np.testing.assert_allclose(m, expected("lw", images / norms)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["pkl", "pth", "safetensors"])
+def test_whitenings_of_every_form_are_read(root, form):
+    m, P = np.arange(3.0)[:, None], np.arange(6.0).reshape(2, 3) / 7
+    path = root / f"w.{form}"
+    if form == "pkl":
+        path.write_bytes(pickle.dumps({"m": m, "P": P}))
+    elif form == "pth":
+        torch.save({"m": m, "P": P}, path)
+    else:
+        write_whitening(m, P, path)
+    read = read_whitening(f"w.{form}")
+    assert [array.dtype for array in read] == [np.float32, np.float32]
+    np.testing.assert_array_equal(read[0], m)
+    np.testing.assert_array_equal(read[1], P.astype(np.float32))
+    np.testing.assert_array_equal(read_whitening(f"w.{form}", dtype=None)[1], P)
 
 
 @pytest.mark.parametrize(

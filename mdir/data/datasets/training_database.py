@@ -3,16 +3,13 @@
 import os
 from dataclasses import dataclass
 
-import numpy as np
-
+from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
-from cirtorch.utils.safe_pickle import load_pickle
 from mdir.artifacts import used
 from mdir.paths import local_file, resolve_path
 
-_KEYS = ("cids", "cluster", "qidxs", "pidxs")
 _SHOWN = 5
 
 
@@ -60,14 +57,8 @@ def load_training_database(
         DataError: a file is missing, or what is wrong with the database, naming the file.
     """
     path = local_file(dataset_pkl or default_pickle(dataset))
-    if not os.path.exists(path):
-        raise DataError(f"{path}: there is no such training database")
     used(path)
-    content = load_pickle(path)
-    if not isinstance(content, dict) or split not in content:
-        there = ", ".join(map(str, content)) if isinstance(content, dict) else "no mapping"
-        raise DataError(f"{path}: has no split {split!r}; it holds {there}")
-    columns = _checked(content[split], f"{path}: split {split!r}")
+    columns = load_database(path, split)
     folder = resolve_path(image_dir or os.path.join(os.path.dirname(path), "ims"))
     paths = [cid2filename(cid, folder) for cid in columns["cids"]]
     missing = [image for image in paths if not os.path.exists(image)]
@@ -77,20 +68,3 @@ def load_training_database(
             + ", ".join(missing[:_SHOWN])
         )
     return TrainingDatabase(paths, columns["cluster"], columns["qidxs"], columns["pidxs"])
-
-
-def _checked(split, where):
-    missing = [key for key in _KEYS if key not in split]
-    if missing:
-        raise DataError(f"{where} has no {', '.join(missing)} (needed: {', '.join(_KEYS)})")
-    columns = {key: np.asarray(split[key]).tolist() for key in _KEYS}
-    images, pairs = len(columns["cids"]), len(columns["qidxs"])
-    if not images or not pairs:
-        raise DataError(f"{where} is empty: {images} images, {pairs} pairs")
-    if len(columns["cluster"]) != images or len(columns["pidxs"]) != pairs:
-        raise DataError(f"{where} has columns of different lengths")
-    for key in ("qidxs", "pidxs"):
-        outside = [index for index in columns[key] if not 0 <= index < images]
-        if outside:
-            raise DataError(f"{where}: {key} names image {outside[0]} of {images}")
-    return columns

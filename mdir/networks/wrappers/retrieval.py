@@ -1,16 +1,13 @@
 """Wrappers of retrieval networks, whose output for B images is a matrix ``[D, B]``."""
 
-import os
 from typing import Annotated
 
 import torch
 
 from cirtorch.layers.multiscale import average_scales, rescaled, scale_exponent
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.safe_pickle import load_pickle
-from mdir.artifacts import used
 from mdir.errors import UserError
-from mdir.paths import local_file
+from mdir.networks.whitening import read_whitening
 from mdir.registry import Check, register
 
 _ROOT = 2**0.5
@@ -74,7 +71,7 @@ class CirWhiten:
     """Whitens descriptors by a learned projection: ``P[:d] (v - m)``, L2-normalized.
 
     Args:
-        whitening: pickle with ``m`` ``[D, 1]`` and ``P`` ``[D', D]``: a path or a URL, whose hash
+        whitening: file with ``m`` ``[D, 1]`` and ``P`` ``[D', D]``: a path or a URL, whose hash
             suffix is checked.
         dimensions: rows of P to use; null: all.
 
@@ -84,7 +81,7 @@ class CirWhiten:
 
     def __init__(self, outputmodel, *, whitening: str, dimensions: int | None = None):
         self.source = whitening
-        m, projection = read_whitening(whitening)
+        m, projection = map(torch.from_numpy, read_whitening(whitening))
         rows = projection.shape[0]
         if dimensions is not None and not 0 < dimensions <= rows:
             raise UserError(f"cirwhiten: {dimensions} dimensions of {rows} in {whitening}")
@@ -107,26 +104,6 @@ class CirWhiten:
         columns = self.projection.to(columns) @ (columns - self.m.to(columns))
         columns = columns / (columns.norm(dim=0, keepdim=True) + 1e-6)
         return _drop_single(columns)
-
-
-def read_whitening(path: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """``m [D, 1]`` and ``P [D', D]``, float32, of a whitening pickle (a path or a URL).
-
-    Raises:
-        DataError: the file holds something else.
-    """
-    place = local_file(path)
-    used(place)
-    if not os.path.exists(place):
-        raise DataError(f"{place}: there is no such whitening file")
-    content = load_pickle(place)
-    if not isinstance(content, dict) or not {"m", "P"} <= set(content):
-        raise DataError(f"{place}: a whitening file holds 'm' and 'P'")
-    m, projection = (torch.as_tensor(content[key]).float() for key in ("m", "P"))
-    if projection.dim() != 2 or m.numel() != projection.shape[1]:
-        shapes = f"m {tuple(m.shape)}, P {tuple(projection.shape)}"
-        raise DataError(f"{place}: shapes do not go together: {shapes}")
-    return m.reshape(-1, 1), projection
 
 
 class _Columns:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import (
     cid2filename,
     collate_tuples,
@@ -152,6 +153,21 @@ def test_wrong_training_sets_are_told(root):
         TuplesDataset("retrieval-SfM-tiny", "train")
     with pytest.raises(DataError, match="'val'"):
         TuplesDataset("retrieval-SfM-tiny", "val")
+
+
+def test_whitening_lists_are_checked(tmp_path):
+    path = tmp_path / "list.pkl"
+    columns = {"cids": ["a", "b"], "qidxs": np.array([0]), "pidxs": [1]}
+    path.write_bytes(pickle.dumps(columns))
+    assert load_database(path) == {"cids": ["a", "b"], "qidxs": [0], "pidxs": [1]}
+    for change, message in (
+        ({"pidxs": [2]}, "list.pkl: pidxs names image 2 of 2"),
+        ({"pidxs": []}, "list.pkl has columns of different lengths"),
+        ({"cids": []}, "list.pkl is empty: 0 images, 1 pairs"),
+    ):
+        path.write_bytes(pickle.dumps({**columns, **change}))
+        with pytest.raises(DataError, match=message):
+            load_database(path)
 
 
 def test_test_set(root):
