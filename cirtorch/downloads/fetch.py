@@ -139,7 +139,7 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
     while True:
         try:
             resumed = _receive(source, part, timeout, progress)
-            found = fault(part.path, *expected) or _disguise(part.path, expected)
+            found = fault(part.path, *expected) or _error_page(part.path, expected)
             if found is None:
                 return
             part.begin({})
@@ -157,7 +157,7 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
         time.sleep(max(wait * 2 ** (failures - 1), pause))
 
 
-def _disguise(path, expected) -> str | None:
+def _error_page(path, expected) -> str | None:
     """Whether bytes that nothing is known about are a web page that tells of an error."""
     if any(expected) or path.name.endswith((".html.part", ".htm.part")):
         return None
