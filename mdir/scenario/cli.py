@@ -180,7 +180,7 @@ def _perform(plan, options, arguments):
     lines = _stdin_lines(plan, options) if processes.is_first else None
     lines = processes.share("stdin", lines)
     choice = Choice(options.force, options.start, options.only, lines)
-    decisions = Decider(plan, journal, choice).foresee()
+    decisions = Decider(plan, journal, choice).decide_all()
     _print_warnings(journal.warnings)
     check_before_running(plan, decisions, choice)
     if options.dry_run:

@@ -74,7 +74,7 @@ class Decider:
         names = sorted(resolver.steps - {step.name})
         refers_to = {name: self.identities.get(name) for name in names}
         record = self.journal.read(step.name) if self.journal else None
-        action, why = self._judge(step, parameters, refers_to, resolver.waiting, record)
+        action, why = self._choose_action(step, parameters, refers_to, resolver.waiting, record)
         decision = Decision(step, action, why, parameters, refers_to, record, resolver.waiting)
         if action == RUN and record is not None:
             decision.made = record.get("made", [])
@@ -86,7 +86,7 @@ class Decider:
         self.context.finish(decision.step.name, decision.parameters, metadata)
         self.identities[decision.step.name] = identity
 
-    def foresee(self) -> list[Decision]:
+    def decide_all(self) -> list[Decision]:
         """Decide every step before any runs; results that are yet to come stay variables."""
         decisions = []
         for step in self.plan.steps:
@@ -103,7 +103,7 @@ class Decider:
         """The lines of standard input where the step reads them."""
         return self.choice.lines if step.entry.reads_stdin(step.parameters) else None
 
-    def _judge(self, step, parameters, refers_to, waiting, record):
+    def _choose_action(self, step, parameters, refers_to, waiting, record):
         choice = self.choice
         if choice.only is not None and step.name != choice.only:
             return LEAVE, "--only names another step"

@@ -23,7 +23,7 @@ class Terminated(BaseException):
 
 
 @contextmanager
-def blaming(step: str):
+def as_step_failure(step: str):
     """Turn whatever the block raises into :class:`StepFailed`; scenario errors pass."""
     try:
         yield

@@ -20,7 +20,7 @@ from mdir.scenario.decisions import (
     recorded_result,
     require_results,
 )
-from mdir.scenario.failures import Terminated, blaming
+from mdir.scenario.failures import Terminated, as_step_failure
 from mdir.scenario.journal import Journal, decode, encode, finish_record, start_record
 from mdir.scenario.plan import Plan, check_parameters
 from mdir.scenario.processes import Processes
@@ -102,7 +102,7 @@ class _Run:
 
     def _run(self, decision):
         step, result = decision.step, [None, None]
-        with blaming(step.name):
+        with as_step_failure(step.name):
             if self._is_first or step.entry.divided:
                 require_results(decision)
                 result = self._recorded(decision)
