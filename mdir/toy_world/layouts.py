@@ -139,7 +139,7 @@ def _revisited(plan, take, sizes, name, classic):
         start = len(imlist)
         imlist += names[queries:]
         for query in range(queries):
-            gnd.append(_judge(shots[query], shots[queries:], start))
+            gnd.append(_by_difficulty(shots[query], shots[queries:], start))
             qimlist.append(names[query])
     others = [f"other_{place:06d}" for place in range(2 * places)]
     shots = [take(f"{name}-other", place, 0) for place in range(len(others))]
@@ -152,7 +152,7 @@ def _revisited(plan, take, sizes, name, classic):
     plan.links[f"data/test/{name}/jpg"] = f"../{classic}/jpg"
 
 
-def _judge(query, shots, start):
+def _by_difficulty(query, shots, start):
     """Split the pictures of a query's place by how far their viewpoint is from the query's."""
     distance = [abs(shot.view.yaw - query.view.yaw) for shot in shots]
     order = [start + int(i) for i in np.argsort(distance, kind="stable")]

@@ -37,7 +37,7 @@ def write_toy_world(
     plan = make_plan(seed, sizes)
     known = _known(directory)
     wanted = {"version": VERSION, "seed": seed, "sizes": asdict(sizes), "pictures": len(plan.shots)}
-    _refuse_strangers(directory, plan, known)
+    _refuse_foreign_files(directory, plan, known)
     same = all(known.get(key) == value for key, value in wanted.items())
     if (
         same
@@ -86,7 +86,7 @@ def _known(directory: Path) -> dict:
         ) from error
 
 
-def _refuse_strangers(directory, plan, known):
+def _refuse_foreign_files(directory, plan, known):
     for path in plan:
         if not os.path.lexists(directory / path):
             continue

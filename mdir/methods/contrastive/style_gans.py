@@ -146,7 +146,7 @@ class StyleGANs:
         gan.DG.requires_grad_(False)
         optimizers["FG"].zero_grad()
         fake_style, fake_content = gan.F(content), gan.G(style)
-        adversarial = _judge(gan.DG(fake_style), 1) + _judge(gan.DF(fake_content), 1)
+        adversarial = _gan_loss(gan.DG(fake_style), 1) + _gan_loss(gan.DF(fake_content), 1)
         cycle = l1_loss(gan.G(fake_style), content) + l1_loss(gan.F(fake_content), style)
         fg = adversarial + self.cycle_weight * cycle
         fg.backward()
@@ -194,13 +194,13 @@ def _generator(blocks, filters):
     )
 
 
-def _judge(scores, target):
+def _gan_loss(scores, target):
     return mse_loss(scores, torch.full_like(scores, target))
 
 
 def _discriminate(discriminator, optimizer, real, pool, fake):
     optimizer.zero_grad()
-    loss = (_judge(discriminator(real), 1) + _judge(discriminator(pool.query(fake)), 0)) / 2
+    loss = (_gan_loss(discriminator(real), 1) + _gan_loss(discriminator(pool.query(fake)), 0)) / 2
     loss.backward()
     optimizer.step()
     return loss
