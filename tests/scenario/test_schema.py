@@ -107,6 +107,8 @@ FITTING = [
     TRAIN % "network.a.b.model.pooling: gem",
     TRAIN % "learning.training.optimizer: {algorithm: adam, lr: 1e-4}",
     TRAIN % "output.learning: {progress: {print_each: 1}, tensorboard: {}}",
+    TRAIN % "data: {a: {loader: '${x.a}'}, b: '${x.b}'}, learning: {training: '${x.c}'}",
+    TRAIN % "network: {runtime: '${x.a}'}, data.a.loader.batch_size: '${x.b}'",
     "all: {00_settings: {anything: 3, many*: [1, 2]}}",
     "t: {1_a: {__function__: mdir.stages.settings.settings, deep: {anything: 1}}}",
     "network: {type: SingleNetwork, model: {ngf: 8}}\nlearning.training.epochs: 3",
@@ -151,6 +153,7 @@ def test_words_for_an_editor(tmp_path):
     assert definitions["criterion.tiny_loss"]["properties"]["loss"] == {"const": "tiny_loss"}
     epochs = definitions["training.EpochTraining"]["properties"]["epochs"]
     assert epochs["description"] == "how many in all; a resumed run may ask for more."
-    precision = definitions["compute.Runtime"]["properties"]["precision"]
+    (runtime,) = definitions["compute.Runtime"]["then"]["allOf"]
+    precision = runtime["properties"]["precision"]
     assert precision["anyOf"][0] == {"enum": ["float32", "bf16"]}
     assert precision["default"] == "float32"

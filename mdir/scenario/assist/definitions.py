@@ -62,7 +62,7 @@ class Definitions:
     def fields(self, function) -> dict:
         """A mapping of the keyword-only parameters of a function or class."""
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        return self.define(name, lambda: closed(*self.parameters(function)))
+        return self.define(name, lambda: _mapping([closed(*self.parameters(function))]))
 
     def named(self, named: registry.Named, name: str) -> dict:
         """What stands under the name of a component: its parameters, or some value for them."""
@@ -188,6 +188,7 @@ def either(options: list[dict], variable: bool = True) -> dict:
         return {}
     plain = dict.fromkeys(kind for option in unique for kind in _plain_types(option))
     rest = [option for option in unique if not _plain_types(option)]
+    # Definitions of mappings admit variables themselves.
     if variable and "string" not in plain and not any("$ref" in option for option in rest):
         rest.append(VARIABLE_TEXT)
     if plain:
