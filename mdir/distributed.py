@@ -114,7 +114,7 @@ def share(items) -> list:
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchPart:
     """Which part of a batch of ``whole`` items is here: ``own`` of them, as :func:`share` says.
 
     Where there are too few for all, ``own`` is 0 and an item stands in whose step counts nothing.
@@ -128,23 +128,57 @@ class Part:
         """The share of the items that is here."""
         return self.own / self.whole
 
-    def join(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows ``[own, ...]``, one an item, to those of the whole batch ``[whole, ...]``.
+    @property
+    def counts(self) -> bool:
+        """Whether what is here belongs to the batch, and does not stand in."""
+        return self.own > 0
 
-        Own rows keep their graph, those of others come without.
+    def size(self, here: int) -> int:
+        """How many items the whole batch has, of which so many are here."""
+        return self.whole
+
+    def join(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of the items that are here to those of the whole batch.
+
+        ``[own * k, ...]`` gives ``[whole * k, ...]``: k rows an item, item by item. Own rows keep
+        their graph, those of others come without; nothing flows back to a stand-in.
         """
+        rows = rows.unflatten(0, (self.own or 1, -1))
         joined = rows.new_zeros((self.whole, *rows.shape[1:]))
         if self.own:
             joined[rank() :: size()] = rows.detach()
         (joined,) = sum_all([joined])
-        if not (self.own and rows.requires_grad):
-            return joined
-        places = torch.arange(self.whole, device=rows.device)[rank() :: size()]
-        return joined.index_copy(0, places, rows)
+        if rows.requires_grad and self.own:
+            places = torch.arange(self.whole, device=rows.device)[rank() :: size()]
+            joined = joined.index_copy(0, places, rows)
+        elif rows.requires_grad:
+            joined = joined + 0 * rows.sum()
+        return joined.flatten(0, 1)
 
     def cut(self, rows: torch.Tensor) -> torch.Tensor:
-        """The rows that are here, of those of the whole batch; the first one as a stand-in."""
-        return rows[rank() :: size()] if self.own else rows[:1]
+        """The rows of the items that are here, of those that :meth:`join` gives.
+
+        A stand-in gets those of the first item.
+        """
+        rows = rows.unflatten(0, (self.whole, -1))
+        return (rows[rank() :: size()] if self.own else rows[:1]).flatten(0, 1)
+
+
+class WholeBatch:
+    """What :class:`BatchPart` says of a batch that is not divided: everything is here."""
+
+    weight, counts = 1.0, True
+
+    def size(self, here: int) -> int:
+        return here
+
+    def join(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows
+
+    cut = join
+
+
+WHOLE = WholeBatch()
 
 
 def _wire():

@@ -39,6 +39,32 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     return registry.build("dataset", dataset, transform, select_columns(inputs, columns))
 
 
+class Datasets:
+    """The datasets of a step's data sections by name, each made at its first use.
+
+    Args:
+        sections: the data sections by name.
+        defaults: the network's ``runtime.data``; a section's own values win.
+        inputs: columns of names and the like that the step was given.
+    """
+
+    def __init__(self, sections: dict, defaults: dict | None = None, inputs=()):
+        self._sections, self._defaults, self._inputs = sections, defaults, inputs
+        self._made = {}
+
+    def section(self, name: str) -> dict:
+        """The data section of that name, with the defaults filled in; UserError without one."""
+        if name not in self._sections:
+            raise UserError(registry.unknown("data section", name, self._sections))
+        return merge_defaults(self._sections[name], self._defaults)
+
+    def __call__(self, name: str) -> Dataset:
+        """The dataset of that section, the same at every call."""
+        if name not in self._made:
+            self._made[name] = make_dataset(self.section(name), None, self._inputs)
+        return self._made[name]
+
+
 def select_columns(inputs, columns: str | None) -> tuple:
     """The ``"a:b"`` slice of the input's columns (all for None)."""
     if columns is None:

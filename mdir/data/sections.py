@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, get_args
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
@@ -86,6 +86,27 @@ def data_section(
 
 
 DataSections = Annotated[dict, Holds(dict[str, Annotated[dict, Section("data")]])]
+
+
+_NAMES_DATA = "names a data section"
+DataName = Annotated[str, _NAMES_DATA]
+
+
+def section_names(data: str | list[str]) -> list[str]:
+    """``epoch_iteration.data`` as a list: one name, or several."""
+    return [data] if isinstance(data, str) else data
+
+
+def named_sections(component, params: dict) -> Iterator[tuple[tuple, object]]:
+    """``(path, name)`` of the data sections that a component's parameters name (DataName)."""
+    for key, field in registry.schema(component)[0].items():
+        if _names_data(field.annotation):
+            yield (key,), params.get(key, field.default)
+
+
+def _names_data(annotation):
+    marks, arms = getattr(annotation, "__metadata__", ()), get_args(annotation)
+    return _NAMES_DATA in marks or any(map(_names_data, arms))
 
 
 def _check_parts(section) -> Iterator[tuple[tuple, str]]:

@@ -1,6 +1,6 @@
 """What the steps that learn and validate check of a scenario before anything starts."""
 
-from mdir.data.loading import check_data_section
+from mdir.data.sections import check_data_section, named_sections, section_names
 from mdir.registry import ComponentError, is_unresolved, lookup, schema, unknown
 
 
@@ -38,6 +38,18 @@ def data_problems(wanted, data):
             yield problem.path, problem.message
 
 
+def method_sections(iteration: dict):
+    """``(path, name)`` of the data sections that ``epoch_iteration`` and its method name."""
+    data = iteration.get("data")
+    if isinstance(data, list):
+        yield from ((("data", at), name) for at, name in enumerate(data))
+    else:
+        yield ("data",), data
+    method = component("method", iteration.get("type"))
+    if method is not None:
+        yield from named_sections(method, iteration)
+
+
 def component(kind: str, name):
     """The component of that name, None where there is none (which is told elsewhere)."""
     try:
@@ -47,7 +59,7 @@ def component(kind: str, name):
 
 
 def method_problems(training: dict, iteration: dict, data):
-    """What a method that learns from views says of the loss, the views and the batch.
+    """What a method says of the loss, the number of data sections, the views and the batch.
 
     Args:
         training, iteration: ``learning.training`` of the step and its ``epoch_iteration``.
@@ -55,10 +67,19 @@ def method_problems(training: dict, iteration: dict, data):
     """
     method = component("method", iteration.get("type"))
     yield from _criterion_problems(getattr(method, "criterion_name", None), training, iteration)
-    section = data.get(iteration.get("data")) if isinstance(data, dict) else None
-    if getattr(method, "views", None) is not None and isinstance(section, dict):
-        for path, message in _views_problems(iteration["type"], method.views, section):
-            yield ("data", iteration["data"], *path), message
+    names = iteration.get("data")
+    if method is None or not isinstance(names, (str, list)):
+        return
+    names = section_names(names)
+    if len(names) not in method.streams:
+        admitted = " or ".join(map(str, method.streams))
+        message = f"{iteration['type']} learns from {admitted} of the data sections, got {names}"
+        yield ("learning", "training", "epoch_iteration", "data"), message
+    for name in names if method.views is not None else ():
+        section = data.get(name) if isinstance(data, dict) and isinstance(name, str) else None
+        if isinstance(section, dict):
+            for path, message in _views_problems(iteration["type"], method.views, section):
+                yield ("data", name, *path), message
 
 
 def _criterion_problems(wanted, training, iteration):

@@ -50,6 +50,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
     network.eval()
     begin = time.time()
     mined = method.prepare_epoch(training.dataset, epoch)
+    events.hand_on(method.results())
     if mined:
         events.register(epoch, None, None, "train/learning/data_mining", mined, "scalar/loss")
     spent = {"prepare_data": time.time() - begin}
@@ -63,7 +64,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
     begin = time.time()
     for iteration, batch in enumerate(loader):
         loaded = time.time()
-        losses = training.step(batch, iteration)
+        losses = training.step(batch)
         stepped = time.time()
         events.register(epoch, iteration, size, "train/learning/loss", losses, "scalar/loss")
         if are_samples_due(epoch, iteration, size):
@@ -117,7 +118,7 @@ def are_samples_due(epoch: int, iteration: int, size: int) -> bool:
 def log_samples(training, events, epoch: int, iteration: int, size: int) -> None:
     """Pictures of what the last step saw and made."""
     for label, value in training.method.samples().items():
-        blobs = pictures(value, training.section.get("mean_std"))
+        blobs = pictures(value, training.mean_std)
         if blobs:
             events.register(epoch, iteration, size, f"train/data/{label}", blobs, "blob")
 

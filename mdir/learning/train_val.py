@@ -202,7 +202,8 @@ class TrainValLearning:
         if not distributed.is_first():
             return Events()
         folder = self.folder.folder
-        return Events(make_processors(output, folder), EventFiles(folder))
+        processors = {**self.training.method.processors, **output}
+        return Events(make_processors(processors, folder), EventFiles(folder))
 
 
 def tell_paths(network: dict) -> None:

@@ -7,19 +7,24 @@ from typing import Annotated, Literal
 import torch
 
 from mdir import distributed, registry
-from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.data.loading import Datasets, make_loader
+from mdir.data.sections import section_names
+from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError
 from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
-from mdir.learning.parallel.steps import SharedSteps, shared_loader
+from mdir.learning.parallel.steps import SharedLoader, SharedSteps
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
 from mdir.registry import Holds, Section, check, check_parameters, register
 
 ITERATION_KEYS = ("data", "criterion")
+SHUFFLED = {"shuffle": True}
 
 
-def _iteration(*, data: str, criterion: Literal["default"] | Annotated[dict, Section("criterion")]):
+def _iteration(
+    *, data: str | list[str], criterion: Literal["default"] | Annotated[dict, Section("criterion")]
+):
     """What every ``epoch_iteration`` has besides the method's own parameters."""
 
 
@@ -38,9 +43,10 @@ class EpochTraining:
         optimizer: of the network, or one for each member (``composition``).
         scheduler: of the learning rates; null keeps them.
         epoch_iteration: the method (``type`` and its own parameters), ``data`` (name of a data
-            section) and ``criterion`` ("default" or a section).
+            section, or a list of those whose items each batch joins) and ``criterion`` ("default"
+            or a section).
         epoch_iterations: an epoch is so many batches, however long a pass over the data is; null:
-            one pass.
+            one pass, over the first of several data sections (of the others, as many batches).
         debug: torch's anomaly detection: slow, names the operation that made a NaN.
         runtime: see :class:`mdir.learning.compute.Runtime`; not in published scenarios.
     """
@@ -66,16 +72,20 @@ class EpochTraining:
         self.epoch_iterations = epoch_iterations
         self.runtime = Runtime(**(runtime or {}))
         self.runtime.prepare(network)
-        self.section = merge_defaults(data[epoch_iteration["data"]], runtime_data(network))
-        self.dataset = make_dataset(self.section, None, inputs)
-        require_batches(self.dataset, self.section, {"shuffle": True})
+        self.data = Datasets(data, runtime_data(network), inputs)
+        self.streams = [
+            Stream(self.data(name), self.data.section(name))
+            for name in section_names(epoch_iteration["data"])
+        ]
+        for stream in self.streams:
+            require_batches(stream.dataset, stream.section, SHUFFLED)
         _set_deterministic(deterministic)
         seed_everything(seed)
         self.criterion = make_criterion(criterion, network.device)
         self.optimizer = make_optimizer(optimizer, network)
         self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
         self.method = self._make_method(epoch_iteration)
-        self.shared, self._parts = None, []
+        self.shared = None
         if distributed.size() > 1:
             self.shared = SharedSteps(self.method, self.optimizer, models(network))
 
@@ -85,38 +95,33 @@ class EpochTraining:
         if section["criterion"] != "default":
             criterion = make_criterion(section["criterion"], self.network.device)
         self.runtime.keep_float32(criterion, self.network.device)
-        return registry.build("method", rest, self.network, self.optimizer, criterion)
+        return registry.build("method", rest, self.network, self.optimizer, criterion, self.data)
+
+    @property
+    def dataset(self):
+        """The dataset, of several data sections a list of theirs."""
+        datasets = [stream.dataset for stream in self.streams]
+        return datasets if len(datasets) > 1 else datasets[0]
+
+    @property
+    def mean_std(self) -> list | None:
+        """The normalization of its images (of the first data section), to be undone for viewing."""
+        return self.streams[0].section.get("mean_std")
 
     def loader(self, seed: int, epoch: int):
-        """Batches of one epoch, shuffled unless the section says otherwise."""
-        dataset, section, first = self.method.epoch_data(self.dataset, self.section, epoch)
-        loader = make_loader(
-            dataset,
-            section,
-            {"shuffle": True},
-            seed,
-            epoch,
-            iterations=self.epoch_iterations,
-            first_epoch=first,
-        )
-        if self.shared is not None:
-            loader = shared_loader(loader)
-            self._parts = loader.batch_sampler.parts
-        return loader
+        """What :meth:`step` takes in one epoch, shuffled unless the data sections say otherwise."""
+        streams = self.method.epoch_data(self.streams, epoch)
+        loaders = stream_loaders(streams, SHUFFLED, seed, epoch, self.epoch_iterations)
+        return join_loaders(loaders) if self.shared is None else SharedLoader(loaders)
 
-    def step(self, batch, iteration: int) -> dict:
-        """One optimisation step; losses by name, not yet fetched from the device.
-
-        Args:
-            batch: of :meth:`loader`.
-            iteration: its number in the epoch, from 0.
-        """
+    def step(self, batch) -> dict:
+        """One optimisation step; losses by name, not yet fetched from the device."""
         with (
             torch.autograd.set_detect_anomaly(self.debug),
             self.runtime.autocast(self.network.device),
         ):
             if self.shared is not None:
-                return self.shared.step(batch, self._parts[iteration])
+                return self.shared.step(*batch)
             return self.method.step(batch)
 
     def end_epoch(self) -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.value import LossValue
 from mdir.networks.architectures.parts.taps import parse_layers
@@ -55,15 +56,15 @@ class MultilayerPatchNCELoss(nn.Module):
                 yield (key,), f"must be positive, got {value!r}"
 
     def forward(
-        self, queries: list[torch.Tensor], keys: list[torch.Tensor], part=None
+        self, queries: list[torch.Tensor], keys: list[torch.Tensor], part=WHOLE
     ) -> LossValue:
         """Loss of translated against source features, one (N, C) pair per layer.
 
         N = images * patches, image by image; N must be divisible by ``batch_dim_for_bmm``. Rows
         are expected to have unit length. No gradient reaches the keys.
 
-        With a ``part`` (``mdir.distributed.Part``) the rows are those of the images that are here
-        of a divided batch, and so is the loss; negatives come from the whole batch all the same.
+        Of a divided batch the rows are those of the images in this ``part``, and so is the loss;
+        negatives come from the whole batch all the same.
         """
         if not len(queries) == len(keys) == len(self.layers):
             raise UserError(
@@ -71,20 +72,12 @@ class MultilayerPatchNCELoss(nn.Module):
                 "layers: nce_layers of the criterion and of the patch head must agree"
             )
         parts = {
-            f"layer{layer}": (self.weight * self._per_patch_of(part, query, key)).mean()
+            f"layer{layer}": (
+                self.weight * part.cut(self.per_patch(part.join(query), part.join(key)))
+            ).mean()
             for layer, query, key in zip(self.layers, queries, keys, strict=True)
         }
         return LossValue(sum(parts.values()) / len(parts), parts)
-
-    def _per_patch_of(self, part, query, key):
-        if part is None:
-            return self.per_patch(query, key)
-        images = (part.own or 1, -1)
-        whole = [part.join(rows.unflatten(0, images)).flatten(0, 1) for rows in (query, key)]
-        if not part.own:
-            return 0 * query.sum(dim=1)
-        losses = self.per_patch(*whole).unflatten(0, (part.whole, -1))
-        return part.cut(losses).flatten()
 
     def per_patch(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         """Unweighted loss of each patch, (N,): cross-entropy of its own place among all places."""

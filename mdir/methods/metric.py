@@ -4,9 +4,10 @@ from torch import Tensor
 
 from cirtorch.utils.nested import map_tensors
 from mdir.data.labelled import LabelledImage, plain
+from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.value import as_named
-from mdir.methods.base import Method
+from mdir.methods.base import Dividing, Method
 from mdir.registry import register
 
 
@@ -20,11 +21,10 @@ class SupervisedEpoch(Method):
             fill the memory); the gradients are those of the batch.
     """
 
-    undivided_because = None
-    reports_its_part = True
-
-    def __init__(self, network, optimizer, criterion, *, batch_average: bool, fakebatch: bool):
-        super().__init__(network, optimizer, criterion)
+    def __init__(
+        self, network, optimizer, criterion, data=None, *, batch_average: bool, fakebatch: bool
+    ):
+        super().__init__(network, optimizer, criterion, data)
         reduction = getattr(criterion, "reduction", None)
         if reduction not in ("mean", "sum"):
             raise UserError(
@@ -32,16 +32,17 @@ class SupervisedEpoch(Method):
                 f"got {type(criterion).__name__} with reduction {reduction!r}"
             )
         self.batch_average = batch_average
-        self.fakebatch, self.at_once = fakebatch, not fakebatch
+        self.fakebatch = fakebatch
+        self.dividing = Dividing(at_once=not fakebatch, reports_its_part=True)
         self._last = {}
 
-    def step(self, batch):
+    def step(self, batch, part=WHOLE):
         images, targets = batch[0], to_device(batch[1], self.device)
         self.optimizer.zero_grad()
-        losses, size = {}, batch_size(images) if self.part is None else self.part.whole
+        losses, size = {}, part.size(batch_size(images))
         for image, target in self._pieces(images, targets):
             output = self.network(image)
-            loss = self._scaled(self.criterion(output, target), size)
+            loss = self._scaled(self.criterion(output, target), size, part)
             named = as_named(loss)
             named["total"].backward()
             for name, value in named.items():
@@ -60,11 +61,10 @@ class SupervisedEpoch(Method):
             return [(images, targets)]
         return zip(_items(images), _items(targets), strict=True)
 
-    def _scaled(self, loss, size):
+    def _scaled(self, loss, size, part):
         is_mean = self.criterion.reduction == "mean"
-        if self.part is not None:
-            is_mean_of_batch = is_mean and not self.fakebatch
-            loss = loss * (self.part.weight if is_mean_of_batch else float(self.part.own > 0))
+        is_mean_of_batch = is_mean and not self.fakebatch
+        loss = loss * (part.weight if is_mean_of_batch else float(part.counts))
         if self.batch_average and not is_mean:
             return loss / size
         if not self.batch_average and is_mean:

@@ -10,6 +10,7 @@ from mdir.learning.checks import (
     component,
     data_problems,
     method_problems,
+    method_sections,
     validation_sections,
 )
 from mdir.learning.compute import default_device
@@ -29,7 +30,7 @@ def check(params):
     iteration = training.get("epoch_iteration")
     iteration = iteration if isinstance(iteration, dict) else {}
     where = ("learning", "training", "epoch_iteration")
-    wanted = [((*where, "data"), iteration.get("data"))]
+    wanted = [((*where, *path), name) for path, name in method_sections(iteration)]
     for path, section in validation_sections(learning.get("validation"), ("learning",)):
         wanted.append(((*path, "data"), section.get("data")))
         if section.get("criterion") == "default" and training.get("criterion", {}) is None:

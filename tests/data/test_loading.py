@@ -13,7 +13,7 @@ from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.samplers import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS, UserError
-from mdir.learning.parallel.steps import shared_loader
+from mdir.learning.parallel.steps import SharedLoader
 from mdir.registry import ComponentError
 
 
@@ -173,7 +173,7 @@ def test_errors_of_workers_keep_their_message(workers):
 def test_shared_loaders_raise_as_whole_ones(workers):
     loader = make_loader(Broken(), {"loader": {"batch_size": 2, "num_workers": workers}})
     with pytest.raises(DataError, match="seven.jpg"):
-        list(shared_loader(loader))
+        list(SharedLoader([loader]))
 
 
 def test_a_worker_that_is_asked_to_end_is_no_failure():

@@ -23,8 +23,7 @@ class Events:
     something, when many are waiting, or at the end of the epoch, not one by one.
 
     Args:
-        processors: objects with ``wants(row) -> bool``, ``rows(rows)``, ``epoch_closed(...)``,
-            ``close()`` (see ``processor``).
+        processors: see :mod:`mdir.learning.events.processor`.
         files: an ``EventFiles``, or None where nothing is written.
     """
 
@@ -78,6 +77,12 @@ class Events:
             self._open.setdefault(row["key"], []).append(row)
         for processor in self.processors:
             processor.rows(self.epochs, rows)
+
+    def hand_on(self, result) -> None:
+        """Give the processors what a method has finished; None is nothing."""
+        if result is not None:
+            for processor in self.processors:
+                processor.result(result)
 
     def values(self, key: str, name: str) -> list[float]:
         """The values of the open epoch so far, in the order of iterations."""

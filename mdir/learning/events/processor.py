@@ -2,7 +2,8 @@
 
 A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
 step) and has ``wants(row) -> bool`` (fetch values now, they are to be shown), ``rows(epoch, rows)``
-(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)`` and ``close()``.
+(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)``, ``result(result)`` and
+``close()``.
 """
 
 
@@ -18,6 +19,9 @@ class Processor:
 
     def epoch_closed(self, epoch: int, rows: dict[str, dict], metrics: dict[str, float]) -> None:
         """Take the joined rows of a finished epoch."""
+
+    def result(self, result) -> None:
+        """Take what the method has finished (:meth:`mdir.methods.base.Method.results`)."""
 
     def close(self) -> None:
         """The run is over."""

@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mdir import distributed
-from mdir.distributed import Part
+from mdir.data.streams import join_loaders, remade
+from mdir.distributed import BatchPart
 from mdir.errors import UserError
 from mdir.learning.parallel.normalization import divided, share_statistics
 from mdir.learning.seeding import generators_state, restore_generators
@@ -32,29 +33,52 @@ class SharedBatches:
     def __iter__(self):
         for batch in self.batches:
             own = distributed.share(batch)
-            self.parts.append(Part(len(own), len(batch)))
+            self.parts.append(BatchPart(len(own), len(batch)))
             yield own or batch[:1]
 
 
-def shared_loader(loader: DataLoader) -> DataLoader:
-    """A loader of this process's parts of the batches of another."""
-    if loader.batch_size < distributed.size():
-        raise UserError(
-            f"batch_size {loader.batch_size} cannot be divided among {distributed.size()} "
-            "processes; it is that of all processes together"
+class SharedLoader:
+    """Batches of which this process makes a part, each with that part: ``(batch, BatchPart)``.
+
+    Args:
+        loaders: of the streams that are joined to batches; they give equal numbers of items.
+    """
+
+    def __init__(self, loaders: list[DataLoader]):
+        for loader in loaders:
+            if loader.batch_size < distributed.size():
+                raise UserError(
+                    f"batch_size {loader.batch_size} cannot be divided among {distributed.size()} "
+                    "processes; it is that of all processes together"
+                )
+        if len(loaders) > 1:
+            _require_equal_batches(loaders)
+        self.batches = [SharedBatches(loader.batch_sampler) for loader in loaders]
+        self.loader = join_loaders(
+            [
+                remade(loader, batch_sampler=batches)
+                for loader, batches in zip(loaders, self.batches, strict=True)
+            ]
         )
-    return type(loader)(
-        loader.dataset,
-        batch_sampler=SharedBatches(loader.batch_sampler),
-        collate_fn=loader.collate_fn,
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-        prefetch_factor=loader.prefetch_factor,
-        timeout=loader.timeout,
-        generator=loader.generator,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-    )
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        for number, batch in enumerate(self.loader):
+            yield batch, self.batches[0].parts[number]
+
+
+def _require_equal_batches(loaders):
+    """Streams of one batch share the part of it that is here."""
+    sizes = [loader.batch_size for loader in loaders]
+    ragged = not loaders[0].drop_last and len(loaders[0].sampler) % sizes[0]
+    if len(set(sizes)) > 1 or ragged:
+        raise UserError(
+            f"data sections with batches of {', '.join(map(str, sizes))} items"
+            f"{', the last one incomplete,' if ragged else ''} cannot be divided among "
+            f"{distributed.size()} processes: give all of them one batch_size, and drop_last: true"
+        )
 
 
 class SharedSteps:
@@ -67,10 +91,11 @@ class SharedSteps:
     """
 
     def __init__(self, method, optimizer, models):
-        if method.undivided_because is not None:
+        self.dividing = method.dividing
+        if self.dividing.refused is not None:
             raise UserError(
                 f"{type(method).__name__} cannot be divided among {distributed.size()} processes: "
-                f"{method.undivided_because}; start it in one"
+                f"{self.dividing.refused}; start it in one"
             )
         self.method, self.models = method, list(models)
         parts = optimizer.optimizers.values() if hasattr(optimizer, "optimizers") else [optimizer]
@@ -81,15 +106,11 @@ class SharedSteps:
             share_statistics(model)
         _agree_on_generators()
 
-    def step(self, batch, part: Part) -> dict:
+    def step(self, batch, part: BatchPart) -> dict:
         """One step of which this process does a part; the losses of the whole."""
-        self.method.part = part
-        try:
-            with divided(part if self.method.at_once else None):
-                losses = self.method.step(batch)
-        finally:
-            self.method.part = None
-        weight = 1.0 if self.method.reports_its_part else part.weight
+        with divided(part if self.dividing.at_once else None):
+            losses = self.method.step(batch, part)
+        weight = 1.0 if self.dividing.reports_its_part else part.weight
         values = [torch.as_tensor(value) * weight for value in losses.values()]
         return dict(zip(losses, distributed.sum_all(values), strict=True))
 

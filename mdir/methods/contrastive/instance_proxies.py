@@ -28,11 +28,12 @@ class ProxyAnchor(ViewsMethod):
         network,
         optimizer,
         criterion,
+        data=None,
         *,
         loss_lr: float = 1e-3,
         loss_weight_decay: float = 1e-6,
     ):
-        super().__init__(network, optimizer, criterion)
+        super().__init__(network, optimizer, criterion, data)
         self.options = {"lr": loss_lr, "weight_decay": loss_weight_decay}
         self.loss_optimizer = None
 

@@ -34,11 +34,12 @@ class MoCo(ViewsMethod):
         network,
         optimizer,
         criterion,
+        data=None,
         *,
         momentum: Annotated[float, between(0, 1)] = 0.999,
         shuffle: bool = False,
     ):
-        super().__init__(network, optimizer, criterion)
+        super().__init__(network, optimizer, criterion, data)
         self.momentum, self.shuffle = momentum, shuffle
         self.key_model = _key_model(network.model)
 

@@ -1,19 +1,17 @@
 """OSSCo (leftthomas/OSSCo): contrast of views and of a view restyled by single-image CycleGANs."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import torch
 from torch.utils.data import Dataset
 
-from mdir.data.loading import make_dataset
+from mdir.data.streams import Stream
 from mdir.errors import UserError
-from mdir.methods.contrastive.style_files import RunningLosses, write_round
-from mdir.methods.contrastive.style_gans import StyleGANs, Translators
+from mdir.methods.contrastive.style_gans import RunningLosses, StyleGANs, Translators
 from mdir.methods.contrastive.views import ViewsMethod, forward_views
-from mdir.paths import resolve_path
 from mdir.registry import Section, register, schema
 from mdir.registry.ranges import at_least
 
@@ -27,6 +25,27 @@ class Phase:
     round: int
     translates: bool
     first_epoch: int
+
+
+@dataclass(frozen=True)
+class TranslatedRound:
+    """A round whose translators are trained.
+
+    Attributes:
+        number: of the round, from 1.
+        rows: of :class:`RunningLosses`.
+        dataset: the two-domain dataset of the styles.
+        styles: their indices, in the order of the networks.
+        gans: an iterable of :class:`mdir.methods.contrastive.style_gans.StyleGAN`.
+        preprocessing: transforms of the encoder's images, as its ``runtime.data``.
+    """
+
+    number: int
+    rows: list
+    dataset: Dataset
+    styles: list[int]
+    gans: Iterable
+    preprocessing: dict | None
 
 
 @register("method", "ossco")
@@ -44,8 +63,8 @@ class OSSCo(ViewsMethod):
     epoch it was in, also in the middle of a phase. Nothing is validated in phase 1, which leaves
     the encoder as it is.
 
-    At the end of phase 1 the translators are written to ``directory``; what only their training
-    needs is dropped, so that checkpoints of phase 2 hold the generators F alone.
+    At the end of phase 1 the translators are handed on as a :class:`TranslatedRound`; what only
+    their training needs is dropped, so that checkpoints of phase 2 hold the generators F alone.
 
     Args:
         rounds, style_num, gan_iter, total_iter: as published.
@@ -55,8 +74,8 @@ class OSSCo(ViewsMethod):
         blocks, filters: size of the translators.
         cycle_weight: of their cycle loss.
         pool_size: of their replay buffers.
-        directory: ``round-R`` in it receives the files of :func:`write_round`; null: none.
-        pictures: a two-domain dataset that every translator restyles there, to be looked at.
+        directory, pictures: of the processor ``style_rounds``, which keeps the rounds as files;
+            null: no files, or no restyled images among them.
     """
 
     views, criterion_name = 3, "ossco"
@@ -66,6 +85,7 @@ class OSSCo(ViewsMethod):
         network,
         optimizer,
         criterion,
+        data=None,
         *,
         rounds: Annotated[int, at_least(1)] = 3,
         style_num: Annotated[int, at_least(1)] = 8,
@@ -80,16 +100,16 @@ class OSSCo(ViewsMethod):
         directory: str | None = None,
         pictures: Annotated[dict, Section("dataset")] | None = None,
     ):
-        super().__init__(network, optimizer, criterion)
+        super().__init__(network, optimizer, criterion, data)
         self.rounds, self.style_num, self.gan_iter = rounds, style_num, gan_iter
         self.interval = interval
         self.epochs = {True: gan_iter // interval, False: total_iter // interval}
         self.size = {"blocks": blocks, "filters": filters}
         self.gan_options = {**self.size, "cycle_weight": cycle_weight, "pool_size": pool_size}
-        self.directory = directory and Path(resolve_path(directory))
-        self.pictures = pictures
+        if directory:
+            self.processors = {"style_rounds": {"directory": directory, "pictures": pictures}}
         self.styles, self.gans, self.log, self.translators = [], None, None, None
-        self.translates, self._last = False, None
+        self.translates, self._last, self._finished = False, None, None
 
     @staticmethod
     def check_section(section):
@@ -157,22 +177,28 @@ class OSSCo(ViewsMethod):
         self.log = RunningLosses(self.interval, self.device)
 
     def _end_translation(self, dataset, phase):
-        """Write what is wanted of the translators and keep the generators F alone."""
-        if self.directory:
-            folder = self.directory / f"round-{phase.round + 1}"
-            pictures = self.pictures
-            if pictures:
-                pictures = make_dataset({"dataset": pictures}, self.network.runtime.get("data"))
-            rows, gans = self.log.rows, self.gans.gans
-            write_round(folder, rows, dataset, self.styles, gans, pictures)
+        """Hand the translators on and keep the generators F alone."""
+        self._finished = TranslatedRound(
+            phase.round + 1,
+            self.log.rows,
+            dataset,
+            self.styles,
+            self.gans.gans,
+            self.network.runtime.get("data"),
+        )
         self.gans = self.log = self._last = None
 
-    def epoch_data(self, dataset, section, epoch):
-        phase = self.phase(epoch)
+    def results(self):
+        finished, self._finished = self._finished, None
+        return finished
+
+    def epoch_data(self, streams, epoch):
+        phase, (stream,) = self.phase(epoch), streams
+        dataset, section = stream.dataset, stream.section
         if phase.translates:
             loader = {**(section.get("loader") or {}), "batch_size": 1}
             dataset, section = ContentAndStyles(dataset, self.styles), {**section, "loader": loader}
-        return dataset, section, phase.first_epoch
+        return [Stream(dataset, section, phase.first_epoch)]
 
     def validates(self, epoch):
         return not self.phase(epoch).translates

@@ -188,6 +188,34 @@ class StyleGANs:
                 pool.load_state_dict(saved[kind])
 
 
+class RunningLosses:
+    """Means of the losses fg, df and dg since the round's start, a row every ``interval`` steps.
+
+    A row is its number, the means, and the steps so far.
+    """
+
+    def __init__(self, interval: int, device="cpu"):
+        self.interval, self.steps, self.rows = interval, 0, []
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)
+
+    def add(self, losses: dict) -> None:
+        """Take the losses of a step, scalar tensors by name."""
+        self.sums += torch.stack([losses[name].double() for name in ("fg", "df", "dg")])
+        self.steps += 1
+        if self.steps % self.interval == 0:
+            means = (self.sums / self.steps).tolist()
+            self.rows.append([len(self.rows) + 1, *means, self.steps])
+
+    def state_dict(self) -> dict:
+        """Sums, count and rows."""
+        return {"sums": self.sums, "steps": self.steps, "rows": self.rows}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from :meth:`state_dict`."""
+        self.sums = state["sums"].to(self.sums.device)
+        self.steps, self.rows = state["steps"], [list(row) for row in state["rows"]]
+
+
 def _generator(blocks, filters):
     return ResnetGenerator(
         input_nc=3, output_nc=3, ngf=filters, norm_layer="instance", n_blocks=blocks

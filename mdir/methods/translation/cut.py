@@ -7,6 +7,7 @@ Defaults are those of gandtr; parameters and weights reach the original authors'
 import numpy as np
 import torch
 
+from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.patchnce import MultilayerPatchNCELoss
 from mdir.losses.value import LossValue
@@ -36,12 +37,13 @@ class CUT(OneSidedGan):
         network,
         optimizer,
         criterion,
+        data=None,
         *,
         flip_equivariance: bool = False,
         fake_first: bool = False,
         scale_discriminator: bool = True,
     ):
-        super().__init__(network, optimizer, criterion)
+        super().__init__(network, optimizer, criterion, data)
         self.nce = criterion.losses["nce"]
         if not isinstance(self.nce, MultilayerPatchNCELoss):
             raise UserError("CUT needs a multilayer_patchnce_loss as its head 'nce'")
@@ -54,22 +56,26 @@ class CUT(OneSidedGan):
         self.flip_equivariance = flip_equivariance
         self.fake_first, self.scale_discriminator = fake_first, scale_discriminator
 
-    def step(self, batch):
+    def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
         flip = self.flip_equivariance and np.random.random() < 0.5
         sources = [real_X, real_Y] if self.identity_weight else [real_X]
         translated, keys = self._translate(sources, flip)
         fake_Y = translated[0]
         on_real, on_fake = self.discriminator_step(
-            real_Y, fake_Y, fake_first=self.fake_first, scaled=self.scale_discriminator
+            real_Y,
+            fake_Y,
+            part,
+            fake_first=self.fake_first,
+            scaled=self.scale_discriminator,
         )
 
         with frozen(self.discriminator):
             gan = self.judge(self.discriminator(fake_Y), True)
-            combined, identity = self._contrast(translated, sources, keys, flip)
+            combined, identity = self._contrast(translated, sources, keys, flip, part)
             for name in ("generator_X", "featdown"):
                 self.optimizer[name].zero_grad()
-            self.minimise(total_of(gan) + combined.total)
+            self.minimise(total_of(gan) + combined.total, part)
             self.optimizer["generator_X"].step()
             if self.nce.weight:
                 self.optimizer["featdown"].step()
@@ -112,7 +118,7 @@ class CUT(OneSidedGan):
         pure = getattr(self.generator.model, "taps_are_pure", None)
         return not wrapped and pure is not None and pure(self.nce.layers)
 
-    def _patch_loss(self, image, source, keys, flipped):
+    def _patch_loss(self, image, source, keys, flipped, part):
         """PatchNCE between a translation's patches and the same places of its source."""
         taps = {"layers": self.nce.layers, "encode_only": True}
         head, count = self.head.model, self.nce.num_patches
@@ -125,17 +131,17 @@ class CUT(OneSidedGan):
         # head's weights for the queries. The criterion detaches the keys.
         keys, places = head(keys, count)
         queries, _ = head(queries, count, places)
-        return self.nce(queries, keys, self.part)
+        return self.nce(queries, keys, part)
 
-    def _contrast(self, translated, sources, keys, flipped):
+    def _contrast(self, translated, sources, keys, *how):
         """The loss to minimise and the weighted identity term within it."""
         if not self.nce.weight:
             zero = translated[0].new_zeros(())
             nothing = LossValue(zero, {f"layer{layer}": zero for layer in self.nce.layers})
             return nothing, nothing
-        own = self._patch_loss(translated[0], sources[0], keys[0], flipped)
+        own = self._patch_loss(translated[0], sources[0], keys[0], *how)
         if not self.identity_weight:
             return own, 0 * own.detach()
-        identity = self._patch_loss(translated[1], sources[1], keys[1], flipped)
+        identity = self._patch_loss(translated[1], sources[1], keys[1], *how)
         identity = self.identity_weight * identity
         return (own + identity) / 2, identity

@@ -7,6 +7,7 @@ head of the criterion, their targets are parameters of its ``discriminator_loss`
 
 import random
 
+from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.holders import CycleLoss
 from mdir.methods.translation.gan import GanMethod, detached, frozen, half_of
@@ -28,15 +29,15 @@ class CycleGAN(GanMethod):
 
     networks = ("generator_X", "generator_Y", "discriminator_X", "discriminator_Y")
 
-    def __init__(self, network, optimizer, criterion, *, pool_size: int = 50):
-        super().__init__(network, optimizer, criterion)
+    def __init__(self, network, optimizer, criterion, data=None, *, pool_size: int = 50):
+        super().__init__(network, optimizer, criterion, data)
         if not isinstance(criterion, CycleLoss):
             raise UserError(f"CycleGAN needs a cycle_loss, got {type(criterion).__name__}")
         self.G_X, self.G_Y = network["generator_X"], network["generator_Y"]
         self.D_X, self.D_Y = network["discriminator_X"], network["discriminator_Y"]
         self.pools = {name: ImagePool(pool_size, random) for name in ("fake_Y", "fake_X")}
 
-    def step(self, batch):
+    def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
         fake_Y = self.G_X(real_X)
         rec_X = self.G_Y(fake_Y)
@@ -48,14 +49,14 @@ class CycleGAN(GanMethod):
             loss_GY = self._generator_loss("Y", self.G_Y, self.D_Y, real_Y, rec_Y, fake_X, real_X)
             self.optimizer["generator_X"].zero_grad()
             self.optimizer["generator_Y"].zero_grad()
-            self.minimise(loss_GX.total + loss_GY.total)
+            self.minimise(loss_GX.total + loss_GY.total, part)
             self.optimizer["generator_X"].step()
             self.optimizer["generator_Y"].step()
 
-        earlier_Y = self._look_back("fake_Y", fake_Y)
-        loss_DX = self._discriminator_step("X", self.D_X, real_Y, earlier_Y)
-        earlier_X = self._look_back("fake_X", fake_X)
-        loss_DY = self._discriminator_step("Y", self.D_Y, real_X, earlier_X)
+        earlier_Y = self.pools["fake_Y"].query(fake_Y, part)
+        loss_DX = self._discriminator_step("X", self.D_X, real_Y, earlier_Y, part)
+        earlier_X = self.pools["fake_X"].query(fake_X, part)
+        loss_DY = self._discriminator_step("Y", self.D_Y, real_X, earlier_X, part)
 
         images = {"real_X": real_X, "fake_Y": fake_Y, "rec_X": rec_X}
         self.remember(**images, real_Y=real_Y, fake_X=fake_X, rec_Y=rec_Y)
@@ -63,12 +64,6 @@ class CycleGAN(GanMethod):
         losses |= {f"netG_X_{name}": value for name, value in loss_GX}
         losses |= {f"netG_Y_{name}": value for name, value in loss_GY}
         return detached({**losses, "netD_X_total": loss_DX, "netD_Y_total": loss_DY})
-
-    def _look_back(self, name, images):
-        """Translations out of a pool, which all processes that divide a batch keep alike."""
-        if self.part is None:
-            return self.pools[name].query(images)
-        return self.part.cut(self.pools[name].query(self.part.join(images)))
 
     def _generator_loss(self, side, generator, discriminator, source, recovered, fake, other):
         criterion = getattr(self.criterion, f"loss_G_{side}")
@@ -80,7 +75,7 @@ class CycleGAN(GanMethod):
             outputs["identity"], targets["identity"] = generator(other), other
         return criterion(outputs, targets)
 
-    def _discriminator_step(self, side, discriminator, real, fake):
+    def _discriminator_step(self, side, discriminator, real, fake, part):
         judge, optimizer = getattr(self.criterion, f"loss_D_{side}"), self.optimizer
         optimizer[f"discriminator_{side}"].zero_grad()
         # As published, the bare model judges here, while the generators' step goes through the
@@ -88,7 +83,7 @@ class CycleGAN(GanMethod):
         judged = getattr(discriminator.model, "forward_multi", discriminator.model)
         on_real, on_fake = judge(judged(real), True), judge(judged(fake), False)
         loss = half_of(on_real, on_fake)
-        self.minimise(loss)
+        self.minimise(loss, part)
         optimizer[f"discriminator_{side}"].step()
         return loss
 

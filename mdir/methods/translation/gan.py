@@ -4,11 +4,12 @@ from contextlib import contextmanager
 
 import torch
 
+from mdir.data.labelled import plain
 from mdir.errors import UserError
 from mdir.losses.discriminator import DiscriminatorLoss
 from mdir.losses.multihead import MultiheadLoss
 from mdir.losses.value import LossValue
-from mdir.methods.base import Method
+from mdir.methods.base import Dividing, Method
 
 
 @contextmanager
@@ -47,24 +48,29 @@ def detached(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 class GanMethod(Method):
-    """Base: a batch is ``(real_X, real_Y)``, two tensors (B,3,H,W); images are remembered."""
+    """Base: a batch is ``(real_X, real_Y)``, two tensors (B,3,H,W); images are remembered.
 
-    def __init__(self, network, optimizer, criterion):
-        super().__init__(network, optimizer, criterion)
+    The items of one data section are such pairs, those of two are images of X and images of Y.
+    """
+
+    streams = (1, 2)
+
+    def __init__(self, network, optimizer, criterion, data=None):
+        super().__init__(network, optimizer, criterion, data)
         self._images = {}
 
     @property
-    def undivided_because(self):
+    def dividing(self):
         """Losses of parts are averaged, which a sum over a batch does not allow."""
         for module in self.criterion.modules():
             if getattr(module, "reduction", "mean") != "mean":
-                return f"the reduction of its {type(module).__name__} is not mean"
-        return None
+                return Dividing(f"the reduction of its {type(module).__name__} is not mean")
+        return Dividing()
 
     def to_device(self, batch):
         """The two images of a batch on the networks' device."""
         real_X, real_Y = batch
-        return (real.to(self.device, non_blocking=True) for real in (real_X, real_Y))
+        return (plain(real).to(self.device, non_blocking=True) for real in (real_X, real_Y))
 
     def remember(self, **images: torch.Tensor) -> None:
         """Keep the last image of the batch for :meth:`samples`."""
@@ -84,8 +90,8 @@ class OneSidedGan(GanMethod):
 
     heads: tuple[str, ...] = ("adversarial",)
 
-    def __init__(self, network, optimizer, criterion):
-        super().__init__(network, optimizer, criterion)
+    def __init__(self, network, optimizer, criterion, data=None):
+        super().__init__(network, optimizer, criterion, data)
         name = type(self).__name__
         given = list(criterion.losses) if isinstance(criterion, MultiheadLoss) else None
         if given is None or not set(self.heads) <= set(given):
@@ -106,11 +112,12 @@ class OneSidedGan(GanMethod):
         """A head's loss times its weight."""
         return self.criterion.weights[head] * self.criterion.losses[head](output, target)
 
-    def discriminator_step(self, real_Y, fake_Y, *, fake_first=False, scaled=True):
+    def discriminator_step(self, real_Y, fake_Y, part, *, fake_first=False, scaled=True):
         """Step D; returns its losses on real images and on translations, not halved.
 
         Args:
             real_Y, fake_Y: (B,3,H,W); no gradient reaches the generator.
+            part: of the batch, see :meth:`mdir.methods.base.Method.step`.
             fake_first: which pass comes first, of which only batch statistics take note.
             scaled: the adversarial weight counts.
         """
@@ -120,6 +127,6 @@ class OneSidedGan(GanMethod):
         images = {True: real_Y, False: fake_Y.detach()}
         order = (False, True) if fake_first else (True, False)
         losses = {kind: judge(self.discriminator(images[kind]), kind) for kind in order}
-        self.minimise(half_of(losses[True], losses[False]))
+        self.minimise(half_of(losses[True], losses[False]), part)
         optimizer.step()
         return losses[True], losses[False]

@@ -6,6 +6,7 @@ Learning, ICCV 2023.
 
 import torch
 
+from mdir.distributed import WHOLE
 from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
 from mdir.registry import register
 
@@ -20,27 +21,27 @@ class HEDGAN(OneSidedGan):
     networks = ("generator_X", "discriminator_Y", "detector")
     heads = ("adversarial", "edge")
 
-    def step(self, batch):
+    def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
         fake_Y = self.generator(real_X)
-        judged = self.discriminator_step(real_Y, fake_Y)
+        judged = self.discriminator_step(real_Y, fake_Y, part)
 
         detector = self.network["detector"]
         with torch.no_grad():
             real_E = detector(real_X)
-        fake_E, gan, edge = self.generator_step(fake_Y, detector, real_E)
+        fake_E, gan, edge = self.generator_step(fake_Y, detector, real_E, part)
 
         self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
         return self.report(judged, gan, edge)
 
-    def generator_step(self, fake_Y, detector, real_E):
+    def generator_step(self, fake_Y, detector, real_E, part):
         """Step G by the discriminator and the edges; returns fake_E and the two losses."""
         with frozen(self.discriminator, detector):
             fake_E = detector(fake_Y)
             gan = self.judge(self.discriminator(fake_Y), True)
             edge = self.weighted("edge", fake_E, real_E)
             self.optimizer["generator_X"].zero_grad()
-            self.minimise(total_of(gan) + total_of(edge))
+            self.minimise(total_of(gan) + total_of(edge), part)
             self.optimizer["generator_X"].step()
         return fake_E, gan, edge
 

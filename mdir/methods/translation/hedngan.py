@@ -6,6 +6,7 @@ Learning, ICCV 2023.
 
 import torch
 
+from mdir.distributed import WHOLE
 from mdir.methods.translation.gan import total_of
 from mdir.methods.translation.hedgan import HEDGAN
 from mdir.registry import register
@@ -22,29 +23,29 @@ class HEDNGAN(HEDGAN):
     networks = ("generator_X", "discriminator_Y", "detector", "detector_frozen")
     heads = ("adversarial", "edge", "hed")
 
-    def step(self, batch):
+    def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
         student, teacher = self.network["detector"], self.network["detector_frozen"]
         fake_Y = self.generator(real_X)
-        judged = self.discriminator_step(real_Y, fake_Y)
+        judged = self.discriminator_step(real_Y, fake_Y, part)
 
         with torch.no_grad():
             taught = teacher(real_X, no_sigmoid=True)
-        on_real, on_fake = self._student_step(student, real_X, fake_Y, taught)
+        on_real, on_fake = self._student_step(student, real_X, fake_Y, taught, part)
 
         real_E = torch.sigmoid(taught)
-        fake_E, gan, edge = self.generator_step(fake_Y, student, real_E)
+        fake_E, gan, edge = self.generator_step(fake_Y, student, real_E, part)
 
         self.remember(real_X=real_X, real_Y=real_Y, fake_Y=fake_Y, real_E=real_E, fake_E=fake_E)
         return self.report(judged, gan, edge, E_real=on_real, E_fake=on_fake)
 
-    def _student_step(self, student, real_X, fake_Y, taught):
+    def _student_step(self, student, real_X, fake_Y, taught, part):
         """Step the student; the teacher's word on the original holds for the translation too."""
         optimizer = self.optimizer["detector"]
         optimizer.zero_grad()
         on_real = self.weighted("hed", student(real_X, no_sigmoid=True), taught)
         on_fake = self.weighted("hed", student(fake_Y.detach(), no_sigmoid=True), taught)
-        self.minimise(total_of(on_real) + total_of(on_fake))
+        self.minimise(total_of(on_real) + total_of(on_fake), part)
         optimizer.step()
         return on_real, on_fake
 

@@ -6,6 +6,8 @@ CVPR 2017, in the form of CycleGAN.
 
 import torch
 
+from mdir.distributed import WHOLE
+
 
 class ImagePool:
     """Returns, by chance, images of earlier steps in place of new ones.
@@ -23,13 +25,19 @@ class ImagePool:
         self.size, self.generator = size, generator
         self.images: list[torch.Tensor] = []
 
-    def query(self, images: torch.Tensor) -> torch.Tensor:
-        """Exchange a batch (B, ...), image by image in order; the result has no graph."""
+    def query(self, images: torch.Tensor, part=WHOLE) -> torch.Tensor:
+        """Exchange a batch (B, ...), image by image in order; the result has no graph.
+
+        The processes that divide a batch hold equal pools, which all of its images pass.
+        """
         if self.size <= 0:
             return images.detach()
+        return part.cut(self._query(part.join(images.detach())))
+
+    def _query(self, images):
         if self.images and self.images[0].device != images.device:  # they come from a checkpoint
             self.images = [image.to(images.device) for image in self.images]
-        return torch.stack([self._exchange(image) for image in images.detach()])
+        return torch.stack([self._exchange(image) for image in images])
 
     def _exchange(self, image):
         if len(self.images) < self.size:

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.generators import make_method
 from mdir import distributed
-from mdir.distributed import Part
+from mdir.distributed import BatchPart
 from mdir.errors import UserError
 from mdir.learning.compute import models
 from mdir.learning.parallel.steps import SharedSteps
@@ -66,7 +66,7 @@ def test_the_same_step(name, norm):
             steps = SharedSteps(method, method.optimizer, models(method.network))
             losses = []
             for batch in batches():
-                part = Part(len(batch[0][number::2]), len(batch[0]))
+                part = BatchPart(len(batch[0][number::2]), len(batch[0]))
                 losses.append(steps.step([part.cut(images) for images in batch], part))
             torch.testing.assert_close(losses, expected[0], rtol=1e-8, atol=1e-10)
             torch.testing.assert_close(outcome(method)[1:], expected[1:], rtol=1e-6, atol=1e-9)

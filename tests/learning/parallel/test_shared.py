@@ -7,7 +7,7 @@ import torch
 
 from cirtorch.utils.weight_files import load_weights
 from mdir import distributed
-from mdir.distributed import Part
+from mdir.distributed import BatchPart
 from mdir.inference.descriptors import extract_descriptors
 from mdir.learning.parallel.steps import SharedBatches
 from mdir.registry import check_parameters
@@ -98,7 +98,13 @@ def check_exchange(number):
     assert distributed.gather(own) == [items[0::2], items[1::2]]
     batches = SharedBatches([[0, 1, 2], [3]])
     assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
-    assert batches.parts == [[Part(2, 3), Part(1, 1)], [Part(1, 3), Part(0, 1)]][number]
+    assert (
+        batches.parts
+        == [
+            [BatchPart(2, 3), BatchPart(1, 1)],
+            [BatchPart(1, 3), BatchPart(0, 1)],
+        ][number]
+    )
     (total,) = distributed.sum_all([torch.full((2, 2), float(number + 1))])
     assert total.tolist() == [[3.0, 3.0], [3.0, 3.0]]
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cirtorch.utils.weight_files import load_weights
 from mdir.data.datasets.two_domains import TwoDomains
+from mdir.data.streams import Stream
 from mdir.errors import UserError
 from mdir.methods.contrastive.ossco import ContentAndStyles, OSSCo
 from mdir.methods.contrastive.style_gans import StyleGAN, StyleGANs
@@ -271,9 +272,11 @@ def test_translators_learn_from_single_images(domains):
     dataset = TwoDomains(None, image_dir="set", layout="split/domain")
     ossco, given = small(style_num=2), {"loader": {"batch_size": 4, "num_workers": 1}}
     ossco.styles = [4, 1]
-    contents, section, _ = ossco.epoch_data(dataset, given, 0)
+    stream = Stream(dataset, given)
+    (made,) = ossco.epoch_data([stream], 0)
+    contents, section = made.dataset, made.section
     assert section["loader"] == {"batch_size": 1, "num_workers": 1} and len(contents) == 8
-    assert ossco.epoch_data(dataset, given, 2)[:2] == (dataset, given)
+    assert ossco.epoch_data([stream], 2) == [Stream(dataset, given, first_epoch=2)]
 
 
 def test_what_nothing_says_is_as_published():
