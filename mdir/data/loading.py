@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
-from mdir.data.samplers import EpochSampler, PassesSampler, SeededDataset, sample_seed
+from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, SeededDataset, sample_seed
 from mdir.data.sections import check_data_section, loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import USER_ERRORS, UserError
@@ -115,7 +115,9 @@ def make_loader(
     seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
     options["pin_memory"] = options["pin_memory"] and torch.cuda.is_available()
     sampler = _sampler(options.pop("sampler"), dataset, options.pop("shuffle"), seed, epoch)
-    if iterations is not None:
+    if iterations is None:
+        sampler = OnePass(sampler)
+    else:
         sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)
     return _Loader(
         _Guarded(SeededDataset(dataset, seed, epoch)),

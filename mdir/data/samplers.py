@@ -10,6 +10,7 @@ that its class defines.
 
 import copy
 import random
+from collections import Counter
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,11 +40,27 @@ class EpochSampler(Sampler):
         return iter(torch.randperm(self.length, generator=generator).tolist())
 
 
-class PassesSampler(Sampler):
-    """The indices of ``iterations`` batches out of an endless row of passes over a dataset.
+class OnePass(Sampler):
+    """The items of a pass as :class:`SeededDataset` takes them: ``(epoch, index, repeat)``.
 
-    Yields (pass, index): an image that comes twice within an epoch gets other random numbers.
+    ``repeat`` tells how often the item has come in this pass already.
     """
+
+    def __init__(self, sampler: Sampler):
+        self.sampler = sampler
+
+    def __len__(self):
+        return len(self.sampler)
+
+    def __iter__(self):
+        seen = Counter()
+        for index in self.sampler:
+            yield self.sampler.epoch, index, seen[index]
+            seen[index] += 1
+
+
+class PassesSampler(Sampler):
+    """The items of ``iterations`` batches out of an endless row of passes over a dataset."""
 
     def __init__(self, sampler: Sampler, batch_size: int, iterations: int, first_epoch: int):
         self.sampler, self.batch_size, self.iterations = sampler, batch_size, iterations
@@ -63,13 +80,16 @@ class PassesSampler(Sampler):
             if number != current:
                 current, one_pass = number, copy.copy(self.sampler)
                 one_pass.epoch = self.first_epoch * _PASSES + number
-                order = list(one_pass)
-            for index in order[batch * self.batch_size : (batch + 1) * self.batch_size]:
-                yield one_pass.epoch, index
+                order = list(OnePass(one_pass))
+            yield from order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
 
 class SeededDataset(Dataset):
-    """A dataset whose item i is made with all generators seeded from (seed, epoch, i)."""
+    """A dataset whose item i is made with all generators seeded from (seed, epoch, i).
+
+    An item may be asked for as ``(epoch, i, repeat)``: of another epoch, or once again with other
+    random numbers.
+    """
 
     def __init__(self, dataset, seed: int, epoch: int):
         self.dataset, self.seed, self.epoch = dataset, seed, epoch
@@ -78,14 +98,15 @@ class SeededDataset(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, index) -> Any:
-        epoch, index = index if isinstance(index, tuple) else (self.epoch, index)
-        with seeded(sample_seed(self.seed, epoch, index)):
+        epoch, index, repeat = index if isinstance(index, tuple) else (self.epoch, index, 0)
+        with seeded(sample_seed(self.seed, epoch, index, repeat)):
             return self.dataset[index]
 
 
-def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """63 well-mixed bits of (seed, epoch, index)."""
-    entropy = [number % 2**64 for number in (seed, epoch, index)]
+def sample_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int:
+    """63 well-mixed bits of (seed, epoch, index), and of ``repeat`` unless it is 0."""
+    numbers = (seed, epoch, index, repeat) if repeat else (seed, epoch, index)
+    entropy = [number % 2**64 for number in numbers]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mdir.data.identity_sampler import IdentitySampler
@@ -111,6 +112,23 @@ def test_epochs_of_so_many_batches_go_through_whole_passes(domains):
     # two whole batches a pass of ten, which show four of the five identities
     for first, second in zip(batches[::2], batches[1::2], strict=True):
         assert len({label for label, _ in first + second}) == 4
+
+
+@pytest.mark.parametrize("iterations", [None, 3])
+def test_an_item_that_comes_again_gets_other_random_numbers(iterations):
+    class Drawing(SimpleNamespace):
+        identities = (0, 0, 1, 1)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return index, torch.rand(())
+
+    loader = {"batch_size": 8, "num_workers": 0, "sampler": SECTION["loader"]["sampler"]}
+    batches = list(make_loader(Drawing(), {"loader": loader}, iterations=iterations))
+    drawn = [number for _, numbers in batches for number in numbers.tolist()]
+    assert len(drawn) == len(set(drawn)) == 8 * (iterations or 1)
 
 
 @pytest.mark.parametrize(
