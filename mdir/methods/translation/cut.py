@@ -133,15 +133,15 @@ class CUT(OneSidedGan):
         queries, _ = head(queries, count, places)
         return self.nce(queries, keys, part)
 
-    def _contrast(self, translated, sources, keys, *how):
+    def _contrast(self, translated, sources, keys, flipped, part):
         """The loss to minimise and the weighted identity term within it."""
         if not self.nce.weight:
             zero = translated[0].new_zeros(())
             nothing = LossValue(zero, {f"layer{layer}": zero for layer in self.nce.layers})
             return nothing, nothing
-        own = self._patch_loss(translated[0], sources[0], keys[0], *how)
+        own = self._patch_loss(translated[0], sources[0], keys[0], flipped, part)
         if not self.identity_weight:
             return own, 0 * own.detach()
-        identity = self._patch_loss(translated[1], sources[1], keys[1], *how)
+        identity = self._patch_loss(translated[1], sources[1], keys[1], flipped, part)
         identity = self.identity_weight * identity
         return (own + identity) / 2, identity
