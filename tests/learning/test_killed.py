@@ -23,10 +23,8 @@ EPOCHS = 5
 class PooledEpoch(SupervisedEpoch):
     """Learns from earlier targets too, drawn with Python's generator: state beside the weights."""
 
-    def __init__(self, network, optimizer, criterion, *, batch_average: bool, fakebatch: bool):
-        super().__init__(
-            network, optimizer, criterion, batch_average=batch_average, fakebatch=fakebatch
-        )
+    def __init__(self, *given, batch_average: bool, fakebatch: bool):
+        super().__init__(*given, batch_average=batch_average, fakebatch=fakebatch)
         self.pool = []
 
     def step(self, batch):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.utils.weight_files import load_weights
 from mdir.data.loading import make_dataset
 from mdir.data.sections import DataName
 from mdir.inference.descriptors import extract_descriptors
-from mdir.learning.checkpoints.state_files import load_state
 from mdir.methods.metric import SupervisedEpoch
 from mdir.methods.translation.cyclegan import CycleGAN
 from mdir.networks.factory import initialize_network
@@ -118,7 +118,7 @@ NAMES = [[["0", "1", "2", "3"], ["4", "5", "6"]]]
 
 
 def weights(root, directory):
-    return load_state(root / directory / "epochs" / "generator_X_epoch_02.pth")["model_state"]
+    return load_weights(root / directory / "epochs" / "generator_X_epoch_02.pth")["model_state"]
 
 
 def test_a_batch_joins_two_sections(data, monkeypatch):  # noqa: F811
