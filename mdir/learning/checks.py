@@ -26,7 +26,7 @@ def data_problems(wanted, data):
     """
     if not isinstance(data, dict):
         return
-    used = {}
+    used: dict[str, tuple] = {}
     for path, name in wanted:
         if isinstance(name, str) and not is_unresolved(name):
             used.setdefault(name, path)
@@ -83,7 +83,8 @@ def method_problems(training: dict, iteration: dict, data):
 
 
 def _criterion_problems(wanted, training, iteration):
-    path, criterion = ("epoch_iteration", "criterion"), iteration.get("criterion")
+    path: tuple[str, ...] = ("epoch_iteration", "criterion")
+    criterion = iteration.get("criterion")
     if criterion == "default":
         path, criterion = ("criterion",), training.get("criterion")
     given = criterion.get("loss") if isinstance(criterion, dict) else None

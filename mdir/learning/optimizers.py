@@ -4,7 +4,7 @@ A component of this kind is a factory ``f(parameters, *, ...)``; ``parameters(op
 parameters or parameter groups of the network for torch's options (``lr``, ``weight_decay``, ...).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -25,14 +25,14 @@ from mdir.registry import (
 @register("optimizer", "sgd")
 def sgd(parameters, *, lr: float, momentum: float, weight_decay: float):
     """Stochastic gradient descent with momentum."""
-    options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+    options: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
     return torch.optim.SGD(parameters(options), **options)
 
 
 @register("optimizer", "adam")
 def adam(parameters, *, lr: float, beta1: float, beta2: float, weight_decay: float):
     """Adam (Kingma & Ba, 2015) with torch's eps of 1e-8."""
-    options = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
+    options: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
     return torch.optim.Adam(parameters(options), **options)
 
 

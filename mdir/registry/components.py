@@ -130,7 +130,7 @@ def names(kind: str) -> list[str]:
     return sorted(_components(kind))
 
 
-def lookup(kind: str, name: str):
+def lookup(kind: str, name: object):
     """The component of that name; a :class:`ComponentError` names the nearest one otherwise."""
     components = _components(kind)
     if not isinstance(name, str) or name not in components:

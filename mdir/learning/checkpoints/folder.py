@@ -58,7 +58,7 @@ class CheckpointFolder:
         self.store_every = store_every
         self.checkpoint_every = checkpoint_every
         self.regex = directory_epoch_regex
-        self._frozen_written = set()
+        self._frozen_written: set[str] = set()
         self._continues = False
 
     def latest(self, epochs: int) -> StoredEpoch | None:

@@ -34,10 +34,10 @@ class EventFiles:
     def append(self, epoch: int | None, rows: dict[str, dict]) -> None:
         """Add the rows of an epoch."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = [_json({"epoch": epoch, **thinned(row)}) for row in rows.values()]
+        lines = [_json({"epoch": epoch, **thinned(row)}) for row in rows.values()]
         try:
             with open(self.events, "a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(row) + "\n" for row in rows))
+                file.write("".join(json.dumps(line) + "\n" for line in lines))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:  # a full disk does not say which file

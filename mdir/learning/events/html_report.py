@@ -17,7 +17,7 @@ class HtmlReport(Processor):
 
     def __init__(self, folder):
         self.folder = folder
-        self._epoch = self._drawn = None
+        self._epoch = self._drawn = -1
         self._ready = 0.0
 
     def epoch_closed(self, epoch, rows, metrics):

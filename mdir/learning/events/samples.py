@@ -38,8 +38,8 @@ def _channels(image, mean_std):
         return {"rgb": {"dtype": "image:rgb", "data": image[:3] * scale + shift}}
     if len(image) not in (1, 2):
         return {}
-    scale, shift = (std[0], mean[0]) if len(mean) == 1 else (1.0, 0.0)
+    factor, offset = (std[0], mean[0]) if len(mean) == 1 else (1.0, 0.0)
     return {
-        f"chan{number}": {"dtype": "image:gray", "data": channel * scale + shift}
+        f"chan{number}": {"dtype": "image:gray", "data": channel * factor + offset}
         for number, channel in enumerate(image, start=1)
     }

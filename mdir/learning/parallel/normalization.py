@@ -36,9 +36,10 @@ def share_statistics(model: nn.Module) -> None:
     """Let the normalisations of a model treat a part of a batch as they would the whole."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.forward = types.MethodType(_forward, module)
+            module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
         elif isinstance(module, nn.InstanceNorm2d):
-            module.forward = types.MethodType(_forward_of_instances, module)
+            forward = types.MethodType(_forward_of_instances, module)
+            module.forward = forward  # type: ignore[method-assign]
 
 
 @torch.compiler.disable
