@@ -12,7 +12,7 @@ demo: $(VENV)/.installed    ## the whole pipeline on a drawn city
 	$(BIN)/python perform_scenario.py all quickstart.yml
 
 test: $(VENV)/.installed lint types    ## style, types and all quick tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --cov
 
 slow: $(VENV)/.installed    ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

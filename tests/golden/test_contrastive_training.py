@@ -133,7 +133,7 @@ class Trajectory:
                 assert np.abs(state[key[len(prefix) + 1 :]].numpy() - array).max() <= 1e-7, key
         with torch.no_grad():
             feature, _ = self.network.model.eval()(float64(self.arrays["probe"]))
-        assert np.abs(feature - self.arrays[f"{self.name}_probe_feature"]).max() <= 1e-7
+        assert np.abs(feature.numpy() - self.arrays[f"{self.name}_probe_feature"]).max() <= 1e-7
         memories = {
             "moco": lambda: {"queue": self.criterion.queue},
             "npid": lambda: {"bank": self.criterion.bank, "z": self.criterion.z},

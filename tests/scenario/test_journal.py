@@ -3,10 +3,12 @@
 import json
 import os
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mdir.scenario.journal import Journal
+from mdir.scenario.journal import Journal, decode, encode, first_change
 from tests.scenario.command import run
 
 SCENARIO = """\
@@ -252,3 +254,30 @@ def test_standard_input_that_is_a_terminal(folder):
         "s.yml:2:3: target go, step 1_lines: reads names from standard input, one a line, but that "
         "is a terminal; pipe them in"
     )
+
+
+CHANGES = {
+    "same": ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2}]}, None),
+    "gone": ({"a": 1, "b": 2}, {"a": 1}, "b is gone"),
+    "new": ({"a": 1}, {"a": 1, "b": 2}, "b is new"),
+    "inside a list": ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "a.1.b changed: 2 -> 3"),
+    "another length": ({"a": [1]}, {"a": [1, 2]}, "a changed: [1] -> [1, 2]"),
+    "another type": ({"a": 1}, {"a": True}, "a changed: 1 -> true"),
+    "at the top": (1, 2, "(all) changed: 1 -> 2"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changes_in_words(name):
+    old, new, words = CHANGES[name]
+    assert first_change(old, new) == words
+
+
+def test_keys_that_json_lacks_come_back():
+    value = {"a": {1: "x", None: [True, 2.5]}, "__pairs__": {"b": None}}
+    assert decode(json.loads(json.dumps(encode(value)))) == value
+
+
+def test_arrays_and_objects_are_kept_as_lists_and_text():
+    value = {"a": np.arange(3), "b": (1, np.float64(0.5)), "c": Path("x/y"), "d": {4}}
+    assert encode(value) == {"a": [0, 1, 2], "b": [1, 0.5], "c": "x/y", "d": [4]}

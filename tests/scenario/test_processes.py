@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from mdir.errors import UserError
+from mdir.scenario.processes import Processes
 from tests.scenario.command import STEPS, install, run, start
 
 SCENARIO = """\
@@ -71,3 +73,40 @@ def test_a_bad_scenario_is_reported_once(folder):
         result = run("go", "s.yml", folder=folder, environ=environ)
         assert result.returncode == 2
         assert len(result.stderr.splitlines()) == lines
+
+
+@pytest.fixture
+def both(monkeypatch, tmp_path):
+    """The two processes of a launch, both in this one."""
+    found = []
+    for rank in (0, 1):
+        for key, value in (("RANK", rank), ("WORLD_SIZE", 2), ("MASTER_PORT", 1234)):
+            monkeypatch.setenv(key, str(value))
+        found.append(Processes())
+        found[-1].meet(str(tmp_path))
+    return found
+
+
+def test_the_first_shares_its_values(both):
+    first, second = both
+    assert (first.is_first, second.is_first) == (True, False)
+    assert first.share("1_a/b.result", {"x": [1]}) == {"x": [1]}
+    assert second.share("1_a/b.result", "ignored") == {"x": [1]}
+
+
+def test_nobody_waits_for_a_process_that_failed(both):
+    first, second = both
+    assert first.fails()
+    assert not second.fails()
+    with pytest.raises(UserError, match="another process of this launch failed"):
+        second.share("never")
+
+
+def test_a_process_alone_shares_with_itself(monkeypatch, tmp_path):
+    for key in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(key, raising=False)
+    alone = Processes()
+    alone.meet(str(tmp_path))
+    assert alone.share("name", 1) == 1
+    assert alone.fails()
+    assert not list(tmp_path.iterdir())

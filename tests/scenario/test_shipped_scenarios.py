@@ -58,7 +58,7 @@ def covered():
             yield pytest.param(path, overlay, id=f"{name(path)} {overlay.name}")
 
 
-@pytest.mark.parametrize(("path", "overlay"), covered())
+@pytest.mark.parametrize(("path", "overlay"), list(covered()))
 def test_validate_with_an_overlay(path, overlay):
     assert check_everything([str(path), str(overlay)]) == []
 

@@ -53,10 +53,9 @@ def test_files_and_numbers_of_equal_domains(domains):
     # Both domains hold the same pictures, so that each one's nearest is its counterpart.
     assert set(metadata["eval"].values()) == {1.0}
     assert "val/validation/score_avg:val_cross_recall@2" in metadata["eval"]
-    rows = list(csv.DictReader((domains / "results/set_pretrained_results.csv").open()))
-    assert (
-        len(rows) == 1 and float(rows[0]["val_precise"]) == 100 and rows[0]["train_loss"] == "0.0"
-    )
+    with (domains / "results/set_pretrained_results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["val_precise"]) == 100 and row["train_loss"] == "0.0"
     vectors = torch.load(domains / "results/set_pretrained_vectors.pth", weights_only=True)
     assert vectors.shape == (2 * PAIRS, 512) and torch.equal(vectors[:PAIRS], vectors[PAIRS:])
     state = torch.load(domains / "results/set_pretrained_model.pth", weights_only=True)

@@ -145,7 +145,8 @@ def test_a_set_is_trained_shown_and_resumed(data, monkeypatch):
     assert shown[0]["key"] == shown[1]["key"] + "/input"
     for row in shown:
         (blob,) = row["data"]["image0.rgb"]
-        assert Image.open(folder / blob["path"]).size == (18, 24)
+        with Image.open(folder / blob["path"]) as image:
+            assert image.size == (18, 24)
 
     save = TrainValLearning.save
 

@@ -59,7 +59,8 @@ def test_training_pickles_point_at_pictures_that_are_there(world):
             assert database["cluster"][query] == database["cluster"][positive]
         for cid in database["cids"]:
             path = folder / "ims" / cid[-2:] / cid[-4:-2] / cid[-6:-4] / cid
-            assert max(Image.open(path).size) == SMALL.image_size
+            with Image.open(path) as image:
+                assert max(image.size) == SMALL.image_size
     assert set(load_pickle(folder / "retrieval-SfM-120k-whiten.pkl")) == {"cids", "qidxs", "pidxs"}
 
 
@@ -87,7 +88,8 @@ def test_ground_truths_name_pictures_that_are_there(world, name):
         judged = [index for positions in lists for index in positions]
         assert len(judged) == len(set(judged)) and max(judged) < len(truth["imlist"])
         if entry["bbx"] is not None:
-            width, height = Image.open(world / f"data/test/{name}/jpg/{query}.jpg").size
+            with Image.open(world / f"data/test/{name}/jpg/{query}.jpg") as image:
+                width, height = image.size
             left, top, right, bottom = entry["bbx"]
             assert 0 <= left < right <= width and 0 <= top < bottom <= height
         own = query.rsplit("_", 1)[0]
