@@ -2,7 +2,7 @@
 
 import pytest
 
-from cirtorch.utils import fetch
+from cirtorch.downloads import fetch
 from cirtorch.utils import progress as module
 from cirtorch.utils.progress import progress
 
