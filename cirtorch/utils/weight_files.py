@@ -83,12 +83,17 @@ def load_url(url, model_dir=None, named_hash=True):
 
 
 def load_state(module, state, source):
-    """Load ``state`` (a dict, or the path of one) into ``module``, all keys required."""
+    """Load ``state`` (a dict, or the path of one) into ``module``, all keys required.
+
+    Raises:
+        DataError: it does not fit; the message begins with ``source``.
+    """
     state = load_weights(state) if isinstance(state, (str, os.PathLike)) else state
     try:
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
-        raise DataError(f"{source}: does not fit the network: {error}") from error
+        name = type(module).__name__
+        raise DataError(f"{source}: weights do not fit {name}: {error}") from error
 
 
 def load_whitening(path, dtype=np.float64):

@@ -7,6 +7,8 @@ Sections are read by the components in :mod:`mdir.networks.sections`, files by
 from copy import deepcopy
 from functools import partial
 
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.weight_files import load_state
 from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network
@@ -45,7 +47,7 @@ def load_network(section: dict, device) -> Network:
     states = read_network_files(section["path"])
     try:
         return network_from_state(states, section.get("runtime"), device=device)
-    except UserError as error:
+    except (UserError, DataError) as error:
         raise UserError(f"{section['path']}: {error}") from None
 
 
@@ -83,16 +85,8 @@ def model_with_weights(params: dict, weights: dict, name: str):
     overwritten anyway.
     """
     model = registry.build("architecture", without_fetching(params))
-    load_weights(model, weights, f"network {name!r}")
+    load_state(model, weights, f"network {name!r}")
     return model
-
-
-def load_weights(model, weights: dict, what: str) -> None:
-    """UserError, beginning with ``what``, unless the weights are exactly those of the model."""
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise UserError(f"{what}: weights do not fit the architecture: {error}") from None
 
 
 def without_fetching(params: dict) -> dict:

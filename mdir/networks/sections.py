@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 
+from cirtorch.utils.weight_files import load_state
 from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network
@@ -19,7 +20,6 @@ from mdir.networks.containers import (
 from mdir.networks.factory import (
     TYPES,
     load_network,
-    load_weights,
     model_with_weights,
     single_from_state,
 )
@@ -77,7 +77,7 @@ def single_network(
         return _from_path(path, runtime, model, device)
     network = registry.build("architecture", model)
     if isinstance(initialize, str):
-        load_weights(network, read_weights(initialize), initialize)
+        load_state(network, read_weights(initialize), initialize)
     elif initialize:
         _initialize(network, initialize)
     return SingleNetwork(network, deepcopy({"model": model, "runtime": runtime}), device=device)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import sha256_hash
+from cirtorch.utils.weight_files import load_state
 from mdir.errors import UserError
 from mdir.networks.files import read_weights
 from mdir.paths import local_file
@@ -55,10 +55,7 @@ class FeatureNetwork:
             torch.manual_seed(RANDOM_SEED)
             self.model = _build(backbone)
         if weights is not None:
-            try:
-                self.model.load_state_dict(read_weights(weights))
-            except (RuntimeError, TypeError) as error:
-                raise DataError(f"{weights}: does not fit {backbone}: {error}") from None
+            load_state(self.model, read_weights(weights), weights)
         _drop_last_layer(self.model)
         self.model.eval().requires_grad_(False)
 

@@ -138,7 +138,7 @@ def test_key_sets_are_exact(change, tmp_path):
 def test_weights_have_to_fit():
     states = build(generator()).state_dict()
     states["net"]["network_params"]["model"]["ngf"] = 3
-    with pytest.raises(UserError, match="do not fit"):
+    with pytest.raises(DataError, match="network 'net': weights do not fit"):
         network_from_state(states)
 
 

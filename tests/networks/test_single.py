@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from cirtorch.utils.errors import DataError
-from mdir.errors import UserError
 from mdir.networks.factory import initialize_network
 from mdir.registry import register
 from tests.sections import build, cirnet, generator, single
@@ -55,7 +54,7 @@ def test_state_dict_as_start(root):
         build({**section, "initialize": "absent.pth"})
     for wrong in ({"layer.weight": torch.zeros(1)}, [1], 3):
         torch.save(wrong, root / "wrong.pth")
-        with pytest.raises(UserError, match="wrong.pth: weights do not fit"):
+        with pytest.raises(DataError, match="wrong.pth: weights do not fit"):
             build({**section, "initialize": "wrong.pth"})
 
 

@@ -3,6 +3,7 @@
 from torch import nn
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.weight_files import load_state
 from mdir.networks.files import read_weights
 
 
@@ -20,8 +21,5 @@ def load_pretrained(module: nn.Module, source: str, rename=lambda key: key) -> N
     state = read_weights(source)
     if not isinstance(state, dict):
         raise DataError(f"pretrained weights {source}: not a state_dict")
-    try:
-        module.load_state_dict({rename(key): value for key, value in state.items()})
-    except RuntimeError as error:
-        name = type(module).__name__
-        raise DataError(f"pretrained weights {source} do not fit {name}: {error}") from None
+    renamed = {rename(key): value for key, value in state.items()}
+    load_state(module, renamed, f"pretrained weights {source}")
