@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from cirtorch.downloads.transfer import Broken, Part, Refused, receive
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import lies_at
 from cirtorch.utils.general import get_weights_root
 from cirtorch.utils.progress import reported
 
@@ -188,17 +189,9 @@ def _claimed(part):
         with part.path.open("ab") as file:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, part.path):
+            if lies_at(file, part.path):
                 yield part
                 return
-
-
-def _is_at(file, path) -> bool:
-    """Whether an open file still lies at ``path``: another process may have renamed it."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _progress(name, source):

@@ -124,6 +124,18 @@ def add_image_arguments(parser):
     add_gpu_argument(parser)
 
 
+def add_datasets_argument(parser, default):
+    """``--datasets``: test sets, checked."""
+    parser.add_argument(
+        "--datasets",
+        "-d",
+        default=default,
+        type=test_sets,
+        metavar="DATASETS",
+        help=f"comma separated test sets out of {', '.join(DATASETS)} (default: {default})",
+    )
+
+
 def add_gpu_argument(parser):
     """``--gpu-id``; without a GPU, or with an empty id, everything runs on the CPU."""
     parser.add_argument(

@@ -7,7 +7,6 @@ r"""Evaluate a retrieval network, with or without learned whitening.
 
 import argparse
 
-from cirtorch.datasets.testdataset import DATASETS
 from cirtorch.examples import common, evaluation
 from cirtorch.networks.imageretrievalnet import extract_vectors
 
@@ -18,14 +17,7 @@ def parse(arguments=None):
         prog="cirtorch.examples.test", description="Evaluate an image retrieval network"
     )
     common.add_network_arguments(parser)
-    parser.add_argument(
-        "--datasets",
-        "-d",
-        default="oxford5k,paris6k",
-        type=common.test_sets,
-        metavar="DATASETS",
-        help=f"comma separated test sets out of {', '.join(DATASETS)} (default: oxford5k,paris6k)",
-    )
+    common.add_datasets_argument(parser, "oxford5k,paris6k")
     parser.add_argument(
         "--whitening",
         "-w",

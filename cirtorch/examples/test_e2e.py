@@ -6,7 +6,6 @@ r"""Evaluate a network whose whitening was trained inside it.
 
 import argparse
 
-from cirtorch.datasets.testdataset import DATASETS
 from cirtorch.examples import common, evaluation
 from cirtorch.networks.pretrained import PRETRAINED
 
@@ -23,14 +22,7 @@ def parse(arguments=None):
         metavar="NETWORK",
         help=f"network to evaluate: path, or one of {', '.join(PRETRAINED)}",
     )
-    parser.add_argument(
-        "--datasets",
-        "-d",
-        default="roxford5k,rparis6k",
-        type=common.test_sets,
-        metavar="DATASETS",
-        help=f"comma separated test sets out of {', '.join(DATASETS)} (default: both revisited)",
-    )
+    common.add_datasets_argument(parser, "roxford5k,rparis6k")
     common.add_image_arguments(parser)
     return parser.parse_args(arguments)
 

@@ -135,28 +135,19 @@ def main(arguments=None):
 
 
 def _datasets(args, net):
-    transform = common.network_transform(net)
-    unlimited = {"qsize": float("inf"), "poolsize": float("inf")}
-    train_set = TuplesDataset(
-        args.training_dataset,
-        "train",
-        imsize=args.image_size,
-        nnum=args.neg_num,
-        qsize=args.query_size,
-        poolsize=args.pool_size,
-        transform=transform,
-    )
-    if not args.val:
-        return train_set, None
-    val_set = TuplesDataset(
-        args.training_dataset,
-        "val",
-        imsize=args.image_size,
-        nnum=args.neg_num,
-        transform=transform,
-        **unlimited,
-    )
-    return train_set, val_set
+    def dataset(mode, qsize, poolsize):
+        return TuplesDataset(
+            args.training_dataset,
+            mode,
+            imsize=args.image_size,
+            nnum=args.neg_num,
+            qsize=qsize,
+            poolsize=poolsize,
+            transform=common.network_transform(net),
+        )
+
+    train_set = dataset("train", args.query_size, args.pool_size)
+    return train_set, dataset("val", float("inf"), float("inf")) if args.val else None
 
 
 def test(net, args):

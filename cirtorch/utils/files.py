@@ -69,6 +69,14 @@ def _umask() -> int:
     return current
 
 
+def lies_at(file, path: str | os.PathLike) -> bool:
+    """Whether an open file still lies at ``path``: another process may have moved it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def replace_link(target: str, link: str | os.PathLike) -> None:
     """Make ``link`` a symbolic link to ``target`` (text as given), replacing what is there."""
     link = Path(link)

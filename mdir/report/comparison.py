@@ -4,7 +4,7 @@ from mdir.errors import UserError
 from mdir.registry import unknown
 from mdir.report.protocols import in_words
 from mdir.report.published_tables import PublishedTable
-from mdir.report.scores import MINUS
+from mdir.report.scores import MINUS, measured_in
 from mdir.report.tables import Table
 
 COLUMNS = ["", "measure", "ours", "published", "difference", "our images", "their images"]
@@ -30,7 +30,7 @@ def compare_results(
     for row, metadata in results.items():
         if row not in published.rows:
             raise UserError(f"compare: {unknown('published row', row, published.rows)}")
-        ours, own = _evaluated(row, metadata), metadata.get("protocol")
+        ours, own = measured_in(metadata, f"compare: results of {row!r}"), metadata.get("protocol")
         conditions += [own] if own else protocols.values()
         found = []
         for measure, theirs in zip(published.measures, published.rows[row], strict=True):
@@ -49,16 +49,6 @@ def compare_results(
         f"{row}: {published.remarks[row]}." for row in results if row in published.remarks
     ]
     return table
-
-
-def _evaluated(row, metadata):
-    measured = metadata.get("eval") if isinstance(metadata, dict) else None
-    if not isinstance(measured, dict):
-        raise UserError(
-            f"compare: results of {row!r} must be the metadata of a validate step "
-            f"(a mapping with 'eval'), got {metadata!r}"
-        )
-    return measured
 
 
 def _cells(ours, theirs, doubtful):

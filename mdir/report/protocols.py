@@ -8,6 +8,7 @@ from mdir.artifacts import used
 from mdir.errors import UserError
 from mdir.metric_names import Metric
 from mdir.report.page import Section
+from mdir.report.scores import measured_in
 from mdir.report.tables import Table
 
 
@@ -84,9 +85,7 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
         metadata: of the step, ``{"eval": {metric: value}}``.
         protocols: validation -> conditions.
     """
-    measured = metadata.get("eval") if isinstance(metadata, dict) else None
-    if not isinstance(measured, dict):
-        raise UserError(f"report: measures: no metadata of a validate step: {metadata!r}")
+    measured = measured_in(metadata, "report: measures")
     lines = [[_without_stage(name), f"{value:.5g}"] for name, value in measured.items()]
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():

@@ -10,6 +10,17 @@ from mdir.report.tables import Table
 MINUS = "\N{MINUS SIGN}"
 
 
+def measured_in(metadata, what: str) -> dict[str, float]:
+    """``{metric: value}`` in the metadata of a validate step; ``what`` begins the UserError."""
+    measured = metadata.get("eval") if isinstance(metadata, dict) else None
+    if not isinstance(measured, dict):
+        raise UserError(
+            f"{what} must be the metadata of a validate step (a mapping with 'eval'), "
+            f"got {metadata!r}"
+        )
+    return measured
+
+
 def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
     """Average scores of evaluations: ``{row: {column: value in 0..1}}``.
 
@@ -20,12 +31,7 @@ def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:
     """
     values = {}
     for row, metadata in evaluations.items():
-        measured = metadata.get("eval") if isinstance(metadata, dict) else None
-        if not isinstance(measured, dict):
-            raise UserError(
-                f"report: scores of {row!r} must be the metadata of a validate step "
-                f"(a mapping with 'eval'), got {metadata!r}"
-            )
+        measured = measured_in(metadata, f"report: scores of {row!r}")
         metrics = ((Metric.parse(key), value) for key, value in measured.items())
         values[row] = {
             metric.title(): value for metric, value in metrics if metric.is_average_score

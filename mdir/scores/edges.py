@@ -55,8 +55,7 @@ class EdgeConsistencyScore:
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()
-        generator = choose_generator(network, self.net_name)
-        generator.eval()
+        generator = choose_generator(network, self.net_name).eval()
         mean_std = self.source.section(generator)["mean_std"]
         if self.detector is not None:
             self.detector.to(network.device)

@@ -63,8 +63,7 @@ class SetDistanceScore:
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()
-        generator = choose_generator(network, self.net_name)
-        generator.eval()
+        generator = choose_generator(network, self.net_name).eval()
         if self.real is None:
             self.real = self._describe(self.target, generator, lambda images: images)
         fake = self._describe(self.source, generator, lambda images: translate(generator, images))

@@ -28,8 +28,7 @@ class VisualScore:
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()
-        generator = choose_generator(network, self.net_name)
-        generator.eval()
+        generator = choose_generator(network, self.net_name).eval()
         mean_std = self.source.section(generator)["mean_std"]
         pictures = {}
         for names, images in self.source.images(generator):

@@ -231,5 +231,5 @@ def test_measures_come_with_their_conditions(root):
     page = Path(metadata["page"]).read_text(encoding="utf-8")
     assert "distance: fid" in page and "123.46" in page and "x/loss:total_avg.4" in page
     assert "feature network: that one; resize: 299x299; translated images: 1,200." in page
-    with pytest.raises(UserError, match="no metadata of a validate step"):
+    with pytest.raises(UserError, match="measures must be the metadata of a validate step"):
         report({"title": "T", "directory": "page", "measures": {"Night": {**place, "eval": {}}}})

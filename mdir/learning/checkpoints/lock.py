@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cirtorch.utils.files import lies_at
 from mdir.errors import UserError
 
 NAME = ".lock"
@@ -54,7 +55,7 @@ def _opened(folder):
                 f"{folder}: another run {f'({holder}) ' if holder else ''}trains here; "
                 "wait for its end or choose another directory"
             )
-        if _is_at(file, folder / NAME):
+        if lies_at(file, folder / NAME):
             return file
         file.close()
 
@@ -67,10 +68,3 @@ def _is_lockable(file):
     except OSError:  # a file system without locks
         pass
     return True
-
-
-def _is_at(file, path):
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
