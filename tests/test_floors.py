@@ -33,7 +33,7 @@ FLOORS = {
 # The engine knows of steps what their table says, and starts without any large library.
 ENGINE_USES = {"scenario", "registry", "root", "cirtorch"}
 TABLE_OF_STEPS = "mdir.stages"
-ENGINE_LIBRARIES = sys.stdlib_module_names | {"yaml"}
+ENGINE_LIBRARIES = sys.stdlib_module_names | {"yaml", "argcomplete"}
 # Classes of networks take finished models; what sections and files say is read above them.
 NETWORK_CLASSES = {f"mdir.networks.{name}" for name in ("base", "single", "containers")}
 MAKING_NETWORKS = {"mdir.registry", "mdir.networks.factory", "mdir.networks.sections"}
