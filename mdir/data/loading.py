@@ -10,10 +10,9 @@ from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
 from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, SeededDataset, sample_seed
-from mdir.data.sections import check_data_section, loader_options, merge_defaults
+from mdir.data.sections import loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import USER_ERRORS, UserError
-from mdir.registry import check_parameters
 
 _WORKERS = -2  # in place of an index: what the loader itself draws belongs to no sample
 
@@ -22,21 +21,19 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     """Build the dataset of a data section.
 
     Args:
-        section: ``{dataset, transforms, mean_std, loader}`` as the scenario has it.
+        section: ``{dataset, transforms, mean_std, loader}`` of a scenario, checked already.
         defaults: the network's ``runtime.data``; the section's own values win.
         inputs: columns of names and the like that the step was given.
 
     Raises:
-        ComponentError, UserError: the section is not right, or the dataset's files are not.
+        DataError, UserError: the transforms do not fit the defaults, or the dataset's files are not
+            right.
     """
     section = merge_defaults(section, defaults)
-    problems = list(check_data_section(section, (), {}))
-    if problems:
-        raise registry.ComponentError(problems)
     dataset = dict(section["dataset"])
     columns = dataset.pop("data_cols", None)
     transform = parse_transforms(section.get("transforms"), section.get("mean_std"))
-    return registry.build("dataset", dataset, transform, select_columns(inputs, columns))
+    return registry.make("dataset", dataset, transform, select_columns(inputs, columns))
 
 
 class Datasets:
@@ -104,10 +101,7 @@ def make_loader(
     """
     own = getattr(dataset, "loader_defaults", None) or {}
     layers = {**(stage_defaults or {}), **own, **(section.get("loader") or {})}
-    problems = list(check_parameters(loader_options, layers, ("loader",), "loader"))
-    if problems:
-        raise registry.ComponentError(problems)
-    options = loader_options(len(dataset), **layers)
+    options = registry.construct(loader_options, layers, len(dataset))
     if options["batch_size"] is None:
         raise UserError("loader: batch_size is missing")
     if len(dataset) == 0:
@@ -135,7 +129,7 @@ def make_loader(
 def _sampler(section, dataset, shuffle, seed, epoch):
     if section is None:
         return EpochSampler(len(dataset), shuffle, seed, epoch)
-    return registry.build("sampler", section, dataset, seed, epoch)
+    return registry.make("sampler", section, dataset, seed, epoch)
 
 
 class _Loader(DataLoader):

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from typing import Annotated, get_args
+from typing import Annotated, TypedDict, get_args
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
-from mdir.registry import Check, Holds, Problem, Section, check_parameters, register
+from mdir.registry import Check, Holds, Options, Problem, Section, check_parameters, register
 from mdir.registry.ranges import at_least
 
 _MAX_WORKERS = 6
@@ -60,22 +60,41 @@ def _check_mean_std(value):
         raise ValueError("a standard deviation is zero")
 
 
-def _columns(*, data_cols: str | None = None):
-    """Only a signature: what a dataset section may hold besides the dataset's own."""
+class Columns(TypedDict, total=False):
+    """What a dataset section may hold besides the dataset's own.
+
+    Args:
+        data_cols: columns of the input to use, ``first:end``; null: all.
+    """
+
+    data_cols: str | None
 
 
-@register("data", "")
+def _check_sampler(section):
+    """What a sampler needs to know of the items and the dataset does not tell."""
+    try:
+        sampler, dataset = section["loader"]["sampler"]["name"], section["dataset"]["name"]
+        wanted = getattr(registry.lookup("sampler", sampler), "needs", ())
+        known = registry.lookup("dataset", dataset)
+    except (registry.ComponentError, KeyError, TypeError):
+        return  # told elsewhere
+    for name in wanted:
+        if not hasattr(known, name):
+            message = f"{sampler} needs to know {name}, the dataset {dataset} tells none"
+            yield Problem(("loader", "sampler", "name"), message)
+
+
+@register("data", "", check=_check_sampler)
 def data_section(
     *,
-    dataset: Annotated[dict, Holds(Section("dataset"), beside=_columns)],
-    loader: Annotated[dict, Holds(loader_options)] | None = None,
+    dataset: Annotated[dict, Section("dataset", beside=Columns)],
+    loader: Annotated[dict, Options(loader_options)] | None = None,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
 ) -> dict:
     """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
 
-    ``dataset`` is a dataset section; with input data it may also hold ``data_cols: "a:b"``, the
-    columns of the input to use. ``loader``: see :func:`loader_options`.
+    ``loader``: see :func:`loader_options`.
     """
     return {
         "dataset": dataset,
@@ -109,54 +128,16 @@ def _names_data(annotation):
     return _NAMES_DATA in marks or any(map(_names_data, arms))
 
 
-def _check_parts(section) -> Iterator[tuple[tuple, str]]:
-    dataset, loader = section.get("dataset"), section.get("loader")
-    if isinstance(dataset, dict):
-        dataset = {key: value for key, value in dataset.items() if key != "data_cols"}
-        for problem in registry.check(Section("dataset"), dataset, ("dataset",)):
-            yield problem.path, problem.message
-    if isinstance(loader, dict):
-        for problem in check_parameters(loader_options, loader, ("loader",), "loader"):
-            yield problem.path, problem.message
-        yield from _untold(dataset, loader.get("sampler"))
-
-
-def _untold(dataset, sampler):
-    """What a sampler needs to know of the items and the dataset does not tell."""
-    try:
-        wanted = getattr(registry.lookup("sampler", sampler["name"]), "needs", ())
-        known = registry.lookup("dataset", dataset["name"])
-    except (registry.ComponentError, KeyError, TypeError):
-        return  # told elsewhere
-    for name in wanted:
-        if not hasattr(known, name):
-            message = (
-                f"{sampler['name']} needs to know {name}, the dataset {dataset['name']} tells none"
-            )
-            yield ("loader", "sampler", "name"), message
-
-
-data_section.check_section = _check_parts
-
-
-def check_data_section(section, path: tuple = (), defaults: dict | None = None):
+def check_data_section(section, path: tuple = ()):
     """Every :class:`Problem` of a data section that is going to be used.
 
-    With ``defaults`` (the network's ``runtime.data``), also that a dataset has its transforms'
-    mean_std. Sections that a step does not use are better left unchecked: the published scenarios
-    share files between steps and leave some incomplete.
+    Sections that a step does not use are better left unchecked: the published scenarios share files
+    between steps and leave some incomplete.
     """
     if not isinstance(section, dict):
         yield Problem(path, f"expected a data section (a mapping), got {section!r}")
         return
-    merged = merge_defaults(section, defaults)
-    yield from check_parameters(data_section, merged, path, "data section")
-    if defaults is not None and not merged.get("mean_std") and _normalizes(merged):
-        yield Problem(path, "mean_std is missing: the transforms normalize")
-
-
-def _normalizes(section):
-    return "normalize" in str(section.get("transforms") or "")
+    yield from check_parameters(data_section, merge_defaults(section, None), path, "data section")
 
 
 def merge_defaults(section: dict, defaults: dict | None) -> dict:

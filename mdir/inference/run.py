@@ -1,20 +1,64 @@
 """Running a network over a list of images, whatever becomes of its answers."""
 
 import time
-from typing import Annotated
+from typing import Annotated, NotRequired, TypedDict
 
 import torch
 
 from mdir import distributed, registry
 from mdir.artifacts import used
 from mdir.data.labelled import LabelledImage, plain
-from mdir.data.loading import check_data_section, make_dataset, merge_defaults
+from mdir.data.loading import make_dataset
+from mdir.data.sections import check_data_section, merge_defaults
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
 from mdir.inference.outputs.writer import Writer
 from mdir.paths import path_join, resolve_path
-from mdir.registry import Holds, Section, check_parameters
+from mdir.registry import Holds, Section
 from mdir.resources import Resources
+
+Writing = TypedDict("Writing", {"async": bool}, total=False)
+Writing.__doc__ = """What ``inference`` holds besides the output's own.
+
+    Args:
+        async: write while computing.
+"""
+
+
+class OutputOptions(TypedDict):
+    """What becomes of a network's answers.
+
+    Args:
+        inference: output section (``name: rgb`` or ``embedding``).
+    """
+
+    inference: Annotated[dict, Section("output", beside=Writing)]
+    debug: NotRequired[bool]
+
+
+class InputSections(TypedDict):
+    """The data of the step.
+
+    Args:
+        test: how images are read; ``loader.batch_size`` images of one size together.
+    """
+
+    test: Annotated[dict, Holds(Section("data"))]
+
+
+class ForwardOptions(TypedDict, total=False):
+    """Another call than the network's own: the name of its method, and parameters."""
+
+    method: str | None
+    params: dict | None
+
+
+def check_inference(params: dict):
+    """Problems of the data section of a step's images."""
+    test = params["data"].get("test") if isinstance(params.get("data"), dict) else None
+    if isinstance(test, dict):
+        yield from check_data_section(test, ("data", "test"))
+
 
 # More inputs than this are not told to the journal one by one: it hashes every one of them.
 _MOST_TOLD = 500
@@ -40,9 +84,9 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     threaded = options.pop("async", False)
     section = merge_defaults(data["test"], network.runtime.get("data"))
     if not columns or len(columns[0]) == 0:
-        empty = registry.build("output", options)
+        empty = registry.make("output", options)
         return {"status": "skipped"}, *_empty_result(empty, columns, section)
-    sink = registry.build("output", options)
+    sink = registry.make("output", options)
     # the first decides: another may already find pictures that were written a moment ago
     columns, positions = distributed.from_first(sink.prepare(columns, section))
     if not positions:
@@ -106,56 +150,3 @@ def _tell_inputs(items, image_dir):
             used(path_join(base, name))
     else:
         used(base.rpartition("*")[0] or base)
-
-
-def _writing(*, async_: bool = False):
-    """Only a signature: what ``output.inference`` holds besides the output's own."""
-
-
-def _output_section(
-    *, inference: Annotated[dict, Holds(Section("output"), beside=_writing)], debug: bool = False
-):
-    """Only a signature: what ``output`` of the step holds."""
-
-
-def _data_sections(*, test: Annotated[dict, Holds(Section("data"))]):
-    """Only a signature: what ``data`` of the step holds."""
-
-
-def _forward_section(*, method: str | None = None, params: dict | None = None):
-    """Only a signature: what ``forward`` of the step holds."""
-
-
-OutputSection = Annotated[dict, Holds(_output_section)]
-InputSections = Annotated[dict, Holds(_data_sections)]
-ForwardSection = Annotated[dict, Holds(_forward_section)]
-
-
-def check_inference(params: dict):
-    """Problems of ``output``, ``data`` and ``forward`` of a step, as ``(path, message)``."""
-    for key, signature in (
-        ("output", _output_section),
-        ("data", _data_sections),
-        ("forward", _forward_section),
-    ):
-        if isinstance(params.get(key), dict):
-            for problem in check_parameters(signature, params[key], (key,), key):
-                yield problem.path, problem.message
-    yield from _check_output(params)
-    test = params["data"].get("test") if isinstance(params.get("data"), dict) else None
-    if isinstance(test, dict):
-        for problem in check_data_section(test, ("data", "test")):
-            yield problem.path, problem.message
-
-
-def _check_output(params):
-    output = params.get("output")
-    section = output.get("inference") if isinstance(output, dict) else None
-    if not isinstance(section, dict):
-        return
-    path = ("output", "inference")
-    rest = {key: value for key, value in section.items() if key != "async"}
-    problems = list(registry.check(Section("output"), rest, path))
-    problems += registry.check(bool, section.get("async", False), (*path, "async"))
-    for problem in problems:
-        yield problem.path, problem.message

@@ -1,7 +1,7 @@
 """What the steps that learn and validate check of a scenario before anything starts."""
 
 from mdir.data.sections import check_data_section, named_sections, section_names
-from mdir.registry import ComponentError, is_unresolved, lookup, schema, unknown
+from mdir.registry import ComponentError, Problem, is_unresolved, lookup, schema, unknown, within
 
 
 def validation_sections(validation, path: tuple):
@@ -32,10 +32,9 @@ def data_problems(wanted, data):
             used.setdefault(name, path)
     for name, path in used.items():
         if name not in data:
-            yield path, unknown("data section", name, data)
-            continue
-        for problem in check_data_section(data[name], ("data", name)):
-            yield problem.path, problem.message
+            yield Problem(path, unknown("data section", name, data))
+        else:
+            yield from check_data_section(data[name], ("data", name))
 
 
 def method_sections(iteration: dict):
@@ -74,12 +73,12 @@ def method_problems(training: dict, iteration: dict, data):
     if len(names) not in method.streams:
         admitted = " or ".join(map(str, method.streams))
         message = f"{iteration['type']} learns from {admitted} of the data sections, got {names}"
-        yield ("learning", "training", "epoch_iteration", "data"), message
+        yield Problem(("learning", "training", "epoch_iteration", "data"), message)
     for name in names if method.views is not None else ():
         section = data.get(name) if isinstance(data, dict) and isinstance(name, str) else None
         if isinstance(section, dict):
-            for path, message in _views_problems(iteration["type"], method.views, section):
-                yield ("data", name, *path), message
+            found = _views_problems(iteration["type"], method.views, section)
+            yield from within(("data", name), found)
 
 
 def _criterion_problems(wanted, training, iteration):
@@ -90,7 +89,7 @@ def _criterion_problems(wanted, training, iteration):
     given = criterion.get("loss") if isinstance(criterion, dict) else None
     if wanted and isinstance(given, str) and not is_unresolved(given) and given != wanted:
         message = f"the method {iteration['type']} takes the criterion {wanted!r}, got {given!r}"
-        yield ("learning", "training", *path, "loss"), message
+        yield Problem(("learning", "training", *path, "loss"), message)
 
 
 def _views_problems(name, views, section):
@@ -99,10 +98,12 @@ def _views_problems(name, views, section):
         known = component("dataset", dataset.get("name"))
         fields = schema(known)[0] if known else {}
         if known and "views" not in fields:
-            yield ("dataset", "name"), f"{name} learns from views, which this dataset has not"
+            message = f"{name} learns from views, which this dataset has not"
+            yield Problem(("dataset", "name"), message)
         text = dataset.get("views", fields["views"].default if "views" in fields else None)
         if isinstance(text, str) and not is_unresolved(text) and len(text.split(",")) != views:
-            yield ("dataset", "views"), f"{name} takes {views} of an image, got {text!r}"
+            message = f"{name} takes {views} of an image, got {text!r}"
+            yield Problem(("dataset", "views"), message)
     if isinstance(loader, dict) and loader.get("batch_size") == 1:
         message = f"{name} needs 2 or more: its network is normalised over the batch"
-        yield ("loader", "batch_size"), message
+        yield Problem(("loader", "batch_size"), message)

@@ -4,22 +4,13 @@ A component of this kind is a factory ``f(parameters, *, ...)``; ``parameters(op
 parameters or parameter groups of the network for torch's options (``lr``, ``weight_decay``, ...).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import torch
 
 from mdir.errors import UserError
-from mdir.registry import (
-    ComponentError,
-    Holds,
-    Problem,
-    Section,
-    build,
-    check,
-    check_parameters,
-    is_unresolved,
-    register,
-)
+from mdir.registry import Problem, Section, is_unresolved, make, refuse, register
+from mdir.registry.ranges import at_least
 
 
 @register("optimizer", "sgd")
@@ -95,21 +86,55 @@ class AlternationOptimizer:
         self.current = state["alternation"]["optimizer"]
 
 
-def _alternation(*, type: Literal["alternation"], order: str, alternate_iteration: int | None):
-    """The keys of ``composition``."""
+class Alternation(TypedDict):
+    """How the optimizers of a composition take turns.
+
+    Args:
+        order: their names, in the order of their turns: ``"a,b"``.
+        alternate_iteration: so many iterations are one's turn; 0: all step together. Null where
+            there is only one optimizer.
+    """
+
+    type: Literal["alternation"]
+    order: str
+    alternate_iteration: Annotated[int, at_least(0)] | None
 
 
-@register("optimizer", "")
+def _check_composed(params):
+    composition = params.get("composition", {})
+    members = {name: section for name, section in params.items() if name != "composition"}
+    active = [name for name, section in members.items() if section is not None]
+    if not active:
+        yield Problem((), "no member of the composition has an optimizer section")
+    elif isinstance(composition, dict):
+        yield from _check_turns(composition, active)
+
+
+def _check_turns(composition, active):
+    turns, order = composition.get("alternate_iteration"), composition.get("order")
+    where = ("composition", "alternate_iteration")
+    if len(active) == 1:
+        if turns is not None and not is_unresolved(turns):
+            yield Problem(where, f"expected null with a single optimizer, got {turns!r}")
+        return
+    if turns is None and "alternate_iteration" in composition:
+        yield Problem(where, f"expected a whole number with {len(active)} optimizers, got null")
+    known = isinstance(order, str) and not is_unresolved(order)
+    if known and sorted(_split(order)) != sorted(active):
+        expected = f"{', '.join(active)} in any order, each once"
+        yield Problem(("composition", "order"), f"expected {expected}; got {order!r}")
+
+
+@register("optimizer", "", check=_check_composed)
 def composed(
     network,
     *,
-    composition: Annotated[dict, Holds(_alternation)],
+    composition: Alternation,
     **members: Annotated[dict, Section("optimizer")] | None,
 ):
     """One optimizer for each named member; a member whose section is null is frozen."""
     absent = [name for name in members if name not in network]
-    if absent:
-        raise ComponentError([Problem((name,), f"no network named {name!r}") for name in absent])
+    refuse(Problem((name,), f"no network named {name!r}") for name in absent)
     for name, section in members.items():
         if section is None:
             network.freeze(name)
@@ -120,51 +145,16 @@ def composed(
     return AlternationOptimizer(optimizers, 0 if alternate is None else alternate)
 
 
-def _check_composed(params):
-    composition = params.get("composition", {})
-    for problem in check_parameters(_alternation, composition, what="the alternation"):
-        yield ("composition", *problem.path), problem.message
-    members = {name: section for name, section in params.items() if name != "composition"}
-    active = [name for name, section in members.items() if section is not None]
-    if not active:
-        yield (), "no member of the composition has an optimizer section"
-    elif isinstance(composition, dict):
-        yield from _check_turns(composition, active)
-
-
-def _check_turns(composition, active):
-    turns, order = composition.get("alternate_iteration"), composition.get("order")
-    where = ("composition", "alternate_iteration")
-    if isinstance(turns, int) and turns < 0:
-        yield where, f"expected 0 or more, got {turns}"
-    if len(active) == 1:
-        if turns is not None and not is_unresolved(turns):
-            yield where, f"expected null with a single optimizer, got {turns!r}"
-        return
-    if turns is None and "alternate_iteration" in composition:
-        yield where, f"expected a whole number with {len(active)} optimizers, got null"
-    known = isinstance(order, str) and not is_unresolved(order)
-    if known and sorted(_split(order)) != sorted(active):
-        expected = f"{', '.join(active)} in any order, each once"
-        yield ("composition", "order"), f"expected {expected}; got {order!r}"
-
-
-composed.check_section = _check_composed
-
-
 def make_optimizer(section: dict, network):
-    """The optimizer of a scenario's ``optimizer`` section for a network.
+    """The optimizer of a scenario's ``optimizer`` section, checked already, for a network.
 
     Raises:
-        ComponentError: the section is wrong.
+        ComponentError: the network lacks a member.
         UserError: nothing is left to train.
     """
     if "composition" not in section:
         return _single(section, network)
-    problems = list(check(Section("optimizer"), section))
-    if problems:
-        raise ComponentError(problems)
-    return composed(network, **section)
+    return make("optimizer", section, network)
 
 
 def _single(section, network, name=None):
@@ -175,7 +165,7 @@ def _single(section, network, name=None):
             raise UserError(f"the {name or 'whole'} network is frozen: an optimizer has no use")
         return groups
 
-    return build("optimizer", section, parameters)
+    return make("optimizer", section, parameters)
 
 
 def _split(text):

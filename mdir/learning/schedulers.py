@@ -7,19 +7,9 @@ count from 0. A schedule has no state of its own: the epoch decides.
 import math
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
-from mdir.registry import (
-    Check,
-    ComponentError,
-    Holds,
-    Problem,
-    Section,
-    build,
-    check,
-    check_parameters,
-    register,
-)
+from mdir.registry import Check, Problem, Section, make, refuse, register
 from mdir.registry.ranges import above, at_least
 
 
@@ -68,27 +58,21 @@ def const(epochs) -> Callable[[int], float]:
     return lambda epoch: 1.0
 
 
-def _set(*, type: Literal["set"]):
-    """The keys of ``composition``."""
+class ScheduleSet(TypedDict):
+    """``composition`` of schedules: one for each optimizer, side by side."""
+
+    type: Literal["set"]
 
 
 @register("scheduler", "")
 def composed(
     epochs,
     *,
-    composition: Annotated[dict, Holds(_set)],
+    composition: ScheduleSet,
     **members: Annotated[dict, Section("scheduler")],
 ) -> dict[str, Callable[[int], float]]:
     """One schedule for each optimizer of a composition."""
-    return {name: build("scheduler", section, epochs) for name, section in members.items()}
-
-
-def _check_composed(params):
-    for problem in check_parameters(_set, params.get("composition", {}), what="the set"):
-        yield ("composition", *problem.path), problem.message
-
-
-composed.check_section = _check_composed
+    return {name: make("scheduler", section, epochs) for name, section in members.items()}
 
 
 class Scheduler:
@@ -118,19 +102,17 @@ class Scheduler:
 def make_scheduler(section: dict | None, optimizer, epochs: int) -> Scheduler:
     """The scheduler of a scenario's ``scheduler`` section; null keeps the rates constant.
 
+    Args:
+        section: checked already.
+
     Raises:
-        ComponentError: the section is wrong or does not fit the optimizer.
+        ComponentError: the section does not fit the optimizer.
     """
     if section is None:
         return Scheduler(optimizer, const(epochs))
-    problems = list(check(Section("scheduler"), section))
-    if not problems and "composition" in section:
-        problems = list(_misfits(section, optimizer))
-    if problems:
-        raise ComponentError(problems)
     if "composition" in section:
-        return Scheduler(optimizer, composed(epochs, **section))
-    return Scheduler(optimizer, build("scheduler", section, epochs))
+        refuse(_misfits(section, optimizer))
+    return Scheduler(optimizer, make("scheduler", section, epochs))
 
 
 def _misfits(section, optimizer):

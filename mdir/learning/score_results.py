@@ -12,10 +12,10 @@ SHOWN = -2  # the iteration of pictures that belong to no batch
 
 
 def make_score(section: dict, preprocessing: dict):
-    """A score whose transforms and mean_std are the network's unless the section has its own."""
+    """A score of a checked section; transforms and mean_std it lacks are the network's."""
     fields, _ = registry.schema(registry.lookup("score", section.get("type")))
     defaults = {key: value for key, value in preprocessing.items() if key in fields}
-    return registry.build("score", {**defaults, **section})
+    return registry.make("score", {**defaults, **section})
 
 
 def register_score(events, epoch: int, key: Callable[[str], str], result) -> None:

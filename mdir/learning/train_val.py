@@ -17,7 +17,7 @@ from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.comparing import Differs, require_equal
 from mdir.networks.factory import initialize_network, network_from_state
 from mdir.paths import resolve_path
-from mdir.registry import Check, Holds, Section, check_parameters, register
+from mdir.registry import Check, Options, Section, check_parameters, register, within
 from mdir.resources import Resources, code_version
 
 
@@ -45,7 +45,7 @@ class TrainValLearning:
         device,
         inputs=(),
         *,
-        checkpoints: Annotated[dict, Holds(CheckpointFolder)],
+        checkpoints: Annotated[dict, Options(CheckpointFolder)],
         training: Annotated[dict, Section("training")],
         validation: Annotated[dict, Section("validation")]
         | Literal[False]
@@ -56,7 +56,7 @@ class TrainValLearning:
         )
         self.folder = CheckpointFolder(**checkpoints)
         self.network, stored = self._find(network, device, training["epochs"])
-        self.training = registry.build("training", training, self.network, data, inputs)
+        self.training = registry.make("training", training, self.network, data, inputs)
         self.events = self._make_events(output)
         self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
         setting = Setting(
@@ -217,22 +217,21 @@ def tell_paths(network: dict) -> None:
 
 def make_processors(output: dict, folder) -> list:
     """The processors of an ``output.learning`` section, made for a folder (None: no files)."""
-    made = []
-    for name, params in _without_type(output).items():
-        made.append(registry.build_named("processor", name, _as_keywords(name, params), folder))
-    return made
+    return [
+        registry.construct(registry.lookup("processor", name), _as_keywords(name, params), folder)
+        for name, params in _without_type(output).items()
+    ]
 
 
 def check_processors(output):
-    """Every problem of an ``output.learning`` section, as ``(path, message)``."""
+    """Every problem of an ``output.learning`` section."""
     for name, params in _without_type(output).items():
         try:
             component = registry.lookup("processor", name)
         except registry.ComponentError as error:
-            yield (name,), error.problems[0].message
+            yield from within((name,), error.problems)
             continue
-        for problem in check_parameters(component, _as_keywords(name, params), (name,)):
-            yield problem.path, problem.message
+        yield from check_parameters(component, _as_keywords(name, params), (name,))
 
 
 def _as_keywords(name, params):
@@ -250,14 +249,3 @@ def _without_type(output):
 def _without_free(training):
     """The settings of a training that a resumed run may not change."""
     return {key: value for key, value in training.items() if key not in ("epochs", "runtime")}
-
-
-def _check_learning(params):
-    found = check_parameters(
-        CheckpointFolder, params.get("checkpoints", {}), ("checkpoints",), "checkpoints"
-    )
-    for problem in found:
-        yield problem.path, problem.message
-
-
-TrainValLearning.check_section = _check_learning

@@ -1,8 +1,7 @@
 """Everything that one training needs, built from a scenario's ``learning.training``."""
 
 import os
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import torch
 
@@ -16,19 +15,33 @@ from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import SharedLoader, SharedSteps
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
-from mdir.registry import Holds, Section, check, check_parameters, register
+from mdir.registry import Options, Problem, Section, register
+from mdir.registry.ranges import at_least
 
-ITERATION_KEYS = ("data", "criterion")
 SHUFFLED = {"shuffle": True}
 
 
-def _iteration(
-    *, data: str | list[str], criterion: Literal["default"] | Annotated[dict, Section("criterion")]
-):
-    """What every ``epoch_iteration`` has besides the method's own parameters."""
+class Iteration(TypedDict):
+    """What every ``epoch_iteration`` has besides the method's own parameters.
+
+    Args:
+        data: name of a data section, or a list of those whose items each batch joins.
+        criterion: "default" (the training's) or a section.
+    """
+
+    data: str | list[str]
+    criterion: Literal["default"] | Annotated[dict, Section("criterion")]
 
 
-@register("training", "EpochTraining")
+def _check_default(params):
+    section = params.get("epoch_iteration")
+    wanted = section.get("criterion") if isinstance(section, dict) else None
+    if wanted == "default" and params.get("criterion", {}) is None:
+        message = "'default' is the training's criterion, which is null"
+        yield Problem(("epoch_iteration", "criterion"), message)
+
+
+@register("training", "EpochTraining", check=_check_default)
 class EpochTraining:
     """A method with its data, loss, optimizer and schedule, over a number of epochs.
 
@@ -42,9 +55,7 @@ class EpochTraining:
         criterion: the loss, "default" elsewhere; null if the parts name their own.
         optimizer: of the network, or one for each member (``composition``).
         scheduler: of the learning rates; null keeps them.
-        epoch_iteration: the method (``type`` and its own parameters), ``data`` (name of a data
-            section, or a list of those whose items each batch joins) and ``criterion`` ("default"
-            or a section).
+        epoch_iteration: the method (``type`` and its own parameters) and :class:`Iteration`.
         epoch_iterations: an epoch is so many batches, however long a pass over the data is; null:
             one pass, over the first of several data sections (of the others, as many batches).
         debug: torch's anomaly detection: slow, names the operation that made a NaN.
@@ -57,16 +68,16 @@ class EpochTraining:
         data: dict,
         inputs=(),
         *,
-        epochs: int,
+        epochs: Annotated[int, at_least(0)],
         seed: int | None,
         deterministic: bool,
         criterion: Annotated[dict, Section("criterion")] | None,
         optimizer: Annotated[dict, Section("optimizer")],
         scheduler: Annotated[dict, Section("scheduler")] | None,
-        epoch_iteration: Annotated[dict, Holds(Section("method"), beside=_iteration)],
-        epoch_iterations: int | None = None,
+        epoch_iteration: Annotated[dict, Section("method", beside=Iteration)],
+        epoch_iterations: Annotated[int, at_least(1)] | None = None,
         debug: bool = False,
-        runtime: Annotated[dict, Holds(Runtime)] | None = None,
+        runtime: Annotated[dict, Options(Runtime)] | None = None,
     ):
         self.network, self.epochs, self.seed, self.debug = network, epochs, seed, debug
         self.epoch_iterations = epoch_iterations
@@ -90,12 +101,13 @@ class EpochTraining:
             self.shared = SharedSteps(self.method, self.optimizer, models(network))
 
     def _make_method(self, section):
-        rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
+        own = Iteration.__annotations__
+        rest = {key: value for key, value in section.items() if key not in own}
         criterion = self.criterion
         if section["criterion"] != "default":
             criterion = make_criterion(section["criterion"], self.network.device)
         self.runtime.keep_float32(criterion, self.network.device)
-        return registry.build("method", rest, self.network, self.optimizer, criterion, self.data)
+        return registry.make("method", rest, self.network, self.optimizer, criterion, self.data)
 
     @property
     def dataset(self):
@@ -147,8 +159,8 @@ def require_batches(dataset, section: dict, defaults: dict | None = None) -> Non
     """Refuse data that cannot be gone through, before anything is trained.
 
     Raises:
-        UserError, ComponentError: loader options are wrong or missing, there are no data, or fewer
-            than a batch where incomplete ones are dropped.
+        UserError: loader options are missing, there are no data, or fewer than a batch where
+            incomplete ones are dropped.
     """
     if not len(make_loader(dataset, section, defaults)):
         raise UserError(
@@ -161,7 +173,7 @@ def make_criterion(section: dict | None, device):
     """The loss of a criterion section on a device; None for null."""
     if section is None:
         return None
-    criterion = registry.build("criterion", section)
+    criterion = registry.make("criterion", section)
     return criterion.to(device) if isinstance(criterion, torch.nn.Module) else criterion
 
 
@@ -177,29 +189,3 @@ def _set_deterministic(deterministic):
         # Products in cuBLAS are the same every time only where its workspace has a fixed size;
         # it reads this when the first handle is made, so before anything is on a GPU.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-
-
-def _check_training(params) -> Iterator[tuple[tuple, str]]:
-    if isinstance(params.get("epochs"), int) and params["epochs"] < 0:
-        yield ("epochs",), f"expected 0 or more, got {params['epochs']}"
-    if isinstance(params.get("epoch_iterations"), int) and params["epoch_iterations"] < 1:
-        yield ("epoch_iterations",), f"expected 1 or more, got {params['epoch_iterations']}"
-    if params.get("runtime"):
-        found = check_parameters(Runtime.__init__, params["runtime"], ("runtime",), "runtime")
-        yield from ((problem.path, problem.message) for problem in found)
-    section = params.get("epoch_iteration")
-    if not isinstance(section, dict):
-        return
-    own = {key: section[key] for key in ITERATION_KEYS if key in section}
-    rest = {key: value for key, value in section.items() if key not in ITERATION_KEYS}
-    where = ("epoch_iteration",)
-    for problem in (
-        *check_parameters(_iteration, own, where, "epoch_iteration"),
-        *check(Section("method"), rest, where),
-    ):
-        yield problem.path, problem.message
-    if section.get("criterion") == "default" and params.get("criterion", {}) is None:
-        yield (*where, "criterion"), "'default' is the training's criterion, which is null"
-
-
-EpochTraining.check_section = _check_training

@@ -1,7 +1,6 @@
 """Losses and scores of a network on data that it is not trained on."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ from mdir.learning.training import make_criterion, require_batches, runtime_data
 from mdir.losses.value import as_named
 from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
-from mdir.registry import ComponentError, Holds, Problem, Section, check, register
+from mdir.registry import Holds, Problem, Section, check, refuse, register
 
 
 @dataclass
@@ -38,7 +37,19 @@ class Setting:
     rankings: Path | None = None
 
 
-@register("validation", "SingleValidation")
+def _check_single(params):
+    criterion = params.get("criterion")
+    if "data" not in params:
+        return
+    if isinstance(criterion, dict):
+        kind = "score" if params["data"] is None else "criterion"
+        yield from check(Section(kind), criterion, ("criterion",))
+    elif criterion == "default" and params["data"] is None:
+        message = "'default' needs data; without data a score section is expected"
+        yield Problem(("criterion",), message)
+
+
+@register("validation", "SingleValidation", check=_check_single)
 class SingleValidation:
     """One loss over a data section, or one score.
 
@@ -122,7 +133,7 @@ class SingleValidation:
             criterion = make_criterion(section, self.network.device)
         if getattr(criterion, "reduction", None) not in ("mean", "sum"):
             message = "a validation on data needs a criterion whose reduction is mean or sum"
-            raise ComponentError([Problem(("criterion",), message)])
+            refuse([Problem(("criterion",), message)])
         return criterion
 
     def _run_loss(self, events, epoch):
@@ -155,7 +166,33 @@ class SingleValidation:
         events.register(epoch, iteration, size, self.key(kind), data, dtype)
 
 
-@register("validation", "MultiCriterialValidation")
+def check_decisive(text) -> None:
+    """Raise ValueError for a text that is no criterion."""
+    metric = Metric.parse(text)
+    if text != "epoch" and not (metric.key and metric.name):
+        raise ValueError(f"expected 'epoch' or KEY:NAME of a metric, got {text!r}")
+
+
+def _check_multi(params):
+    for label, section in params.items():
+        if isinstance(section, dict) and section.get("type") == "MultiCriterialValidation":
+            message = "validations inside another are of type SingleValidation"
+            yield Problem((label, "type"), message)
+    where, decisive = ("decisive_criterion",), params.get("decisive_criterion")
+    if not isinstance(decisive, str) or registry.is_unresolved(decisive):
+        return
+    try:
+        check_decisive(decisive)
+    except ValueError as error:
+        yield Problem(where, str(error))
+        return
+    labels = ["epoch", "train", *(key for key in params if key != "decisive_criterion")]
+    label = Metric.parse(decisive).label
+    if label not in labels:
+        yield Problem(where, registry.unknown("validation", label, labels))
+
+
+@register("validation", "MultiCriterialValidation", check=_check_multi)
 class MultiCriterialValidation:
     """Several validations by name, one of whose metrics decides.
 
@@ -173,7 +210,7 @@ class MultiCriterialValidation:
     ):
         self.decisive_criterion = decisive_criterion
         self.members = [
-            registry.build("validation", section, setting, label)
+            registry.make("validation", section, setting, label)
             for label, section in members.items()
         ]
 
@@ -194,51 +231,7 @@ class NoValidation:
 
 
 def make_validation(section, setting: Setting):
-    """The validation of a scenario: a section, false, or the text of a decisive criterion."""
+    """The validation of a scenario: a checked section, false, or a decisive criterion's text."""
     if section is False or isinstance(section, str):
         return NoValidation(section or None)
-    return registry.build("validation", section, setting)
-
-
-def check_decisive(text) -> None:
-    """Raise ValueError for a text that is no criterion."""
-    metric = Metric.parse(text)
-    if text != "epoch" and not (metric.key and metric.name):
-        raise ValueError(f"expected 'epoch' or KEY:NAME of a metric, got {text!r}")
-
-
-def _check_single(params) -> Iterator[tuple[tuple, str]]:
-    criterion = params.get("criterion")
-    if "data" not in params or not isinstance(criterion, (dict, str)):
-        return
-    if params["data"] is not None:
-        if isinstance(criterion, dict):
-            for problem in check(Section("criterion"), criterion, ("criterion",)):
-                yield problem.path, problem.message
-    elif criterion == "default":
-        yield ("criterion",), "'default' needs data; without data a score section is expected"
-    elif isinstance(criterion, dict):
-        for problem in check(Section("score"), criterion, ("criterion",)):
-            yield problem.path, problem.message
-
-
-def _check_multi(params) -> Iterator[tuple[tuple, str]]:
-    for label, section in params.items():
-        if isinstance(section, dict) and section.get("type") == "MultiCriterialValidation":
-            yield (label, "type"), "validations inside another are of type SingleValidation"
-    decisive = params.get("decisive_criterion")
-    if not isinstance(decisive, str) or registry.is_unresolved(decisive):
-        return
-    try:
-        check_decisive(decisive)
-    except ValueError as error:
-        yield ("decisive_criterion",), str(error)
-        return
-    labels = ["epoch", "train", *(key for key in params if key != "decisive_criterion")]
-    label = Metric.parse(decisive).label
-    if label not in labels:
-        yield ("decisive_criterion",), registry.unknown("validation", label, labels)
-
-
-SingleValidation.check_section = _check_single
-MultiCriterialValidation.check_section = _check_multi
+    return registry.make("validation", section, setting)

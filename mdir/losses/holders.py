@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import nn
 
-from mdir.registry import Section, register
+from mdir.registry import Problem, Section, register
 
 Criterion = Annotated[dict, Section("criterion", build=True)]
 
@@ -26,7 +26,16 @@ class LossSet(nn.Module):
         return name in self.losses
 
 
-@register("criterion", "cycle_loss")
+def _check_cycle(section):
+    """Each criterion is of the type that the method calls."""
+    wanted = {"loss_G": "multihead_loss", "loss_D": "discriminator_loss"}
+    for key, value in section.items():
+        kind = wanted.get(key[:6])
+        if kind and isinstance(value, dict) and value.get("loss") not in (kind, None):
+            yield Problem((key, "loss"), f"expected {kind!r}, got {value['loss']!r}")
+
+
+@register("criterion", "cycle_loss", check=_check_cycle)
 class CycleLoss(nn.Module):
     """The four criteria of CycleGAN. Not callable.
 
@@ -49,12 +58,3 @@ class CycleLoss(nn.Module):
         super().__init__()
         self.loss_G_X, self.loss_G_Y = loss_G_X, loss_G_Y
         self.loss_D_X, self.loss_D_Y = loss_D_X, loss_D_Y
-
-    @staticmethod
-    def check_section(section):
-        """Each criterion is of the type that the method calls."""
-        wanted = {"loss_G": "multihead_loss", "loss_D": "discriminator_loss"}
-        for key, value in section.items():
-            kind = wanted.get(key[:6])
-            if kind and isinstance(value, dict) and value.get("loss") not in (kind, None):
-                yield (key, "loss"), f"expected {kind!r}, got {value['loss']!r}"

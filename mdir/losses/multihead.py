@@ -5,7 +5,7 @@ from typing import Annotated
 from torch import nn
 
 from mdir.losses.value import LossValue
-from mdir.registry import Section, register
+from mdir.registry import Problem, Section, register
 
 
 class WeightedLosses(nn.Module):
@@ -35,24 +35,6 @@ class WeightedLosses(nn.Module):
         total = sum(weights.values()) if normalize_weights else 1
         self.weights = {name: weight / total for name, weight in weights.items()}
 
-    @staticmethod
-    def check_section(section):
-        """Weights and losses must have the same names, and their sum must be one to divide by."""
-        weights = section.get("weights")
-        losses = [key for key in section if key not in ("weights", "normalize_weights")]
-        if not losses:
-            yield (), "no loss is named: add a key with a criterion section"
-        if not isinstance(weights, dict):
-            return
-        for name in weights:
-            if name not in losses:
-                yield ("weights", name), f"there is no loss of this name, only {losses}"
-        for name in losses:
-            if name not in weights:
-                yield ("weights",), f"missing the weight of loss {name!r}"
-        if section.get("normalize_weights") is True and _vanishes(weights.values()):
-            yield ("weights",), "the weights add up to 0 and so cannot be normalized"
-
     def _add(self, pairs) -> LossValue:
         parts = {
             name: self.weights[name] * loss(*pairs[name]) for name, loss in self.losses.items()
@@ -61,7 +43,30 @@ class WeightedLosses(nn.Module):
         return LossValue(sum(totals), parts)
 
 
-@register("criterion", "multihead_loss")
+def _check_weights(section):
+    """Weights and losses must have the same names, and their sum must be one to divide by."""
+    weights = section.get("weights")
+    losses = [key for key in section if key not in ("weights", "normalize_weights")]
+    if not losses:
+        yield Problem((), "no loss is named: add a key with a criterion section")
+    if not isinstance(weights, dict):
+        return
+    for name in weights:
+        if name not in losses:
+            yield Problem(("weights", name), f"there is no loss of this name, only {losses}")
+    for name in losses:
+        if name not in weights:
+            yield Problem(("weights",), f"missing the weight of loss {name!r}")
+    if section.get("normalize_weights") is True and _vanishes(weights.values()):
+        yield Problem(("weights",), "the weights add up to 0 and so cannot be normalized")
+
+
+def _vanishes(weights) -> bool:
+    numbers = [weight for weight in weights if isinstance(weight, (int, float))]
+    return len(numbers) == len(list(weights)) and sum(numbers) == 0
+
+
+@register("criterion", "multihead_loss", check=_check_weights)
 class MultiheadLoss(WeightedLosses):
     """Each loss judges its own head: ``output[name]`` against ``target[name]``.
 
@@ -72,14 +77,9 @@ class MultiheadLoss(WeightedLosses):
         return self._add({name: (output[name], target[name]) for name in self.losses})
 
 
-@register("criterion", "combination_loss")
+@register("criterion", "combination_loss", check=_check_weights)
 class CombinationLoss(WeightedLosses):
     """All losses judge the same output against the same target."""
 
     def forward(self, output, target) -> LossValue:
         return self._add(dict.fromkeys(self.losses, (output, target)))
-
-
-def _vanishes(weights) -> bool:
-    numbers = [weight for weight in weights if isinstance(weight, (int, float))]
-    return len(numbers) == len(list(weights)) and sum(numbers) == 0

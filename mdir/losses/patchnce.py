@@ -13,13 +13,20 @@ from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.value import LossValue
 from mdir.networks.architectures.parts.taps import parse_layers
-from mdir.registry import Check, register
+from mdir.registry import Check, Problem, register
 
 # The similarity that stands in for a patch's own place among its negatives (published value).
 MASKED_SIMILARITY = -10.0
 
 
-@register("criterion", "multilayer_patchnce_loss")
+def _check_sizes(section):
+    for key in ("batch_dim_for_bmm", "num_patches", "temperature"):
+        value = section.get(key)
+        if isinstance(value, (int, float)) and value <= 0:
+            yield Problem((key,), f"must be positive, got {value!r}")
+
+
+@register("criterion", "multilayer_patchnce_loss", check=_check_sizes)
 class MultilayerPatchNCELoss(nn.Module):
     """Mean over feature layers of the contrastive loss between patches.
 
@@ -46,14 +53,6 @@ class MultilayerPatchNCELoss(nn.Module):
         super().__init__()
         self.groups, self.temperature, self.weight = batch_dim_for_bmm, temperature, weight
         self.layers, self.num_patches = parse_layers(nce_layers), num_patches
-
-    @staticmethod
-    def check_section(section):
-        """Sizes are positive."""
-        for key in ("batch_dim_for_bmm", "num_patches", "temperature"):
-            value = section.get(key)
-            if isinstance(value, (int, float)) and value <= 0:
-                yield (key,), f"must be positive, got {value!r}"
 
     def forward(
         self, queries: list[torch.Tensor], keys: list[torch.Tensor], part=WHOLE

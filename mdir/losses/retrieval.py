@@ -1,11 +1,13 @@
 """Losses on tuples of descriptors: columns query, positive, negatives, tuple after tuple."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
 from cirtorch.layers import loss as cirtorch_loss
 from mdir.losses.value import LossValue
-from mdir.registry import register
+from mdir.registry import Check, register
 
 
 def join_labels(label) -> torch.Tensor:
@@ -49,6 +51,13 @@ class Triplet(cirtorch_loss.TripletLoss):
         return super().forward(x, join_labels(label))
 
 
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"expected numbers separated by commas, got {text!r}") from None
+
+
 @register("criterion", "contrastive_multidesc")
 class ContrastiveMultidesc(nn.Module):
     """Weighted sum of the contrastive losses of several descriptors of the same tuples.
@@ -66,24 +75,12 @@ class ContrastiveMultidesc(nn.Module):
         self,
         *,
         margin: float = 0.7,
-        weights: list[float] | str | None = None,
+        weights: list[float] | Annotated[str, Check(_numbers)] | None = None,
         eps: float | None = None,
     ):
         super().__init__()
         self.contrastive = Contrastive(margin=margin)
-        if isinstance(weights, str):
-            weights = weights.split(",")
-        self.weights = None if weights is None else [float(weight) for weight in weights]
-
-    @staticmethod
-    def check_section(section):
-        """A text of weights has to hold numbers."""
-        weights = section.get("weights")
-        if isinstance(weights, str):
-            try:
-                list(map(float, weights.split(",")))
-            except ValueError:
-                yield ("weights",), f"expected numbers separated by commas, got {weights!r}"
+        self.weights = _numbers(weights) if isinstance(weights, str) else weights
 
     def forward(self, x, label):
         weights = self.weights or [1 / len(x)] * len(x)

@@ -25,12 +25,8 @@ from mdir.networks.single import SingleNetwork
 
 
 def initialize_network(section: dict, device) -> Network:
-    """The network of a training scenario's ``network`` section.
-
-    Raises:
-        ComponentError: with every problem of the section.
-    """
-    return registry.build("network", section, device)
+    """The network of a training scenario's ``network`` section, checked already."""
+    return registry.make("network", section, device)
 
 
 def load_network(section: dict, device) -> Network:

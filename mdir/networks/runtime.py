@@ -1,10 +1,10 @@
 """The ``runtime`` of a network: wrappers, preprocessing, frozen or not."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from mdir import registry
 from mdir.networks.wrappers.stack import check_wrappers
-from mdir.registry import Holds, Named
+from mdir.registry import Holds, Named, Problem, within
 
 FROM_CHECKPOINT = "load_from_checkpoint"
 
@@ -12,60 +12,68 @@ _Stored = Literal["load_from_checkpoint"]
 _Wrappers = str | Annotated[dict, Holds(Named("wrapper", "[^_]*_"))] | None
 
 
-def _stages(*, train: _Wrappers, eval: _Wrappers):
-    """Only a signature: wrappers by stage."""
+class StageWrappers(TypedDict):
+    """Wrappers by stage."""
+
+    train: _Wrappers
+    eval: _Wrappers
 
 
-def _preprocessing(
-    *, mean_std: tuple[list[float], list[float]] | None = None, transforms: str | None = None
-):
-    """Only a signature: what ``data`` of a runtime holds."""
+class Preprocessing(TypedDict, total=False):
+    """How images are read, for the data sections that do not say."""
+
+    mean_std: tuple[list[float], list[float]] | None
+    transforms: str | None
 
 
-def _runtime(
-    *,
-    wrappers: _Wrappers | Annotated[dict, Holds(_stages)] | _Stored = None,
-    data: Annotated[dict, Holds(_preprocessing)] | _Stored | None = None,
-    frozen: bool | _Stored = False,
-    model: Any = None,
-):
-    """Only a signature: what a runtime holds."""
+class RuntimeOptions(TypedDict, total=False):
+    """What stands around a model.
+
+    Args:
+        wrappers: before and after the model, in one stage or in both.
+        data: preprocessing.
+        frozen: in training, too.
+        model: handed to the model.
+    """
+
+    wrappers: _Wrappers | Annotated[dict, Holds(StageWrappers)] | _Stored
+    data: Annotated[dict, Holds(Preprocessing)] | _Stored | None
+    frozen: bool | _Stored
+    model: Any
 
 
-RuntimeSection = Annotated[dict, Holds(_runtime)]
-_KEYS = registry.schema(_runtime)[0]
-_DATA_KEYS = registry.schema(_preprocessing)[0]
+RuntimeSection = Annotated[dict, Holds(RuntimeOptions)]
+_KEYS = registry.schema(RuntimeOptions)[0]
+_DATA_KEYS = registry.schema(Preprocessing)[0]
 
 
 def check_runtime(runtime: dict):
-    """Every problem of a ``runtime`` mapping, as ``(path, message)``."""
+    """Every :class:`Problem` of a ``runtime`` mapping."""
     for key, value in runtime.items():
         if registry.is_unresolved(key) or registry.is_unresolved(value) or value == FROM_CHECKPOINT:
             continue
         if key not in _KEYS:
-            yield (key,), registry.unknown("runtime parameter", key, _KEYS)
+            yield Problem((key,), registry.unknown("runtime parameter", key, _KEYS))
         elif key == "wrappers":
-            for path, message in check_wrappers(value):
-                yield (key, *path), message
+            yield from within((key,), check_wrappers(value))
         elif key == "data":
-            for path, message in _check_data(value):
-                yield (key, *path), message
-        elif key == "frozen" and not isinstance(value, bool):
-            yield (key,), f"expected true or false, got {value!r}"
+            yield from within((key,), _check_data(value))
+        elif key == "frozen":
+            yield from registry.check(bool, value, (key,))
 
 
 def _check_data(data):
     if data is None:
         return
     if not isinstance(data, dict):
-        yield (), f"expected a mapping, got {data!r}"
+        yield Problem((), f"expected a mapping, got {data!r}")
         return
     for key, value in data.items():
         if key not in _DATA_KEYS:
-            yield (key,), registry.unknown("parameter", key, _DATA_KEYS) + " (of runtime.data)"
-            continue
-        for problem in registry.check(_DATA_KEYS[key].annotation, value, (key,)):
-            yield problem.path, problem.message
+            message = registry.unknown("parameter", key, _DATA_KEYS) + " (of runtime.data)"
+            yield Problem((key,), message)
+        else:
+            yield from registry.check(_DATA_KEYS[key].annotation, value, (key,))
     yield from _check_transforms(data)
 
 
@@ -78,7 +86,7 @@ def _check_transforms(data):
     try:
         check_transforms(text)
     except ValueError as error:
-        yield ("transforms",), str(error)
+        yield Problem(("transforms",), str(error))
 
 
 def with_stored(runtime: dict | str, stored: dict) -> dict:

@@ -2,7 +2,7 @@
 
 import time
 from copy import deepcopy
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import torch
 
@@ -26,12 +26,17 @@ from mdir.networks.factory import (
 from mdir.networks.files import read_network_files, read_weights
 from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime, with_stored
 from mdir.networks.single import SingleNetwork
-from mdir.registry import Holds, Section, register
+from mdir.registry import Holds, Problem, Section, register, within
 
 Member = Annotated[dict, Section("network")]
 
 
-@register("network", "")
+def _check_stored(params):
+    if isinstance(params.get("runtime"), dict):
+        yield from within(("runtime",), check_runtime(params["runtime"]))
+
+
+@register("network", "", check=_check_stored)
 def stored_network(
     device, *, path: str, runtime: RuntimeSection | Literal["load_from_checkpoint"] | None = None
 ) -> Network:
@@ -39,31 +44,51 @@ def stored_network(
     return load_network({"path": path, "runtime": runtime}, device)
 
 
-def _check_stored(params):
+class Seed(TypedDict, total=False):
+    """What ``initialize`` holds besides the initializer's own.
+
+    Args:
+        seed: of the weights; null: the clock.
+    """
+
+    seed: int | None
+
+
+INITIALIZER = Section("initializer", beside=Seed)
+
+
+def _check_single(params):
     runtime = params.get("runtime")
     if isinstance(runtime, dict):
-        for path, message in check_runtime(runtime):
-            yield ("runtime", *path), message
+        yield from within(("runtime",), check_runtime(runtime))
+    if params.get("path"):
+        return
+    for key in ("model", "initialize"):
+        if key not in params or (key == "model" and params[key] is None):
+            yield Problem((), f"missing parameter {key!r} (needed where no 'path' is given)")
+    if runtime == FROM_CHECKPOINT:
+        yield Problem(("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'")
+    if isinstance(params.get("initialize"), dict):
+        yield from within(("initialize",), _check_initialize(params["initialize"]))
 
 
-stored_network.check_section = _check_stored
+def _check_initialize(section):
+    if section.get("weights") != "default":
+        yield from registry.check(INITIALIZER, section)
+        return
+    yield from registry.check(int | None, section.get("seed"), ("seed",))
+    for key in section.keys() - {"weights", "seed"}:
+        yield Problem((key,), f"weights 'default' take no parameter {key!r}")
 
 
-def _seed(*, seed: int | None = None):
-    """Only a signature: what ``initialize`` holds besides the initializer's own."""
-
-
-@register("network", "SingleNetwork", "CirNetwork")
+@register("network", "SingleNetwork", "CirNetwork", check=_check_single)
 def single_network(
     device,
     *,
     runtime: RuntimeSection | Literal["load_from_checkpoint"],
     path: str | None = None,
     model: Annotated[dict, Section("architecture")] | None = None,
-    initialize: Literal[False]
-    | str
-    | Annotated[dict, Holds(Section("initializer"), beside=_seed)]
-    | None = None,
+    initialize: Literal[False] | str | Annotated[dict, Holds(INITIALIZER)] | None = None,
 ) -> SingleNetwork:
     """One model, from a checkpoint (``path``) or fresh (``model`` and ``initialize``).
 
@@ -75,7 +100,7 @@ def single_network(
     """
     if path:
         return _from_path(path, runtime, model, device)
-    network = registry.build("architecture", model)
+    network = registry.make("architecture", model)
     if isinstance(initialize, str):
         load_state(network, read_weights(initialize), initialize)
     elif initialize:
@@ -105,42 +130,11 @@ def _initialize(network, section):
     if section["weights"] == "default":
         return
     torch.manual_seed(int(time.time()) if seed is None else seed)
-    registry.build("initializer", section, network)
-
-
-def _check_single(params):
-    runtime = params.get("runtime")
-    if isinstance(runtime, dict):
-        for path, message in check_runtime(runtime):
-            yield ("runtime", *path), message
-    if params.get("path"):
-        return
-    for key in ("model", "initialize"):
-        if key not in params or (key == "model" and params[key] is None):
-            yield (), f"missing parameter {key!r} (needed where no 'path' is given)"
-    if runtime == FROM_CHECKPOINT:
-        yield ("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'"
-    if isinstance(params.get("initialize"), dict):
-        yield from _check_initialize(params["initialize"])
-
-
-def _check_initialize(section):
-    rest = {key: value for key, value in section.items() if key != "seed"}
-    for problem in registry.check(int | None, section.get("seed"), ("initialize", "seed")):
-        yield problem.path, problem.message
-    if rest.get("weights") == "default":
-        for key in rest.keys() - {"weights"}:
-            yield ("initialize", key), f"weights 'default' take no parameter {key!r}"
-        return
-    for problem in registry.check(Section("initializer"), rest, ("initialize",)):
-        yield problem.path, problem.message
-
-
-single_network.check_section = _check_single
+    registry.make("initializer", section, network)
 
 
 def _build_members(members, device):
-    return {name: registry.build("network", item, device) for name, item in members.items()}
+    return {name: registry.make("network", item, device) for name, item in members.items()}
 
 
 @register("network", "NetworkSet")
@@ -155,7 +149,20 @@ def _build_sequence(cls, device, sequence, rearrange_wrappers, members):
     return cls(members, rearrange_wrappers=rearrange_wrappers, device=device)
 
 
-@register("network", "SequentialNetwork")
+def _check_sequence(params):
+    sequence = params.get("sequence")
+    if not isinstance(sequence, str) or registry.is_unresolved(sequence):
+        return
+    names, where = sequence_names(sequence), ("sequence",)
+    members = [key for key in params if key not in ("sequence", "rearrange_wrappers")]
+    if len(names) != 2 or len(set(names)) != 2:
+        yield Problem(where, f"expected the names of exactly two networks, got {sequence!r}")
+    elif set(names) != set(members):
+        message = f"names {', '.join(names)}, but the networks are {', '.join(members)}"
+        yield Problem(where, message)
+
+
+@register("network", "SequentialNetwork", check=_check_sequence)
 def sequential_network(
     device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
 ) -> SequentialNetwork:
@@ -163,28 +170,9 @@ def sequential_network(
     return _build_sequence(SequentialNetwork, device, sequence, rearrange_wrappers, members)
 
 
-@register("network", "CirSequentialNetwork")
+@register("network", "CirSequentialNetwork", check=_check_sequence)
 def cir_sequential_network(
     device, *, sequence: str, rearrange_wrappers: bool = True, **members: Member
 ) -> CirSequentialNetwork:
     """The same for image retrieval: lists of images stay together until the last network."""
     return _build_sequence(CirSequentialNetwork, device, sequence, rearrange_wrappers, members)
-
-
-def _check_sequence(params):
-    sequence = params.get("sequence")
-    if not isinstance(sequence, str) or registry.is_unresolved(sequence):
-        return
-    names = sequence_names(sequence)
-    members = [key for key in params if key not in ("sequence", "rearrange_wrappers")]
-    if len(names) != 2 or len(set(names)) != 2:
-        yield ("sequence",), f"expected the names of exactly two networks, got {sequence!r}"
-    elif set(names) != set(members):
-        yield (
-            ("sequence",),
-            f"names {', '.join(names)}, but the networks are {', '.join(members)}",
-        )
-
-
-sequential_network.check_section = _check_sequence
-cir_sequential_network.check_section = _check_sequence

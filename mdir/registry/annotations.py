@@ -8,10 +8,11 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-VARIABLE = re.compile(r"\$\{[A-Za-z0-9_.\-]+\}|\$<[A-Za-z0-9_.\-]+>")
+VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -27,20 +28,39 @@ WORDS = {
 }
 
 
-@dataclass
-class Problem:
+class Problem(NamedTuple):
     """One mistake in a scenario: where it is (keys from the top of what was checked) and what."""
 
     path: tuple
     message: str
 
 
+def within(prefix: tuple, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems of a value as those of what holds it under ``prefix``."""
+    return (Problem((*prefix, *path), message) for path, message in problems)
+
+
 @dataclass(frozen=True)
 class Section:
-    """Annotation: a mapping that names and configures a component of ``kind``."""
+    """Annotation: a mapping that names and configures a component of ``kind``.
+
+    With ``build``, the component receives the finished one. ``beside`` is a TypedDict of keys in
+    the mapping that are not for the named component but for whoever reads the section.
+    """
 
     kind: str
     build: bool = False
+    beside: type | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Annotation: a mapping of the keyword-only parameters of a class or function.
+
+    A TypedDict needs no mark: as an annotation it is a mapping of its keys.
+    """
+
+    signature: Callable
 
 
 @dataclass(frozen=True)
@@ -52,14 +72,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Holds:
-    """Annotation: what a mapping holds, where its component checks it by itself; for editors.
-
-    ``contents`` is an annotation, or a function whose keyword-only parameters are the keys;
-    ``beside`` is such a function for keys that stand in the same mapping (``async_`` is ``async``).
-    """
+    """Annotation: ``contents`` is one of a mapping that its component checks by itself."""
 
     contents: typing.Any
-    beside: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -96,18 +111,18 @@ def holds_unresolved(value) -> bool:
 
 
 def arms(annotation) -> list:
-    """The alternatives of an annotation, with Annotated turned into Section or Checked."""
+    """The alternatives of an annotation, with marks in place of what they annotate."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [arm for part in typing.get_args(annotation) for arm in arms(part)]
     if typing.get_origin(annotation) is typing.Annotated:
         inner, *marks = typing.get_args(annotation)
         for mark in marks:
-            if isinstance(mark, Section):
+            if isinstance(mark, (Section, Options)):
                 return [mark]
             if isinstance(mark, Check):
                 return [Checked(inner, mark)]
         return arms(inner)
-    return [annotation]
+    return [Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
 
 
 def describe(annotation) -> str:
@@ -149,28 +164,28 @@ def is_meant(annotation, value) -> bool:
     return _matches(annotation, value)
 
 
-def convert(annotation, value, build):
+def convert(annotation, value, make):
     """A checked value as a component receives it: numbers made floats, sections built.
 
     Args:
         annotation: what the value was checked against.
         value: plain value.
-        build: ``(kind, section) -> component``, for sections with ``build``.
+        make: ``(Section or Options, mapping) -> what the component receives``.
     """
     options = arms(annotation)
     options = [a for arm in options for a in (arms(arm.annotation) if _is_checked(arm) else [arm])]
     for arm in options:
-        if isinstance(arm, Section):
+        if isinstance(arm, (Section, Options)):
             if isinstance(value, dict):
-                return build(arm.kind, value) if arm.build else value
+                return make(arm, value)
             continue
         origin, arguments = typing.get_origin(arm), typing.get_args(arm)
         if origin in (list, tuple) and isinstance(value, (list, tuple)) and arguments:
             inner = _item_annotations(origin, arguments, len(value))
             if inner is not None:
-                return [convert(*pair, build) for pair in zip(inner, value, strict=True)]
+                return [convert(*pair, make) for pair in zip(inner, value, strict=True)]
         if origin is dict and isinstance(value, dict) and arguments:
-            return {key: convert(arguments[1], item, build) for key, item in value.items()}
+            return {key: convert(arguments[1], item, make) for key, item in value.items()}
     admitted = any(_matches(arm, value) for arm in options if arm is not float)
     if float in options and not admitted and as_float(value) is not None:
         return as_float(value)
@@ -193,7 +208,7 @@ def _check_checked(annotation, value, path, check):
     if problems or holds_unresolved(value):
         return
     try:
-        annotation.check.function(convert(annotation, value, lambda kind, section: section))
+        annotation.check.function(convert(annotation, value, lambda mark, mapping: mapping))
     except ValueError as error:
         yield Problem(path, str(error))
 
@@ -210,7 +225,7 @@ def _item_annotations(origin, arguments, count):
 
 
 def _matches(annotation, value) -> bool:
-    if isinstance(annotation, Section):
+    if isinstance(annotation, (Section, Options)):
         return False
     if typing.get_origin(annotation) is typing.Literal:
         return any(
@@ -235,6 +250,8 @@ def _matches(annotation, value) -> bool:
 def _describe_one(arm) -> str:
     if isinstance(arm, Section):
         return f"a {arm.kind} section"
+    if isinstance(arm, Options):
+        return WORDS[dict]
     if isinstance(arm, Checked):
         return describe(arm.annotation)
     origin, arguments = typing.get_origin(arm), typing.get_args(arm)

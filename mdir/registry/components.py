@@ -12,13 +12,16 @@ hands over** (a network, a device, a transform). The annotation says what is adm
 * plain types, ``Literal``, unions, ``list[int]``, ... are checked strictly (a text such as
   ``2e-4``, which YAML 1.1 does not read as a number, is accepted for a float);
 * ``Annotated[dict, Section("criterion")]`` is a nested component of that kind, left as a mapping;
-  with ``build=True``, :func:`build` hands over the finished object;
+  with ``build=True``, :func:`make` hands over the finished object;
+* a ``TypedDict`` is a mapping of its keys, its docstring their documentation (what reads it has
+  the defaults); ``Annotated[dict, Options(function)]`` is one of a function's parameters;
 * ``Annotated[str, Check(function)]`` calls ``function(value)``, which raises ValueError;
 * ``**others: ANNOTATION`` admits further keys of any name with values of that kind.
 
-A component with a ``check_section(section) -> iterable of (path, message)`` attribute adds checks
-of its own. Nothing here imports torch; all modules of a kind's packages are imported at its first
-look-up, so a component is known as soon as its file lies in the right folder.
+``@register(kind, name, check=function)`` adds ``function(section) -> iterable of Problem``, which
+sees the parameters of one section together; it becomes the component's ``check_section``, which a
+class may as well define itself. Nothing here imports torch; all modules of a kind's packages are
+imported at its first look-up, so a component is known as soon as its file lies in the right folder.
 """
 
 import functools
@@ -26,14 +29,15 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import ClassVar
 
 from cirtorch.utils.errors import suggest
 from mdir.errors import UserError
 from mdir.registry.annotations import (
-    Check,
+    Options,
     Problem,
     Section,
     arms,
@@ -44,27 +48,8 @@ from mdir.registry.annotations import (
     holds_unresolved,
     is_meant,
     is_unresolved,
+    within,
 )
-
-__all__ = [
-    "KINDS",
-    "Check",
-    "ComponentError",
-    "Problem",
-    "Section",
-    "build",
-    "build_named",
-    "check",
-    "check_parameters",
-    "describe",
-    "is_unresolved",
-    "lookup",
-    "names",
-    "register",
-    "schema",
-    "unknown",
-    "values",
-]
 
 
 class ComponentError(UserError):
@@ -77,6 +62,15 @@ class ComponentError(UserError):
                 f"{'.'.join(map(str, p.path)) or '(top)'}: {p.message}" for p in self.problems
             )
         )
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter that a scenario may write; one without a default (``empty``) it must write."""
+
+    annotation: object
+    default: object
+    empty: ClassVar = inspect.Parameter.empty
 
 
 @dataclass
@@ -111,10 +105,23 @@ KINDS = {
 }
 
 
-def register(kind: str, *names: str):
-    """Decorator: make a class or function known as ``names`` of ``kind``."""
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise a :class:`ComponentError` with the problems, if there are any."""
+    problems = list(problems)
+    if problems:
+        raise ComponentError(problems)
+
+
+def register(kind: str, *names: str, check: Callable | None = None):
+    """Decorator: make a class or function known as ``names`` of ``kind``, with a check of its own.
+
+    Args:
+        check: ``(section) -> iterable of Problem``; not asked of what is known to be wrong.
+    """
 
     def decorate(component):
+        if check is not None:
+            component.check_section = check
         for name in names:
             known = KINDS[kind].components.setdefault(name, component)
             if known is not component and known.__module__ != component.__module__:
@@ -145,6 +152,17 @@ def unknown(what: str, given, allowed) -> str:
     return f"unknown {what} {given!r}{hint}"
 
 
+def make(kind: str, section: dict, *given):
+    """The component of a section that is checked already, as those inside a step's parameters."""
+    params = dict(section)
+    return construct(lookup(kind, params.pop(KINDS[kind].key, "")), params, *given)
+
+
+def construct(component, params: dict, *given):
+    """Call a component with positional arguments and parameters that are checked already."""
+    return component(*given, **values(component, params))
+
+
 def build(kind: str, section: dict, *given, **extra):
     """Check a section and make its component.
 
@@ -156,33 +174,26 @@ def build(kind: str, section: dict, *given, **extra):
     Raises:
         ComponentError: with every problem of the section.
     """
-    key = KINDS[kind].key
     section = {**section, **extra}
-    problems = list(check(Section(kind), section))
-    if problems:
-        raise ComponentError(problems)
-    component = lookup(kind, section.pop(key, ""))
-    return component(*given, **values(component, section))
+    refuse(check(Section(kind), section))
+    return make(kind, section, *given)
 
 
 def build_named(kind: str, name: str, params: dict, *given):
     """As :func:`build`, for kinds whose name stands outside the section."""
     component = lookup(kind, name)
-    problems = list(check_parameters(component, params))
-    if problems:
-        raise ComponentError(problems)
-    return component(*given, **values(component, params))
+    refuse(check_parameters(component, params))
+    return construct(component, params, *given)
 
 
 def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
-    """Every problem of ``value`` against a type annotation or a :class:`Section`."""
+    """Every problem of ``value`` against a type annotation, a :class:`Section` or Options."""
     if is_unresolved(value) or annotation in (typing.Any, inspect.Parameter.empty):
         return
-    alternatives = [annotation] if isinstance(annotation, Section) else arms(annotation)
-    sections = [arm for arm in alternatives if isinstance(arm, Section)]
-    plain = [arm for arm in alternatives if not isinstance(arm, Section)]
-    if sections and (isinstance(value, dict) or not plain):
-        yield from _check_section(sections[0], value, path)
+    mappings = [arm for arm in arms(annotation) if isinstance(arm, (Section, Options))]
+    plain = [arm for arm in arms(annotation) if arm not in mappings]
+    if mappings and (isinstance(value, dict) or not plain):
+        yield from _check_mapping(mappings[0], value, path)
         return
     failures = []
     for arm in plain:
@@ -193,7 +204,7 @@ def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
     meant = [found for arm, found in failures if is_meant(arm, value)]
     if len(meant) == 1:
         yield from meant[0]
-    elif len(failures) == 1 and not sections:
+    elif len(failures) == 1 and not mappings:
         yield from failures[0][1]
     else:
         yield Problem(path, expected(annotation, value))
@@ -215,23 +226,22 @@ def check_parameters(component, params, path: tuple = (), what: str | None = Non
 
 @functools.cache
 def schema(component):
-    """``({name: parameter}, annotation of **others or None)``: the keyword-only parameters.
+    """``({name: Field}, annotation of **others or None)``: the keyword-only parameters.
 
     ``from __future__`` style string annotations are evaluated; parameters of ``functools.partial``
-    objects are those still open.
+    objects are those still open. The keys of a TypedDict have the default ``...`` where they may
+    be absent.
     """
+    if typing.is_typeddict(component):
+        return {name: _key(component, name, hint) for name, hint in _hints(component).items()}, None
     function = component.__init__ if inspect.isclass(component) else component
     signature = inspect.signature(component)
-    target = function.func if isinstance(function, functools.partial) else function
-    try:
-        hints = typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError):
-        hints = {}
+    hints = _hints(function.func if isinstance(function, functools.partial) else function)
     fields, others = {}, None
     for name, parameter in signature.parameters.items():
         annotation = hints.get(name, parameter.annotation)
         if parameter.kind is parameter.KEYWORD_ONLY:
-            fields[name] = parameter.replace(annotation=annotation)
+            fields[name] = Field(annotation, parameter.default)
         elif parameter.kind is parameter.VAR_KEYWORD:
             others = typing.Any if annotation is inspect.Parameter.empty else annotation
     return fields, others
@@ -241,7 +251,27 @@ def values(component, params: dict) -> dict:
     """Checked parameters as a component receives them: numbers converted, sections built."""
     fields, others = schema(component)
     annotations = {key: fields[key].annotation if key in fields else others for key in params}
-    return {key: convert(annotations[key], value, build) for key, value in params.items()}
+    return {key: convert(annotations[key], value, _made) for key, value in params.items()}
+
+
+def _made(mark, mapping):
+    """A nested mapping as a component receives it."""
+    if isinstance(mark, Options):
+        return values(mark.signature, mapping)
+    return make(mark.kind, mapping) if mark.build else mapping
+
+
+def _hints(function):
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError):
+        return {}
+
+
+def _key(typed_dict, name, hint):
+    while typing.get_origin(hint) in (typing.Required, typing.NotRequired):
+        (hint,) = typing.get_args(hint)
+    return Field(hint, Field.empty if name in typed_dict.__required_keys__ else ...)
 
 
 def _check_given(component, params, path, what):
@@ -261,7 +291,7 @@ def _missing(component, params, path, what):
     if any(is_unresolved(key) for key in params):
         return
     for name, parameter in schema(component)[0].items():
-        if name not in params and parameter.default is inspect.Parameter.empty:
+        if name not in params and parameter.default is Field.empty:
             message = f"missing parameter {name!r} of {what}: {describe(parameter.annotation)}"
             yield Problem(path, message)
 
@@ -272,7 +302,7 @@ def _check_further(component, params, path, is_bad):
     if further is None:
         return
     try:
-        problems = [Problem((*path, *sub), message) for sub, message in further(params)]
+        problems = list(within(path, further(params)))
     except Exception:
         if is_bad or holds_unresolved(params):
             return
@@ -299,6 +329,22 @@ def _load_entry_points():
         except ImportError as error:
             message = f"the components {entry.name!r} ({entry.value}) cannot be imported: {error}"
             raise UserError(message) from error
+
+
+def _check_mapping(mark, value, path):
+    name = str(path[-1]) if path else None
+    if isinstance(mark, Options):
+        if not isinstance(value, dict):
+            yield Problem(path, expected(dict, value))
+        else:
+            yield from check_parameters(mark.signature, value, path, name)
+        return
+    if isinstance(value, dict) and mark.beside:
+        keys = schema(mark.beside)[0]
+        beside = {key: value[key] for key in keys if key in value}
+        yield from check_parameters(mark.beside, beside, path, name)
+        value = {key: item for key, item in value.items() if key not in keys}
+    yield from _check_section(mark, value, path)
 
 
 def _check_section(section, value, path):

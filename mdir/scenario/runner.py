@@ -151,7 +151,8 @@ class _Run:
             raise ScenarioError(problems)
         lines = self.decider.lines_for(step)
         data = () if lines is None else (lines,)
-        return step_table.load(step.function), data, lines
+        function = step_table.load(step.function)
+        return getattr(function, "perform", function), data, lines
 
     @property
     def _is_first(self):

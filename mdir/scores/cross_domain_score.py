@@ -51,7 +51,7 @@ class CrossDomainRecall:
         batch_size: int = 16,
     ):
         transform = parse_transforms(transforms, mean_std)
-        self.dataset = registry.build("dataset", dataset, transform, ())
+        self.dataset = registry.make("dataset", dataset, transform, ())
         self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size
         second = sum(self.dataset.domain_of)
         check_ranks(self.ranks, len(self.dataset) - second, second)

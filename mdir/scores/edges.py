@@ -51,7 +51,7 @@ class EdgeConsistencyScore:
         self.section = detector
         self.detector = None
         if detector != "gradient":
-            self.detector = registry.build("network", detector, "cpu").freeze()
+            self.detector = registry.make("network", detector, "cpu").freeze()
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()

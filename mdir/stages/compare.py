@@ -6,7 +6,7 @@ from typing import Annotated
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced
 from mdir.paths import resolve_path
-from mdir.registry import Check, is_unresolved, unknown
+from mdir.registry import Check, Problem, is_unresolved, unknown
 from mdir.report.comparison import compare_results
 from mdir.report.page import Section, write_page
 from mdir.report.protocols import read_protocols
@@ -14,7 +14,7 @@ from mdir.report.published_tables import load_table
 from mdir.stages.step import step
 
 
-def check(params):
+def _check(params):
     """Rows that the published table has not."""
     results = params.get("results")
     if not isinstance(results, dict) or is_unresolved(params.get("table")):
@@ -25,10 +25,11 @@ def check(params):
         return  # the table itself is the mistake
     for row in results:
         if not is_unresolved(row) and row not in rows:
-            yield ("results", row), unknown("published row", row, rows)
+            yield Problem(("results", row), unknown("published row", row, rows))
 
 
-def _compare(
+@step(check=_check)
+def compare(
     _inputs,
     *,
     table: Annotated[str, Check(load_table)],
@@ -76,8 +77,3 @@ def _protocols(rankings) -> dict[str, dict]:
     protocols = read_protocols(Path(resolve_path(rankings))).values()
     # scores of generators have no test set
     return {protocol["dataset"]: protocol for protocol in protocols if "dataset" in protocol}
-
-
-_compare.check_section = check
-_compare.__name__ = "compare"
-compare = step(_compare)

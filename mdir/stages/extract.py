@@ -21,7 +21,7 @@ from mdir.inference.fingerprint import network_fingerprint
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
-from mdir.registry import Check, Holds, Section
+from mdir.registry import Check, Options, Section
 from mdir.registry.ranges import at_least
 from mdir.stages.step import step
 
@@ -39,7 +39,7 @@ def extract(
     shard_size: int = 10_000,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: list | tuple | None = None,
-    loader: Annotated[dict, Holds(loader_options)] | None = None,
+    loader: Annotated[dict, Options(loader_options)] | None = None,
 ):
     """Describe all images of a folder or a list and write the descriptors to shards.
 

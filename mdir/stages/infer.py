@@ -6,9 +6,9 @@ from mdir import distributed
 from mdir.errors import UserError
 from mdir.inference.names import name_columns
 from mdir.inference.run import (
-    ForwardSection,
+    ForwardOptions,
     InputSections,
-    OutputSection,
+    OutputOptions,
     check_inference,
     run_inference,
 )
@@ -18,25 +18,25 @@ from mdir.registry import Section
 from mdir.stages.step import step
 
 
-def _infer(
+@step(check=check_inference)
+def infer(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
-    output: OutputSection,
+    output: OutputOptions,
     data: InputSections,
     names: str | list | None = None,
-    forward: ForwardSection | None = None,
+    forward: ForwardOptions | None = None,
 ):
     """Translate or describe images.
 
     Args:
         inputs: columns of names (from standard input: one column, a name per line).
         network: which one, see :func:`mdir.networks.factory.load_network`.
-        output: ``inference``: what becomes of the answers (``name: rgb`` or ``embedding``, and
-            ``async: true`` to write while computing).
-        data: ``test``: how the images are read; ``loader.batch_size`` images of one size together.
+        output: see :class:`mdir.inference.run.OutputOptions`.
+        data: see :class:`mdir.inference.run.InputSections`.
         names: in place of standard input, a list, a list file or a folder of pictures.
-        forward: ``method`` and ``params`` of another call than the network's own.
+        forward: see :class:`mdir.inference.run.ForwardOptions`.
 
     Returns:
         ``stats`` (``total_time`` s, ``avg_time`` s per image) and ``resource_usage``, or ``status:
@@ -53,8 +53,3 @@ def _infer(
     with distributed.together():
         model = load_network(network, default_device()).eval()
         return run_inference(model, output, data, inputs, forward)
-
-
-_infer.__name__ = "infer"
-_infer.check_section = check_inference
-infer = step(_infer)

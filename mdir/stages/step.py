@@ -2,10 +2,10 @@
 
 import functools
 
-from mdir.registry import ComponentError, check_parameters, schema, values
+from mdir.registry import check_parameters, construct, refuse
 
 
-def step(function):
+def step(function=None, *, check=None):
     """Turn a function with typed keyword-only parameters into a step.
 
     ``function(inputs, *, PARAMETERS) -> (metadata, *outputs)``: ``inputs`` is the tuple of columns
@@ -16,17 +16,23 @@ def step(function):
 
     The result is called as ``step(params, data)``, from a scenario and from Python alike; it
     checks its parameters first and raises :class:`~mdir.registry.ComponentError` with all problems.
+
+    Args:
+        check: ``(params) -> iterable of Problem``, for what parameters say of each other.
     """
+    if function is None:
+        return functools.partial(step, check=check)
+    if check is not None:
+        function.check_section = check
+
+    def perform(params, data=()):
+        result = construct(function, params, data)
+        return result if isinstance(result, tuple) else (result,)
 
     @functools.wraps(function)
     def run(params, data=()):
-        problems = list(check_parameters(function, params, what=f"step {function.__name__}"))
-        if problems:
-            raise ComponentError(problems)
-        result = function(data, **values(function, params))
-        return result if isinstance(result, tuple) else (result,)
+        refuse(check_parameters(function, params, what=f"step {function.__name__}"))
+        return perform(params, data)
 
-    run.function = function
-    run.schema = schema(function)
-    run.check_section = getattr(function, "check_section", None)
+    run.function, run.perform = function, perform
     return run

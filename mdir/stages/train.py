@@ -1,7 +1,7 @@
 """Step: train a network."""
 
 from contextlib import nullcontext
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from mdir import distributed, registry
 from mdir.data.sections import DataSections
@@ -16,11 +16,11 @@ from mdir.learning.checks import (
 from mdir.learning.compute import default_device
 from mdir.learning.train_val import check_processors
 from mdir.paths import resolve_path
-from mdir.registry import Holds, Named, Section, is_unresolved
+from mdir.registry import Holds, Named, Problem, Section, is_unresolved, within
 from mdir.stages.step import step
 
 
-def check(params):
+def _check(params):
     """What the parts of a training say of each other: data sections, members, processors."""
     learning, network = params.get("learning"), params.get("network")
     if not isinstance(learning, dict):
@@ -34,7 +34,8 @@ def check(params):
     for path, section in validation_sections(learning.get("validation"), ("learning",)):
         wanted.append(((*path, "data"), section.get("data")))
         if section.get("criterion") == "default" and training.get("criterion", {}) is None:
-            yield (*path, "criterion"), "'default' is the training's criterion, which is null"
+            message = "'default' is the training's criterion, which is null"
+            yield Problem((*path, "criterion"), message)
     yield from data_problems(wanted, params.get("data"))
     yield from method_problems(training, iteration, params.get("data"))
     if isinstance(network, dict) and "type" in network:
@@ -47,14 +48,15 @@ def _member_problems(network, training, iteration, where):
     if members:
         for name in _needed_networks(iteration.get("type")):
             if name not in members:
-                yield (*where, "type"), f"{iteration['type']} needs a network named {name!r}"
+                message = f"{iteration['type']} needs a network named {name!r}"
+                yield Problem((*where, "type"), message)
     for part in ("optimizer", "scheduler"):
         section = training.get(part)
         if isinstance(section, dict) and "composition" in section:
             for name in section:
                 if name not in members and name != "composition":
                     message = registry.unknown("network", name, members)
-                    yield ("learning", "training", part, name), message
+                    yield Problem(("learning", "training", part, name), message)
 
 
 def _member_names(network):
@@ -73,22 +75,24 @@ def _output_problems(output):
         return
     for key in output:
         if key != "learning" and not is_unresolved(key):
-            yield ("output", key), registry.unknown("output", key, ["learning"])
+            yield Problem(("output", key), registry.unknown("output", key, ["learning"]))
     if isinstance(output.get("learning"), dict):
-        for path, message in check_processors(output["learning"]):
-            yield ("output", "learning", *path), message
+        yield from within(("output", "learning"), check_processors(output["learning"]))
 
 
-def _watching(*, learning: Annotated[dict, Holds(Named("processor"))] | None = None):
-    """Only a signature: what ``output`` of the step holds."""
+class Watching(TypedDict, total=False):
+    """What watches a training: parameters by processor (progress, htmlreport, tensorboard)."""
+
+    learning: Annotated[dict, Holds(Named("processor"))] | None
 
 
-def _train(
+@step(check=_check)
+def train(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
     learning: Annotated[dict, Section("learning")],
-    output: Annotated[dict, Holds(_watching)],
+    output: Annotated[dict, Holds(Watching)],
     data: DataSections,
 ):
     """Train a network, resuming where the folder of its checkpoints says.
@@ -110,9 +114,4 @@ def _train(
     directory = resolve_path(learning["checkpoints"]["directory"])
     with distributed.together(), claimed(directory) if distributed.is_first() else nullcontext():
         given = (network, data, processors, default_device(), inputs)
-        return registry.build("learning", learning, *given).run()
-
-
-_train.check_section = check
-_train.__name__ = "train"
-train = step(_train)
+        return registry.make("learning", learning, *given).run()

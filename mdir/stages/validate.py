@@ -13,21 +13,23 @@ from mdir.learning.seeding import seed_everything
 from mdir.learning.validation import Setting, make_validation
 from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
-from mdir.registry import Section
+from mdir.registry import Problem, Section
 from mdir.stages.step import step
 
 
-def check(params):
+def _check(params):
     """What the validations say of the data sections."""
     wanted = []
     for path, section in validation_sections(params.get("validation"), ()):
         wanted.append(((*path, "data"), section.get("data")))
         if section.get("criterion") == "default":
-            yield (*path, "criterion"), "'default' is a training's criterion; name one here"
+            message = "'default' is a training's criterion; name one here"
+            yield Problem((*path, "criterion"), message)
     yield from data_problems(wanted, params.get("data"))
 
 
-def _validate(
+@step(check=_check)
+def validate(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
@@ -59,8 +61,3 @@ def _validate(
     events.close_epoch()
     events.close()
     return {"eval": {name: values[-1] for name, values in events.metrics.metadata().items()}}
-
-
-_validate.check_section = check
-_validate.__name__ = "validate"
-validate = step(_validate)

@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from mdir.artifacts import produced
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
-    ForwardSection,
+    ForwardOptions,
     InputSections,
-    OutputSection,
+    OutputOptions,
     check_inference,
     run_inference,
 )
@@ -28,31 +28,40 @@ from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.networks.whitening import read_whitening
 from mdir.paths import resolve_path
-from mdir.registry import Holds, Section, check_parameters
+from mdir.registry import Section
 from mdir.resources import Resources
 from mdir.stages.step import step
 
 
-def _whitening(*, type: Literal["lw", "pca"], dataset_pkl: str, directory: str | None):
-    """Only a signature: what ``whitening`` of the step holds."""
+class WhiteningOptions(TypedDict):
+    """What is learned, from which images.
+
+    Args:
+        type: "lw": learned from matching pairs, "pca": from the images alone.
+        dataset_pkl: pickle with ``cids``, ``qidxs``, ``pidxs``; a path or URL.
+        directory: the result goes to its folder ``whitening``; null stores nothing.
+    """
+
+    type: Literal["lw", "pca"]
+    dataset_pkl: str
+    directory: str | None
 
 
-def _infer_and_learn_whitening(
+@step(check=check_inference)
+def infer_and_learn_whitening(
     inputs,
     *,
     network: Annotated[dict, Section("network")],
-    output: OutputSection,
+    output: OutputOptions,
     data: InputSections,
-    whitening: Annotated[dict, Holds(_whitening)],
-    forward: ForwardSection | None = None,
+    whitening: WhiteningOptions,
+    forward: ForwardOptions | None = None,
 ):
     """Learn a whitening for a network.
 
     Args:
         network, output, data, forward: as in the step ``infer``; the images come from the list.
-        whitening: ``type`` ("lw": learned from matching pairs, "pca"), ``dataset_pkl`` (pickle
-            with ``cids``, ``qidxs``, ``pidxs``; a path or URL) and ``directory``: the result goes
-            to its folder ``whitening``; null stores nothing.
+        whitening: see :class:`WhiteningOptions`.
 
     Returns:
         metadata of both parts and ``whitening_path``, then ``{"m": [D, 1], "P": [D, D]}``. A
@@ -81,19 +90,6 @@ def _describe_and_learn(network, output, data, whitening, forward):
         _store(path, result, origin)
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
     return metadata, result
-
-
-def _check(params):
-    yield from check_inference(params)
-    if isinstance(params.get("whitening"), dict):
-        problems = check_parameters(_whitening, params["whitening"], ("whitening",), "whitening")
-        for problem in problems:
-            yield problem.path, problem.message
-
-
-_infer_and_learn_whitening.__name__ = "infer_and_learn_whitening"
-_infer_and_learn_whitening.check_section = _check
-infer_and_learn_whitening = step(_infer_and_learn_whitening)
 
 
 def _place(whitening):

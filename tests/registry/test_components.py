@@ -1,13 +1,25 @@
 """Typed signatures as schemas: what is admitted, converted and refused, and in which words."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mdir import registry
-from mdir.registry import Check, ComponentError, Kind, Section, build, check, check_parameters
+from mdir.registry import (
+    Check,
+    ComponentError,
+    Kind,
+    Options,
+    Problem,
+    Section,
+    build,
+    check,
+    check_parameters,
+    make,
+    within,
+)
 from mdir.stages.step import step
 
 PLAIN = st.recursive(
@@ -198,3 +210,116 @@ def test_steps_check_and_convert():
     assert scale({"rate": "1e-1"}) == ({"rate": 0.1, "size": 2, "inputs": ()},)
     with pytest.raises(ComponentError, match="rat: unknown parameter 'rat'. Did you mean 'rate'"):
         scale({"rat": 1})
+
+
+def test_a_step_has_a_check_of_its_own():
+    def below(params):
+        if params["low"] > params["high"]:
+            yield Problem(("low",), "is above high")
+
+    @step(check=below)
+    def span(inputs, *, low: int, high: int):
+        """Of numbers."""
+        return {"length": high - low}
+
+    assert span({"low": 1, "high": 3}) == ({"length": 2},)
+    assert (span.__name__, span.__doc__) == ("span", "Of numbers.")
+    with pytest.raises(ComponentError, match="low: is above high"):
+        span({"low": 3, "high": 1})
+
+
+def test_a_check_is_registered_with_its_component():
+    def check_size(params):
+        if params.get("size") == 7:
+            yield Problem(("size",), "seven is taken")
+
+    @registry.register("tests_part", "odd", check=check_size)
+    class Odd(Part):
+        pass
+
+    assert messages(Section("tests_part"), {"kind": "odd", "size": 7}) == [
+        (("size",), "seven is taken")
+    ]
+    assert messages(Section("tests_part"), {"kind": "part", "size": 7}) == []
+
+
+def test_problems_of_a_part_within_the_whole():
+    found = within(("a", 0), [Problem(("b",), "bad"), ((), "worse")])
+    assert list(found) == [Problem(("a", 0, "b"), "bad"), Problem(("a", 0), "worse")]
+
+
+class Span(TypedDict):
+    """From low to high."""
+
+    low: Annotated[float, Check(positive)]
+    high: NotRequired[int | None]
+
+
+class Sides(TypedDict, total=False):
+    """What stands beside a part."""
+
+    side: Literal["left", "right"]
+
+
+def ranged(given, *, span: Span, other: Annotated[dict, Options(Part.__init__)] | None = None):
+    return given, span, other
+
+
+def test_the_keys_of_a_nested_mapping():
+    def found(span, **more):
+        return [tuple(each) for each in check_parameters(ranged, {"span": span, **more})]
+
+    assert found({"low": 1}) == found({"low": 1, "high": None}) == []
+    assert found({"low": "${1_a.x}"}) == []
+    assert found({"high": 2}) == [(("span",), "missing parameter 'low' of span: a number")]
+    assert found({"low": -1, "hihg": 1}) == [
+        (("span", "low"), "must be positive, not -1.0"),
+        (
+            ("span", "hihg"),
+            "unknown parameter 'hihg'. Did you mean 'high'? Allowed: high, low (of span)",
+        ),
+    ]
+    assert found(3) == [(("span",), "expected a mapping, got 3")]
+    assert found({"low": 1}, other=3) == [(("other",), "expected a mapping or null, got 3")]
+    assert found({"low": 1}, other={"size": "x"}) == [
+        (("other", "size"), "expected a whole number, got 'x'")
+    ]
+    fields, others = registry.schema(Span)
+    assert others is None
+    assert fields["low"].default is fields["low"].empty
+    assert fields["high"].annotation == int | None
+    assert fields["high"].default is ...
+
+
+def test_numbers_of_a_nested_mapping_are_made_floats():
+    span = {"low": "2e-4", "high": 3}
+    assert registry.construct(ranged, {"span": span}, "given") == (
+        "given",
+        {"low": 2e-4, "high": 3},
+        None,
+    )
+    assert span["low"] == "2e-4"
+
+
+def test_keys_beside_those_of_a_component():
+    part = Section("tests_part", beside=Sides)
+    assert messages(part, {"kind": "part", "size": 2, "side": "left"}) == []
+    assert messages(part, {"kind": "part", "side": "top", "top": 1}) == [
+        (("side",), "expected 'left' or 'right', got 'top'"),
+        (("top",), "unknown parameter 'top'. Allowed: size (of tests_part part)"),
+    ]
+    assert messages(part, None) == [((), "expected a tests_part section (a mapping), got None")]
+
+
+def test_making_trusts_what_is_checked_already():
+    checks = []
+
+    def counted(given, *, size: Annotated[float, Check(checks.append)]):
+        return given, size
+
+    registry.KINDS["tests_part"].components["counted"] = counted
+    section = {"kind": "counted", "size": "3"}
+    assert make("tests_part", section, "given") == ("given", 3.0)
+    assert checks == []
+    assert build("tests_part", section, "given") == ("given", 3.0)
+    assert checks == [3.0]

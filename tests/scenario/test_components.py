@@ -67,6 +67,27 @@ def test_components(tmp_path):
     assert lines[-2] == "  path     text; required"
 
 
+def test_the_keys_of_nested_mappings(tmp_path):
+    lines = show(tmp_path, "step", "mdir.stages.multistep.infer_and_learn_whitening")
+    assert lines[lines.index("parameters:") :] == [
+        "parameters:",
+        "  network        a network section; required",
+        "  output         a mapping; required",
+        "    inference    a output section; required",
+        "      async      true or false; optional",
+        "    debug        true or false; optional",
+        "  data           a mapping; required",
+        "    test         a mapping; required",
+        "  whitening      a mapping; required",
+        "    type         'lw' or 'pca'; required",
+        "    dataset_pkl  text; required",
+        "    directory    text or null; required",
+        "  forward        a mapping or null; default null",
+        "    method       text or null; optional",
+        "    params       a mapping or null; optional",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

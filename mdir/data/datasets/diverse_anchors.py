@@ -11,11 +11,24 @@ import torch
 from cirtorch.datasets.mining import diverse_anchors
 from cirtorch.utils.errors import DataError
 from mdir.data.datasets.tuples import CirTuples, draw
-from mdir.registry import register
+from mdir.registry import Problem, register
 from mdir.registry.ranges import at_least
 
 
-@register("dataset", "CirDiverseAnchors")
+def _check_fractions(section):
+    """Fractions lie in 0..1 and leave something between them."""
+    fractions = {
+        key: section.get(key) for key in ("similar_exclude", "similar_include", "mark_easy")
+    }
+    given = {key: v for key, v in fractions.items() if isinstance(v, (int, float))}
+    for key, value in given.items():
+        if not 0 <= value <= 1:
+            yield Problem((key,), f"expected a fraction in 0..1, got {value}")
+    if given.get("similar_exclude", 0) > given.get("similar_include", 1):
+        yield Problem((), "similar_exclude is larger than similar_include")
+
+
+@register("dataset", "CirDiverseAnchors", check=_check_fractions)
 class CirDiverseAnchors(CirTuples):
     """CirTuples whose queries are picked one after the other, away from those picked before.
 
@@ -73,19 +86,6 @@ class CirDiverseAnchors(CirTuples):
             raise DataError(
                 f"CirDiverseAnchors: query_size {self.query_size} exceeds qpool_size {qpool_size}"
             )
-
-    @staticmethod
-    def check_section(section):
-        """Fractions lie in 0..1 and leave something between them."""
-        fractions = {
-            key: section.get(key) for key in ("similar_exclude", "similar_include", "mark_easy")
-        }
-        given = {key: v for key, v in fractions.items() if isinstance(v, (int, float))}
-        for key, value in given.items():
-            if not 0 <= value <= 1:
-                yield (key,), f"expected a fraction in 0..1, got {value}"
-        if given.get("similar_exclude", 0) > given.get("similar_include", 1):
-            yield (), "similar_exclude is larger than similar_include"
 
     def _choose_pairs(self, extract):
         candidates = draw(len(self.queries), self.qpool_size, self.shuffle)

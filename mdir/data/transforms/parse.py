@@ -2,6 +2,7 @@
 
 import inspect
 
+from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.registry import ComponentError
 
@@ -30,14 +31,14 @@ def parse_transforms(text: str | None, mean_std=None) -> Compose:
         mean_std: pair of lists, handed to the transforms that normalize.
 
     Raises:
-        ValueError: names the transform, what was given, and what it takes.
+        DataError: names the transform, what was given, and what it takes.
     """
     parts = [part.strip() for part in (text or "").split("|")]
     return Compose([_parse_one(part, mean_std) for part in parts if part])
 
 
 def check_transforms(text: str) -> None:
-    """Raise the ValueError of :func:`parse_transforms`, without needing a ``mean_std``."""
+    """Raise the DataError of :func:`parse_transforms`, without needing a ``mean_std``."""
     parse_transforms(text, ([0.5], [0.5]))
 
 
@@ -46,19 +47,17 @@ def _parse_one(text, mean_std):
     try:
         component = registry.lookup("transform", name)
     except ComponentError as error:
-        raise ValueError(error.problems[0].message) from None
+        raise DataError(error.problems[0].message) from None
     given = ()
     if _takes_mean_std(component):
         if mean_std is None:
-            raise ValueError(f"transform {name!r} needs the mean_std of the data section")
+            raise DataError(f"transform {name!r} needs the mean_std of the data section")
         given = tuple(mean_std)
     fields, _ = registry.schema(component)
     try:
         return component(*given, **_convert(fields, arguments))
     except ValueError as error:
-        raise ValueError(
-            f"transform {text!r}: {error}. It is written {_usage(component)}"
-        ) from None
+        raise DataError(f"transform {text!r}: {error}. It is written {_usage(component)}") from None
 
 
 def _takes_mean_std(component) -> bool:
@@ -69,14 +68,14 @@ def _takes_mean_std(component) -> bool:
 
 def _convert(fields, arguments):
     if len(arguments) > len(fields):
-        raise ValueError(f"{len(arguments)} arguments given, at most {len(fields)} allowed")
+        raise DataError(f"{len(arguments)} arguments given, at most {len(fields)} allowed")
     values = {
         name: _value(name, parameter.annotation, argument)
         for (name, parameter), argument in zip(fields.items(), arguments, strict=False)
     }
     for name, parameter in fields.items():
         if name not in values and parameter.default is parameter.empty:
-            raise ValueError(f"argument {name!r} is missing")
+            raise DataError(f"argument {name!r} is missing")
     return values
 
 
@@ -88,7 +87,7 @@ def _value(name, annotation, text):
             return annotation(text)
         except ValueError:
             number = "whole number" if annotation is int else "number"
-            raise ValueError(f"argument {name!r} has to be a {number}, got {text!r}") from None
+            raise DataError(f"argument {name!r} has to be a {number}, got {text!r}") from None
     return text
 
 

@@ -12,7 +12,7 @@ from mdir.data.streams import Stream
 from mdir.errors import UserError
 from mdir.methods.contrastive.style_gans import RunningLosses, StyleGANs, Translators
 from mdir.methods.contrastive.views import ViewsMethod, forward_views
-from mdir.registry import Section, register, schema
+from mdir.registry import Problem, Section, register, schema
 from mdir.registry.ranges import at_least
 
 LOSSES = ("total", "contrastive", "fg", "df", "dg")
@@ -48,7 +48,28 @@ class TranslatedRound:
     preprocessing: dict | None
 
 
-@register("method", "ossco")
+def _check_epochs(section):
+    """Epochs are whole in both phases, and as many as the rounds take."""
+    fields = schema(OSSCo)[0]
+    given = {name: section.get(name, field.default) for name, field in fields.items()}
+    interval, uneven = given["interval"], False
+    for name in ("gan_iter", "total_iter"):
+        if given[name] % interval:
+            uneven = True
+            message = f"expected a multiple of the interval {interval}, got {given[name]}"
+            yield Problem((name,), message)
+    iterations = given["rounds"] * (given["gan_iter"] + given["total_iter"])
+    wanted = iterations // interval
+    if not uneven and given["epochs"] not in (None, wanted):
+        message = (
+            f"{given['rounds']} rounds of {given['gan_iter']} + {given['total_iter']} "
+            f"iterations take {wanted} epochs of {interval}, got {given['epochs']}; set the "
+            f"training's epochs (00_settings.ossco_epochs in scenarios/ossco) to {wanted}"
+        )
+        yield Problem(("epochs",), message)
+
+
+@register("method", "ossco", check=_check_epochs)
 class OSSCo(ViewsMethod):
     """Rounds of two phases each. Criterion: ``ossco``; views: three of the original.
 
@@ -110,26 +131,6 @@ class OSSCo(ViewsMethod):
             self.processors = {"style_rounds": {"directory": directory, "pictures": pictures}}
         self.styles, self.gans, self.log, self.translators = [], None, None, None
         self.translates, self._last, self._finished = False, None, None
-
-    @staticmethod
-    def check_section(section):
-        """Epochs are whole in both phases, and as many as the rounds take."""
-        fields = schema(OSSCo)[0]
-        given = {name: section.get(name, field.default) for name, field in fields.items()}
-        interval, uneven = given["interval"], False
-        for name in ("gan_iter", "total_iter"):
-            if given[name] % interval:
-                uneven = True
-                yield (name,), f"expected a multiple of the interval {interval}, got {given[name]}"
-        iterations = given["rounds"] * (given["gan_iter"] + given["total_iter"])
-        wanted = iterations // interval
-        if not uneven and given["epochs"] not in (None, wanted):
-            message = (
-                f"{given['rounds']} rounds of {given['gan_iter']} + {given['total_iter']} "
-                f"iterations take {wanted} epochs of {interval}, got {given['epochs']}; set the "
-                f"training's epochs (00_settings.ossco_epochs in scenarios/ossco) to {wanted}"
-            )
-            yield ("epochs",), message
 
     def phase(self, epoch: int) -> Phase:
         """The phase of an epoch (from 0)."""

@@ -17,6 +17,7 @@ import re
 
 from mdir import registry
 from mdir.errors import UserError
+from mdir.registry import Problem, within
 
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
@@ -83,19 +84,19 @@ def stage_wrappers(value) -> dict:
 
 
 def check_wrappers(value):
-    """Every problem of a ``runtime.wrappers`` value, as ``(path, message)``."""
+    """Every :class:`Problem` of a ``runtime.wrappers`` value."""
     stages = stage_wrappers(value)
     if stages is not value:
         yield from _check_stage(value, ())
         return
     for key in ("train", "eval"):
         if key not in value:
-            yield (), f"missing {key!r} (wrappers by stage need exactly train and eval)"
+            yield Problem((), f"missing {key!r} (wrappers by stage need exactly train and eval)")
     for key, item in value.items():
         if key in ("train", "eval"):
             yield from _check_stage(item, (key,))
         else:
-            yield (key,), registry.unknown("stage of wrappers", key, ("train", "eval"))
+            yield Problem((key,), registry.unknown("stage of wrappers", key, ("train", "eval")))
 
 
 def _check_stage(value, path):
@@ -104,23 +105,22 @@ def _check_stage(value, path):
     try:
         named = _named_parameters(value)
     except ValueError as error:
-        yield path, str(error)
+        yield Problem(path, str(error))
         return
     for key, name, params in named:
         sub = path if key is None else (*path, key)
         try:
             component = registry.lookup("wrapper", name)
         except registry.ComponentError as error:
-            yield sub, error.problems[0].message
+            yield from within(sub, error.problems)
             continue
         if key is None:
             try:
                 params = _from_texts(name, component, params)
             except ValueError as error:
-                yield sub, str(error)
+                yield Problem(sub, str(error))
                 continue
-        for problem in registry.check_parameters(component, params, sub, f"wrapper {name}"):
-            yield problem.path, problem.message
+        yield from registry.check_parameters(component, params, sub, f"wrapper {name}")
 
 
 def _named_parameters(value):
@@ -204,7 +204,8 @@ def build_wrappers(value, outputmodel) -> dict[str, WrapperStack]:
 def _build_stack(value, outputmodel):
     wrappers = []
     for key, name, params in _named_parameters(value) if value else ():
+        component = registry.lookup("wrapper", name)
         if key is None:
-            params = _from_texts(name, registry.lookup("wrapper", name), params)
-        wrappers.append(registry.build_named("wrapper", name, params, outputmodel))
+            params = _from_texts(name, component, params)
+        wrappers.append(registry.construct(component, params, outputmodel))
     return WrapperStack(wrappers)

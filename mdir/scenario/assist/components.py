@@ -27,13 +27,13 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     kinds = {STEP: FUNCTION, **{name: kind.key for name, kind in registry.KINDS.items()}}
     if options.kind is None:
-        print(_columns({kind: f"named by {key}" if key else "" for kind, key in kinds.items()}))
+        print(_columns((kind, f"named by {key}" if key else "") for kind, key in kinds.items()))
         return 0
     if options.kind not in kinds:
         parser.error(registry.unknown("kind", options.kind, kinds))
     names = component_names(options.kind)
     if options.name is None:
-        print(_columns({name or "''": _summary(options.kind, name) for name in names}))
+        print(_columns((name or "''", _summary(options.kind, name)) for name in names))
         return 0
     if options.name not in names:
         parser.error(registry.unknown(options.kind, options.name, names))
@@ -95,25 +95,36 @@ def _page(kind, name, key):
     head = f"{kind} {name}" if name else f"{kind}, unnamed"
     parts = [f"{head} ({key}: {name})" if name and key else head, documentation(component)]
     is_typed = kind != STEP or component is not step_table.load(name)
-    parameters = (_parameters(component) or "none") if is_typed else "not declared: any"
+    parameters = (_columns(_parameters(component)) or "none") if is_typed else "not declared: any"
     parts.append("parameters:\n" + textwrap.indent(parameters, "  "))
     return "\n\n".join(filter(None, parts))
 
 
-def _parameters(component):
+def _parameters(component, indent=""):
+    """``(name, words)`` of each parameter, those inside a mapping indented below it."""
     fields, others = registry.schema(component)
-    lines = {}
     for name, field in fields.items():
-        words = registry.describe(field.annotation)
-        if field.default is inspect.Parameter.empty:
-            lines[name] = f"{words}; required"
-        else:
-            lines[name] = f"{words}; default {json.dumps(field.default, default=repr)}"
+        yield indent + name, f"{registry.describe(field.annotation)}; {_need(field)}"
+        for nested in filter(None, map(_keys, registry.arms(field.annotation))):
+            yield from _parameters(nested, indent + "  ")
     if others is not None:
-        lines["any other"] = registry.describe(others)
-    return _columns(lines)
+        yield f"{indent}any other", registry.describe(others)
+
+
+def _need(field):
+    if field.default is ...:
+        return "optional"
+    if field.default is field.empty:
+        return "required"
+    return f"default {json.dumps(field.default, default=repr)}"
+
+
+def _keys(arm):
+    """What declares the keys of a mapping, besides those of the component that it names."""
+    return getattr(arm, "signature", None) or getattr(arm, "beside", None)
 
 
 def _columns(lines):
-    width = max(map(len, lines), default=0)
-    return "\n".join(f"{name:{width}}  {words}".rstrip() for name, words in lines.items())
+    lines = list(lines)
+    width = max((len(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name:{width}}  {words}".rstrip() for name, words in lines)

@@ -6,7 +6,6 @@ section is absent, the parameters of all components of the kind are admitted.
 """
 
 import functools
-import inspect
 import json
 import types
 import typing
@@ -14,7 +13,7 @@ import typing
 from mdir import registry
 from mdir.registry.annotations import VARIABLE
 from mdir.scenario.assist.components import argument_texts, documentation
-from mdir.scenario.assist.dotted import Routes, has_fields, parts, patterns
+from mdir.scenario.assist.dotted import Routes, parts, patterns
 from mdir.scenario.overlay import TEMPLATE
 
 TYPES = {
@@ -48,19 +47,19 @@ class Definitions:
         """What a parameter of that annotation admits."""
         return either([self._one(part) for part in parts(annotation)])
 
-    def parameter(self, field: inspect.Parameter) -> dict:
+    def parameter(self, field: registry.Field) -> dict:
         """As :meth:`value`; null may hold the place of what each use of a template fills in."""
         schema = self.value(field.annotation)
         return either([schema, {"type": "null"}]) if field.default is field.empty else schema
 
     def section(self, kind: str, beside=None) -> dict:
-        """A mapping that names a component of a kind; ``beside``: a signature of further keys."""
+        """A mapping that names a component of a kind; ``beside``: a TypedDict of further keys."""
         name = f"{kind}.{beside.__name__}" if beside else kind
         self.sections[name] = self.define(name, lambda: self._kind(name, kind, beside))
         return self.sections[name]
 
     def fields(self, function) -> dict:
-        """A mapping of the keyword-only parameters of a function or class."""
+        """A mapping of the keys of a TypedDict, or of the parameters of a function or class."""
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         return self.define(name, lambda: _mapping([closed(*self.parameters(function))]))
 
@@ -79,7 +78,7 @@ class Definitions:
         for component in components:
             fields, more = registry.schema(component)
             for key, field in fields.items():
-                found.setdefault(key.rstrip("_"), []).append(self.parameter(field))
+                found.setdefault(key, []).append(self.parameter(field))
             if more not in (None, typing.Any):
                 others = self.value(more)
         properties = {key: either(schemas) for key, schemas in found.items()}
@@ -97,7 +96,7 @@ class Definitions:
                 notes["default"] = field.default
             if notes and "$ref" in schema:
                 schema = {"allOf": [schema]}  # beside $ref draft 7 reads nothing
-            properties[name.rstrip("_")] = {**notes, **schema}
+            properties[name] = {**notes, **schema}
         return properties, False if others is None else self.value(others)
 
     def define(self, name: str, make) -> dict:
@@ -109,10 +108,10 @@ class Definitions:
 
     def _one(self, part):
         if isinstance(part, registry.Section):
-            return self.section(part.kind)
+            return self.section(part.kind, part.beside)
+        if isinstance(part, registry.Options):
+            return self.fields(part.signature)
         if isinstance(part, registry.Holds):
-            if part.beside:
-                return self.section(part.contents.kind, part.beside)
             return self.value(part.contents)
         if isinstance(part, registry.Named):
             names = registry.names(part.kind)
@@ -127,7 +126,7 @@ class Definitions:
             return _list(either([self.value(each) for each in arguments if each is not ...]))
         if part in TYPES:
             return either(TYPES[part], variable=False)
-        return self.fields(part) if has_fields(part) else {}
+        return {}
 
     def _kind(self, name, kind, beside):
         key, names = registry.KINDS[kind].key, registry.names(kind)

@@ -5,7 +5,6 @@ A route is a tuple of segments, each the expression of one part of a key. In fro
 """
 
 import functools
-import inspect
 import json
 import re
 import types
@@ -20,22 +19,16 @@ Found = Iterable[tuple[Route, dict]]
 
 
 def parts(annotation) -> list:
-    """The alternatives of an annotation, as marks (Section, Holds, Named) or plain types."""
+    """The alternatives of an annotation, as marks (Section, Options, ...) or plain types."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return [part for each in typing.get_args(annotation) for part in parts(each)]
     if typing.get_origin(annotation) is typing.Annotated:
         inner, *marks = typing.get_args(annotation)
         for mark in marks:
-            if isinstance(mark, (registry.Section, registry.Holds)):
+            if isinstance(mark, (registry.Section, registry.Options, registry.Holds)):
                 return [mark]
         return parts(inner)
-    return [annotation]
-
-
-def has_fields(part) -> bool:
-    """Whether an annotation is a function or class whose parameters are the keys of a mapping."""
-    plain = ("builtins", "typing", "inspect")
-    return inspect.isfunction(part) or (inspect.isclass(part) and part.__module__ not in plain)
+    return [registry.Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
 
 
 class Routes:
@@ -63,7 +56,7 @@ class Routes:
         """Routes of the parameters of a component; ``member``: the expression of further keys."""
         fields, others = registry.schema(component)
         for name, field in fields.items():
-            key = re.escape(name.rstrip("_"))
+            key = re.escape(name)
             yield (key,), self.definitions.parameter(field)
             yield from self._below(key, field.annotation)
         if others not in (None, typing.Any):
@@ -76,12 +69,12 @@ class Routes:
 
     def _of_annotation(self, annotation):
         found = parts(annotation)
-        kinds = {part: _kind(part) for part in found if _kind(part)}
+        sections = {part: _section(part) for part in found if _section(part)}
         for part in found:
-            others = [kind for other, kind in kinds.items() if other != part]
-            if part in kinds:
+            others = [section.kind for other, section in sections.items() if other != part]
+            if part in sections:
                 foreign = frozenset(name for kind in others for name in _names(kind))
-                yield from self.of_kind(kinds[part], getattr(part, "beside", None), foreign)
+                yield from self.of_kind(sections[part].kind, sections[part].beside, foreign)
             else:
                 yield from self._of_part(part)
 
@@ -96,7 +89,7 @@ class Routes:
         if typing.get_origin(part) is dict:
             values = typing.get_args(part)[1]
             return [(("[^.]+",), self.definitions.value(values)), *self._below("[^.]+", values)]
-        return self.of_component(part) if has_fields(part) else []
+        return self.of_component(part.signature) if isinstance(part, registry.Options) else []
 
     def _of_named(self, named, name):
         key = named.prefix.replace("*", "*?") + name
@@ -132,11 +125,10 @@ def patterns(routes: Found) -> dict[str, dict]:
     }
 
 
-def _kind(part):
-    """The kind of section that a part of an annotation stands for."""
-    if isinstance(part, registry.Holds):
-        part = part.contents
-    return part.kind if isinstance(part, registry.Section) else None
+def _section(part):
+    """The section that a part of an annotation stands for, or None."""
+    part = part.contents if isinstance(part, registry.Holds) else part
+    return part if isinstance(part, registry.Section) else None
 
 
 def _names(kind, within=False):
@@ -145,7 +137,8 @@ def _names(kind, within=False):
     for component in map(functools.partial(registry.lookup, kind), registry.names(kind)):
         fields, others = registry.schema(component)
         for name, annotation in [*((n, f.annotation) for n, f in fields.items()), ("", others)]:
-            if not within or kind in map(_kind, parts(annotation)):
+            kinds = [each.kind for each in map(_section, parts(annotation)) if each]
+            if not within or kind in kinds:
                 found.add(name)
     return found
 
