@@ -13,8 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced, used
+from mdir.artifacts import used, write_bytes
 
 _WEIGHTS = "model_state"
 FORMAT = "mdir-network-1"
@@ -78,12 +77,8 @@ def format_of(path: str | os.PathLike) -> str:
 def _write(path, tensors, content):
     path = Path(path)
     plain = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}
-    with atomic_write(path) as file:
-        file.write(save(plain, {"format": "pt"}))
-    with atomic_write(path.with_suffix(".json"), "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-    produced(path)
-    produced(path.with_suffix(".json"))
+    write_bytes(path, save(plain, {"format": "pt"}))
+    write_bytes(path.with_suffix(".json"), json.dumps(content, indent=1).encode())
 
 
 def _read(path, expected):

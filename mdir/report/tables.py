@@ -3,6 +3,9 @@
 import csv
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from mdir.artifacts import write_bytes
 
 
 @dataclass
@@ -46,3 +49,10 @@ class Table:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
         return text.getvalue()
+
+
+def write_table(table: Table, folder: Path, name: str) -> None:
+    """Leave a table for the user as ``NAME.txt``, ``NAME.md`` and ``NAME.csv``."""
+    forms = {"txt": table.as_text(), "md": table.as_markdown(), "csv": table.as_csv()}
+    for suffix, text in forms.items():
+        write_bytes(folder / f"{name}.{suffix}", (text.rstrip("\n") + "\n").encode())

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced
 from mdir.paths import resolve_path
 from mdir.registry import Check, Problem, is_unresolved, unknown
@@ -11,6 +10,7 @@ from mdir.report.comparison import compare_results
 from mdir.report.page import Section, write_page
 from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
+from mdir.report.tables import write_table
 from mdir.stages.step import step
 
 
@@ -53,15 +53,7 @@ def compare(
     published, folder = load_table(table), Path(resolve_path(directory))
     protocols = _protocols(rankings)
     comparison = compare_results(published, results, protocols)
-    files = {
-        "txt": comparison.as_text() + "\n",
-        "md": comparison.as_markdown() + "\n",
-        "csv": comparison.as_csv(),
-    }
-    for suffix, text in files.items():
-        with atomic_write(folder / f"comparison.{suffix}", "w", encoding="utf-8") as file:
-            file.write(text)
-        produced(folder / f"comparison.{suffix}")
+    write_table(comparison, folder, "comparison")
     page = folder / "index.html"
     section = Section("Our scores and the published ones", published.title, comparison)
     write_page(page, f"Comparison with {table}", [section])

@@ -3,8 +3,7 @@
 import os
 import pickle
 
-from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced
+from mdir.artifacts import produced, write_bytes
 from mdir.errors import UserError
 from mdir.networks import portable
 from mdir.networks.files import read_network_files, save_network
@@ -45,12 +44,6 @@ def convert(inputs, *, source: str, target: str):
     return {"target": target}
 
 
-def _write_pickle(whitening, target):
-    with atomic_write(target) as file:
-        pickle.dump(whitening, file, protocol=4)
-    produced(target)
-
-
 def _write_checkpoint(states, target):
     save_network(states, target)
     produced(target)
@@ -60,6 +53,6 @@ _WHITENING_WRITERS = {
     ".safetensors": lambda whitening, target: portable.write_whitening(
         whitening["m"], whitening["P"], target
     ),
-    ".pkl": _write_pickle,
+    ".pkl": lambda whitening, target: write_bytes(target, pickle.dumps(whitening, protocol=4)),
 }
 _NETWORK_WRITERS = {".safetensors": portable.write_network, ".pth": _write_checkpoint}

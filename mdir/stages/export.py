@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 
-from cirtorch.utils.files import atomic_write
-from mdir.artifacts import produced
+from mdir.artifacts import write_bytes
 from mdir.errors import UserError
 from mdir.networks.architectures.resnet_generator import ResnetGenerator
 from mdir.networks.factory import load_network
@@ -56,9 +55,7 @@ def export(
     if "safetensors" in formats:
         write_network(model.state_dict(), plain, notes)
     else:
-        with atomic_write(plain.with_suffix(".json"), "w", encoding="utf-8") as file:
-            json.dump(notes, file, indent=1)
-        produced(plain.with_suffix(".json"))
+        write_bytes(plain.with_suffix(".json"), json.dumps(notes, indent=1).encode())
     suffixes = [".json", *(f".{name}" for name in formats)]
     return {"files": [f"{target}{suffix}" for suffix in suffixes]}
 
@@ -117,9 +114,7 @@ def _write_onnx(network, path):
             external_data=False,
             verbose=False,
         )
-        with atomic_write(path) as file:
-            file.write(made.read_bytes())
-    produced(path)
+        write_bytes(path, made.read_bytes())
 
 
 def _need_onnx():

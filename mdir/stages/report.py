@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from cirtorch.utils.files import atomic_write
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
 from mdir.report.curves import draw_series, read_events, read_series
@@ -12,6 +11,7 @@ from mdir.report.page import Picture, Section, write_page
 from mdir.report.pictures import PictureFolder
 from mdir.report.protocols import conditions_section, measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
+from mdir.report.tables import write_table
 from mdir.report.translations import translation_strips
 from mdir.stages.step import step
 
@@ -66,7 +66,7 @@ def report(
     sections = []
     if scores:
         sections.append(Section("Scores", "Mean average precision in percent.", table))
-        _write_table(folder, table)
+        write_table(table, folder, "scores")
         print(f"\n{table.as_text()}\n", flush=True)
     for name, place in (measures or {}).items():
         conditions = read_protocols(Path(resolve_path(place["rankings"])))
@@ -94,16 +94,6 @@ def report(
     produced(page)
     print(f"Report: {page}", flush=True)
     return {"page": str(page), "scores": values, "table": table.as_text() if scores else ""}
-
-
-def _write_table(folder, table):
-    for suffix, text in (
-        ("txt", table.as_text()),
-        ("md", table.as_markdown()),
-        ("csv", table.as_csv()),
-    ):
-        with atomic_write(folder / f"scores.{suffix}", "w", encoding="utf-8") as file:
-            file.write(text if text.endswith("\n") else text + "\n")
 
 
 def _losses(name, run, folder):

@@ -10,10 +10,9 @@ import numpy as np
 
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.files import atomic_write
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
-from mdir.artifacts import produced
+from mdir.artifacts import produced, write_bytes
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
@@ -122,11 +121,8 @@ def _is_done(path, origin):
 
 
 def _store(path, result, origin):
-    with atomic_write(path) as file:
-        pickle.dump(result, file, protocol=4)
-    with atomic_write(_record_path(path), "w") as file:
-        json.dump({"origin": origin}, file)
-    _tell(path)
+    write_bytes(path, pickle.dumps(result, protocol=4))
+    write_bytes(_record_path(path), json.dumps({"origin": origin}).encode())
 
 
 def _tell(path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.report.curves import draw_weights, read_events, read_series
 from mdir.report.pictures import spread
@@ -206,6 +207,13 @@ def test_the_step_writes_table_and_page(root, capsys):
     stamps = {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
     report(params)
     assert stamps == {path: path.read_bytes() for path in page.parent.rglob("*") if path.is_file()}
+
+
+def test_the_journal_is_told_of_page_and_tables(root):
+    with collecting() as told:
+        report({"title": "T", "directory": "page", "scores": EVALUATIONS})
+    names = {Path(path).name for path in told.outputs}
+    assert names == {"scores.txt", "scores.md", "scores.csv", "index.html"}
 
 
 def test_translations_without_inputs_are_an_error(root):
