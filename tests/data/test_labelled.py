@@ -21,7 +21,7 @@ def test_torch_functions_keep_the_labels():
     )
     assert scaled.shape == (1, 3, 8, 8) and scaled.name == "n"
     assert torch.is_tensor(torch.stack([image().tensor]))
-    assert image().to(torch.float64).tensor.dtype == torch.float64
+    assert image().to(torch.float64).dtype == torch.float64
     assert image().unsqueeze_(0).shape == (1, 3, 4, 5)
 
 
