@@ -1,5 +1,6 @@
 """All that is checked before a step runs, in one report."""
 
+from mdir.registry import Problem
 from mdir.scenario.decisions import RUN, Choice, Decision, was_checked
 from mdir.scenario.plan import (
     Plan,
@@ -10,7 +11,7 @@ from mdir.scenario.plan import (
     sketch,
     unknown_targets,
 )
-from mdir.scenario.tree import Problem, ScenarioError
+from mdir.scenario.tree import Located, ScenarioError
 from mdir.scenario.variables import Pending, Resolver
 
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
@@ -50,7 +51,7 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
     if target in unknown:
         plan, problems = Plan(scenario, target, []), []
     problems = scenario.problems + problems + list(unknown.values())
-    if all(problem.path for problem in scenario.problems):
+    if all(each.problem.path for each in scenario.problems):
         problems += check_variables(plan)
     if problems:
         raise ScenarioError(problems, NOT_YET if plan.steps else None)
@@ -73,17 +74,17 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
             continue
         if choice.lines is None and step.entry.reads_stdin(step.parameters):
             message = "reads names from standard input, one a line, but that is a terminal"
-            problems.append(plan.problem(step, (), f"{message}; pipe them in"))
+            problems += plan.locate(step, [Problem((), f"{message}; pipe them in")])
         if not was_checked(decision):
             problems += check_parameters(plan, step, decision.parameters)
     if problems:
         raise ScenarioError(problems)
 
 
-def _check_plan(plan, known: list[Problem]):
+def _check_plan(plan, known: list[Located]):
     """Variables and parameters of the steps in which nothing else is wrong yet."""
-    broken = {problem.path[:2] for problem in known}
-    problems = [each for each in check_variables(plan) if each.path[:2] not in broken]
+    broken = {each.problem.path[:2] for each in known}
+    problems = [each for each in check_variables(plan) if each.problem.path[:2] not in broken]
     context = plan.context()
     for step in plan.steps:
         context.add(step.name, step.function, step.parameters)

@@ -18,6 +18,7 @@ import yaml
 
 from cirtorch.utils.errors import suggest
 from mdir.errors import USER_ERRORS
+from mdir.registry import Problem
 from mdir.scenario.checks import (
     check_before_running,
     check_everything,
@@ -30,7 +31,7 @@ from mdir.scenario.plan import FUNCTION, load_scenario, plan_target
 from mdir.scenario.processes import Processes
 from mdir.scenario.program import program
 from mdir.scenario.runner import closing_lines, perform
-from mdir.scenario.tree import Problem, ScenarioError
+from mdir.scenario.tree import Located, ScenarioError
 
 DESCRIPTION = """\
 Perform the steps of one target of a scenario.
@@ -217,7 +218,7 @@ def _require_steps(plan, options):
         if name is not None and name not in names:
             hint = suggest(name, names)
             message = f"{option}: unknown step {name!r}.{hint} Steps: {', '.join(names)}"
-            raise ScenarioError([Problem(None, (plan.target,), message)])
+            raise ScenarioError([Located(Problem((plan.target,), message), None)])
 
 
 def _stdin_lines(plan, options):

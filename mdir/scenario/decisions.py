@@ -70,7 +70,7 @@ class Decider:
         resolver = Resolver(self.context)
         parameters = resolver.resolve(step.parameters)
         if resolver.problems:
-            raise ScenarioError(self.plan.problem(step, *each) for each in resolver.problems)
+            raise ScenarioError(self.plan.locate(step, resolver.problems))
         names = sorted(resolver.steps - {step.name})
         refers_to = {name: self.identities.get(name) for name in names}
         record = self.journal.read(step.name) if self.journal else None

@@ -9,11 +9,11 @@ markers meet the finished mapping.
 """
 
 import os
-from dataclasses import replace
 from typing import Any
 
+from mdir.registry import Problem
 from mdir.scenario.sources import SCENARIOS, Reader, Unreadable
-from mdir.scenario.tree import Node, Place, Problem
+from mdir.scenario.tree import Located, Node, Place
 
 TEMPLATE = "__template__"
 MARKERS = ("*", "+", "?")
@@ -30,7 +30,7 @@ class Loader:
 
     def __init__(self):
         self.reader = Reader()
-        self.problems: list[Problem] = self.reader.problems
+        self.problems: list[Located] = self.reader.problems
         self.warnings: list[str] = []
         self.first_folder = "."
         self.later: set[Place] = set()
@@ -112,14 +112,14 @@ class Loader:
         try:
             return self.reader.file(path, at)
         except Unreadable as error:
-            self.problems.append(replace(error.problem, path=at))
+            self.problems.append(Located(Problem(at, str(error)), error.place))
             return Node({}, Place(path, 1, 1))
 
     def _argument(self, text):
         try:
             return self.reader.argument(text)
         except Unreadable as error:
-            self.problems.append(error.problem)
+            self.problems.append(Located(Problem((), str(error)), error.place))
             return Node({}, Place(text, is_file=False))
 
     def _cover_key(self, low, key, value, path, in_list):
@@ -228,7 +228,7 @@ class Loader:
         return Node(tree.value, tree.place, template.key_place)
 
     def _problem(self, node, path, message):
-        self.problems.append(Problem(node.where, path, message))
+        self.problems.append(Located(Problem(path, message), node.where))
 
 
 def _stem(key):

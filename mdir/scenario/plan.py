@@ -3,14 +3,16 @@
 import itertools
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cirtorch.utils.errors import suggest
 from mdir import registry
+from mdir.registry import Problem
 from mdir.scenario import step_table
 from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
-from mdir.scenario.tree import Node, Place, Problem, ScenarioError, find, plain
+from mdir.scenario.tree import Located, Node, Place, ScenarioError, find, plain
 from mdir.scenario.variables import Context, Pending, Resolver
 
 FUNCTION = "__function__"
@@ -29,7 +31,7 @@ class Scenario:
     tree: Node
     layers: list[str]
     warnings: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Located] = field(default_factory=list)
     later: set[Place] = field(default_factory=set)
 
     @property
@@ -75,9 +77,12 @@ class Plan:
         """What is suspicious about the order of the steps."""
         return [*_order_warnings(self), *_unmade_warnings(self)]
 
-    def problem(self, step: Step, path: tuple, message: str) -> Problem:
-        """A problem at a path of a step's parameters, with the nearest place that is known."""
-        return Problem(find(step.node, path).where, (self.target, step.name, *path), message)
+    def locate(self, step: Step, problems: Iterable[Problem]) -> list[Located]:
+        """Problems of a step's parameters, with the nearest places that are known."""
+        return [
+            Located(Problem((self.target, step.name, *path), message), find(step.node, path).where)
+            for path, message in problems
+        ]
 
     def context(self) -> Context:
         """A fresh context for the variables of this plan."""
@@ -101,7 +106,7 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
         path = find_file(text, SCENARIOS) if is_file else text
         if path is None:
             message = f"file not found, neither here nor under {SCENARIOS}"
-            problems.append(Problem(Place(text), (), message))
+            problems.append(Located(Problem((), message), Place(text)))
         else:
             layers.append((path, is_file))
     loader = Loader()
@@ -133,21 +138,21 @@ def plan_target(scenario: Scenario, target: str) -> Plan:
     return plan
 
 
-def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
+def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Located]]:
     """As :func:`plan_target`, but with the steps that are sound and the problems of the others."""
     node = scenario.targets.get(target)
     if node is None:
         return Plan(scenario, target, []), [_unknown_target(scenario, target)]
     if not isinstance(node.value, dict):
-        problem = Problem(node.where, (target,), f"a target must be a mapping, not {plain(node)!r}")
-        return Plan(scenario, target, []), [problem]
+        problem = Problem((target,), f"a target must be a mapping, not {plain(node)!r}")
+        return Plan(scenario, target, []), [Located(problem, node.where)]
     steps, problems = [], []
     for name, child in node.value.items():
         if isinstance(name, str) and name.startswith("_"):
             continue
         message, place = _structure(name, child)
         if message:
-            problems.append(Problem(place, (target, name), message))
+            problems.append(Located(Problem((target, name), message), place))
         else:
             parameters = plain(child)
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
@@ -155,26 +160,24 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Problem]]:
     return Plan(scenario, target, steps), problems
 
 
-def unknown_targets(scenario: Scenario) -> dict[str, Problem]:
+def unknown_targets(scenario: Scenario) -> dict[str, Located]:
     """Targets without any step that only an overlay or argument names: misspelt most likely."""
     found = {name: node for name, node in scenario.targets.items() if _is_added(scenario, node)}
     known = [str(name) for name in scenario.targets if name not in found]
     return {
-        name: Problem(node.where, (), _unknown_target_message(str(name), known))
+        name: Located(Problem((), _unknown_target_message(str(name), known)), node.where)
         for name, node in found.items()
     }
 
 
-def check_variables(plan: Plan) -> list[Problem]:
+def check_variables(plan: Plan) -> list[Located]:
     """Problems of all variables, results of steps being left out as not known yet."""
     return [
-        plan.problem(step, path, message)
-        for step, _, problems in _resolved(plan)
-        for path, message in problems
+        located for step, _, problems in _resolved(plan) for located in plan.locate(step, problems)
     ]
 
 
-def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
+def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Located]:
     """Problems of a step's resolved parameters against its typed signature, components included.
 
     Imports the step. Values that still hold variables are left out.
@@ -183,11 +186,11 @@ def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Problem]:
         function = getattr(step_table.load(step.function), "function", None)
     except (ImportError, AttributeError) as error:
         message = f"the step function {step.function!r} cannot be imported: {error}"
-        return [plan.problem(step, (FUNCTION,), message)]
+        return plan.locate(step, [Problem((FUNCTION,), message)])
     if function is None:
         return []
     found = registry.check_parameters(function, parameters, what=f"step {step.function}")
-    return [plan.problem(step, problem.path, problem.message) for problem in found]
+    return plan.locate(step, found)
 
 
 def _name(path):
@@ -199,19 +202,20 @@ def _scenario_file(text):
         name = text
     elif "=" in text or not text:
         message = "the scenario (a .yml file or a dotted name) comes before key=value"
-        raise ScenarioError([Problem(Place(text, is_file=False), (), message)])
+        raise ScenarioError([Located(Problem((), message), Place(text, is_file=False))])
     else:
         name = text.replace(".", "/") + ".yml"
     path = find_file(name, SCENARIOS)
     if path is None:
         message = f"file not found, neither here nor under {SCENARIOS}"
-        raise ScenarioError([Problem(Place(name), (), message)])
+        raise ScenarioError([Located(Problem((), message), Place(name))])
     return path, True
 
 
 def _unknown_target(scenario, target):
     names = [str(name) for name in scenario.targets]
-    return Problem(Place(scenario.layers[0]), (), _unknown_target_message(target, names))
+    problem = Problem((), _unknown_target_message(target, names))
+    return Located(problem, Place(scenario.layers[0]))
 
 
 def _unknown_target_message(target, names):
@@ -244,7 +248,7 @@ def _structure(name, node):
 
 
 def _resolved(plan):
-    """Every step with its parameters and ``(path, message)`` of the variables without a value."""
+    """Every step with its parameters and the problems of the variables without a value."""
     context = plan.context()
     for step in plan.steps:
         context.add(step.name, step.function, step.parameters)
@@ -262,7 +266,7 @@ def _unmade_warnings(plan):
         for keys, path in _read_paths(parameters, step.entry.reads):
             maker = next((i for i, folders in enumerate(made) if f"{path}/".startswith(folders)), 0)
             if maker > index:
-                place = plan.problem(step, keys, "").place
+                place = find(step.node, keys).where
                 yield (
                     f"{place}: target {plan.target}: step {step.name} reads {path}, which step "
                     f"{steps[maker][0].name} makes after it: steps run in the order of their names"

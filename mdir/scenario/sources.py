@@ -9,7 +9,8 @@ import yaml
 
 import mdir
 from cirtorch.utils.general import checkout
-from mdir.scenario.tree import Node, Place, Problem
+from mdir.registry import Problem
+from mdir.scenario.tree import Located, Node, Place
 
 _CHECKOUT = checkout()
 SCENARIOS = str(_CHECKOUT / "scenarios" if _CHECKOUT else Path(mdir.__file__).parent / "_scenarios")
@@ -22,10 +23,10 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Unreadable(Exception):
-    """A source is of no use at all; carries the :class:`Problem`."""
+    """A source is of no use at all; the message says why."""
 
     def __init__(self, place, message):
-        self.problem = Problem(place, (), message)
+        self.place = place
         super().__init__(message)
 
 
@@ -37,7 +38,7 @@ class Reader:
     """
 
     def __init__(self):
-        self.problems: list[Problem] = []
+        self.problems: list[Located] = []
         self._parsed = {}
         self._left = MAX_NODES
 
@@ -128,10 +129,11 @@ class _Unsharing:
             child = self.convert(value_node, (*at, key))
             child.key_place = place
             if key == "":
-                self.reader.problems.append(Problem(place, at, "the key is empty text"))
+                problem = Problem(at, "the key is empty text")
+                self.reader.problems.append(Located(problem, place))
             elif key in own:
                 message = f"duplicate key {key!r} (first in line {own[key].where.line})"
-                self.reader.problems.append(Problem(place, (*at, key), message))
+                self.reader.problems.append(Located(Problem((*at, key), message), place))
             else:
                 own[key] = child
         return {**merged, **own}

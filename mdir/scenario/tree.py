@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdir.errors import UserError
+from mdir.registry import Problem
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,19 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One mistake: its place, the keys that lead to it (target, step, key ...), what is wrong."""
+class Located:
+    """A problem, its path that of target, step, key ..., and where it was written."""
 
+    problem: Problem
     place: Place | None
-    path: tuple
-    message: str
 
     def __str__(self):
-        words = [
-            f"{word} {part}" for word, part in zip(("target", "step"), self.path, strict=False)
-        ]
-        if len(self.path) > 2:
-            words.append("key " + ".".join(map(str, self.path[2:])))
+        path, message = self.problem
+        words = [f"{word} {part}" for word, part in zip(("target", "step"), path, strict=False)]
+        if len(path) > 2:
+            words.append("key " + ".".join(map(str, path[2:])))
         lead = f"{self.place}: " if self.place else ""
-        return lead + (", ".join(words) + ": " if words else "") + self.message
+        return lead + (", ".join(words) + ": " if words else "") + message
 
 
 class ScenarioError(UserError, ValueError):
@@ -65,7 +64,7 @@ class ScenarioError(UserError, ValueError):
 
     def __init__(self, problems, note=None):
         self.note = note
-        problems = {(each.place, each.message): each for each in reversed(list(problems))}
+        problems = {(each.place, each.problem.message): each for each in reversed(list(problems))}
         self.problems = list(reversed(problems.values()))
         super().__init__("\n".join(map(str, self.problems)))
 

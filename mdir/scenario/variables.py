@@ -11,8 +11,9 @@ import re
 from typing import Any
 
 from cirtorch.utils.errors import suggest
+from mdir.registry import Problem
+from mdir.registry.annotations import VARIABLE
 
-VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
 RESULTS = "_output_metadata"
 PUBLISHED = ("function", "parameters", RESULTS)
 MAX_LOOKUPS = 100_000
@@ -61,14 +62,14 @@ class Resolver:
     """Resolves the parameters of one step.
 
     Attributes:
-        problems: ``(path, message)`` of every variable without a value; its text stays.
+        problems: of every variable without a value; its text stays.
         waiting: steps whose results are needed but missing; those variables stay as text.
         steps: steps that some variable named.
     """
 
     def __init__(self, context: Context):
         self.context = context
-        self.problems: list[tuple] = []
+        self.problems: list[Problem] = []
         self.waiting: set[str] = set()
         self.steps: set[str] = set()
         self._left = MAX_LOOKUPS
@@ -93,9 +94,10 @@ class Resolver:
             item = self.resolve(item, (*path, key), active)
             new = self.resolve(key, (*path, key), active)
             if isinstance(new, (dict, list)):
-                self.problems.append(((*path, key), f"{key} is no text but {new!r}"))
+                self.problems.append(Problem((*path, key), f"{key} is no text but {new!r}"))
             elif new in result:
-                self.problems.append(((*path, key), f"{key} gives {new!r}, which is there already"))
+                message = f"{key} gives {new!r}, which is there already"
+                self.problems.append(Problem((*path, key), message))
             else:
                 result[new] = item
         return result
@@ -113,7 +115,7 @@ class Resolver:
         except NotYet as error:
             self.waiting.add(error.step)
         except Unknown as error:
-            self.problems.append((path, f"variable {match[0]}: {error}"))
+            self.problems.append(Problem(path, f"variable {match[0]}: {error}"))
         return match[0]
 
     def _look_up(self, name, active, path):
@@ -141,7 +143,7 @@ class Resolver:
         self._left = resolver._left
         self.steps |= resolver.steps
         if resolver.problems:
-            message = resolver.problems[0][1]
+            message = resolver.problems[0].message
             raise Unknown(message.partition(": ")[2] if "circular: " in message else message)
         if resolver.waiting:
             raise NotYet(min(resolver.waiting))

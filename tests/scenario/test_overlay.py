@@ -90,7 +90,7 @@ def test_plus_joins_lists(first, second):
 )
 def test_what_is_refused(below, above, message):
     (problem,) = covered(below, above)[1]
-    assert message in problem.message
+    assert message in problem.problem.message
 
 
 def load(folder, files, *args):

@@ -83,7 +83,7 @@ def problems(tree, folder):
     try:
         check_everything([str(folder / "s.yml")])
     except ScenarioError as error:
-        return [problem.message for problem in error.problems]
+        return [each.problem.message for each in error.problems]
     return []
 
 
