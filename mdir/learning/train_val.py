@@ -3,7 +3,7 @@
 import copy
 import os
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from mdir import distributed, registry
 from mdir.artifacts import changed_input, made_before, used
@@ -51,7 +51,7 @@ class TrainValLearning:
         | Literal[False]
         | Annotated[str, Check(check_decisive)],
     ):
-        self.sections = copy.deepcopy(
+        self.sections: dict[str, Any] = copy.deepcopy(
             {"training": training, "validation": validation, "data": data, "output": output}
         )
         self.folder = CheckpointFolder(**checkpoints)

@@ -79,6 +79,7 @@ class SingleValidation:
         preprocessing = {**runtime_data(setting.network), **runtime_data(self.network)}
         self.score = self.dataset = None
         if data is None:
+            assert isinstance(criterion, dict)  # 'default' is refused by the check
             self.score = make_score(criterion, preprocessing)
             self.decisive = getattr(self.score, "decisive", None)
         else:
@@ -121,9 +122,9 @@ class SingleValidation:
         if self.score is not None:
             result = self.score(self.network)
             register_score(events, epoch, self.key, result)
-            wanted = self.setting.rankings is not None and distributed.is_first()
-            if wanted and (result.rankings or result.protocol):
-                write_rankings(self.setting.rankings / f"{self.label}.json", result)
+            folder = self.setting.rankings if distributed.is_first() else None
+            if folder is not None and (result.rankings or result.protocol):
+                write_rankings(folder / f"{self.label}.json", result)
         else:
             self._run_loss(events, epoch)
 

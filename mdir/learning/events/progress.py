@@ -38,8 +38,10 @@ class Progress(Processor):
         suffix = Metric.parse(key_suffix)
         self.key, self.name = suffix.key, suffix.name or "total"
         self.is_terminal = on_terminal()
-        self._stage, self._bar, self._shown = None, None, 0.0
-        self._previous = {}  # (stage, iteration) -> its time in the previous epoch
+        self._stage: tuple[int, str] | None = None
+        self._bar: tqdm | None = None
+        self._shown = 0.0
+        self._previous: dict[tuple[str, int], float] = {}  # of an iteration in the previous epoch
 
     def wants(self, row):
         if not self._concerns(row):

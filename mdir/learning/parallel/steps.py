@@ -46,7 +46,7 @@ class SharedLoader:
 
     def __init__(self, loaders: list[DataLoader]):
         for loader in loaders:
-            if loader.batch_size < distributed.size():
+            if (loader.batch_size or 0) < distributed.size():
                 raise UserError(
                     f"batch_size {loader.batch_size} cannot be divided among {distributed.size()} "
                     "processes; it is that of all processes together"
