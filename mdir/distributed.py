@@ -108,14 +108,14 @@ def copy_from_first(tensors) -> None:
         tensor.copy_(sent)
 
 
-def share(items) -> list:
-    """This process's share of a sequence that all have: every n-th item of n processes."""
+def own_part(items) -> list:
+    """This process's part of a sequence that all have: every n-th item of n processes."""
     return list(items)[rank() :: size()]
 
 
 @dataclass(frozen=True)
 class BatchPart:
-    """Which part of a batch of ``whole`` items is here: ``own`` of them, as :func:`share` says.
+    """Which part of a batch of ``whole`` items is here: ``own`` of them, as :func:`own_part` says.
 
     Where there are too few for all, ``own`` is 0 and an item stands in whose step counts nothing.
     """

@@ -70,7 +70,7 @@ def describe_together(network, dataset, loader: dict | None = None, what: str = 
     Returns:
         a list of ``(indices, columns [D, n] float32 on the CPU)``.
     """
-    own, found = distributed.share(range(len(dataset))), []
+    own, found = distributed.own_part(range(len(dataset))), []
     if own:
         part = dataset if len(own) == len(dataset) else Subset(dataset, own)
         found = [

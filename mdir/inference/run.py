@@ -92,9 +92,9 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     if not positions:
         return {"status": "skipped"}, *sink.result()
     _tell_inputs(columns[0], section["dataset"].get("image_dir"))
-    own = distributed.share(positions)
+    own = distributed.own_part(positions)
     if own:
-        dataset = make_dataset(section, inputs=[distributed.share(column) for column in columns])
+        dataset = make_dataset(section, inputs=[distributed.own_part(column) for column in columns])
         _answer_all(_method(network, forward), dataset, section, sink, own, threaded)
     sink.join()
     seconds = time.time() - started

@@ -12,7 +12,7 @@ from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError
 from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
-from mdir.learning.parallel.steps import SharedLoader, SharedSteps
+from mdir.learning.parallel.steps import DividedLoader, DividedSteps
 from mdir.learning.schedulers import make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
 from mdir.registry import Options, Problem, Section, register
@@ -96,9 +96,9 @@ class EpochTraining:
         self.optimizer = make_optimizer(optimizer, network)
         self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
         self.method = self._make_method(epoch_iteration)
-        self.shared = None
+        self.divided = None
         if distributed.size() > 1:
-            self.shared = SharedSteps(self.method, self.optimizer, models(network))
+            self.divided = DividedSteps(self.method, self.optimizer, models(network))
 
     def _make_method(self, section):
         own = Iteration.__annotations__
@@ -124,7 +124,7 @@ class EpochTraining:
         """What :meth:`step` takes in one epoch, shuffled unless the data sections say otherwise."""
         streams = self.method.epoch_data(self.streams, epoch)
         loaders = stream_loaders(streams, SHUFFLED, seed, epoch, self.epoch_iterations)
-        return join_loaders(loaders) if self.shared is None else SharedLoader(loaders)
+        return join_loaders(loaders) if self.divided is None else DividedLoader(loaders)
 
     def step(self, batch) -> dict:
         """One optimisation step; losses by name, not yet fetched from the device."""
@@ -132,14 +132,14 @@ class EpochTraining:
             torch.autograd.set_detect_anomaly(self.debug),
             self.runtime.autocast(self.network.device),
         ):
-            if self.shared is not None:
-                return self.shared.step(*batch)
+            if self.divided is not None:
+                return self.divided.step(*batch)
             return self.method.step(batch)
 
     def end_epoch(self) -> None:
         """After the last step of an epoch: processes that share the work become equal again."""
-        if self.shared is not None:
-            self.shared.end_epoch()
+        if self.divided is not None:
+            self.divided.end_epoch()
 
     def extra_state(self) -> dict:
         """What the published format has no place for."""

@@ -179,7 +179,7 @@ def _perform(plan, options, arguments):
         # what steps print is the same everywhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     lines = _stdin_lines(plan, options) if processes.is_first else None
-    lines = processes.share("stdin", lines)
+    lines = processes.broadcast("stdin", lines)
     choice = Choice(options.force, options.start, options.only, lines)
     decisions = Decider(plan, journal, choice).decide_all()
     _print_warnings(journal.warnings)

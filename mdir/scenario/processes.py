@@ -36,7 +36,7 @@ class Processes:
         if self.is_first:
             shutil.rmtree(os.path.dirname(self.folder), ignore_errors=True)
 
-    def share(self, name: str, value=None):
+    def broadcast(self, name: str, value=None):
         """The first process's value, in every process; others wait for it.
 
         Args:

@@ -80,9 +80,9 @@ class _Run:
 
     def step(self, decision: Decision):
         name = decision.step.name
-        shared = [decision.action, decision.why, decision.made, decision.changed_input]
-        shared = self._share(f"{name}.decision", shared)
-        action, why, decision.made, decision.changed_input = shared
+        agreed = [decision.action, decision.why, decision.made, decision.changed_input]
+        agreed = self._broadcast(f"{name}.decision", agreed)
+        action, why, decision.made, decision.changed_input = agreed
         if action == LEAVE:
             self.decider.enter(decision, *recorded_result(decision))
             return
@@ -106,7 +106,7 @@ class _Run:
             if self._is_first or step.entry.divided:
                 require_results(decision)
                 result = self._recorded(decision)
-            metadata, identity = self._share(f"{step.name}.result", result)
+            metadata, identity = self._broadcast(f"{step.name}.result", result)
         return decode(metadata), identity
 
     def _recorded(self, decision):
@@ -158,8 +158,8 @@ class _Run:
     def _is_first(self):
         return self.processes is None or self.processes.is_first
 
-    def _share(self, name, value):
-        return value if self.processes is None else self.processes.share(name, value)
+    def _broadcast(self, name, value):
+        return value if self.processes is None else self.processes.broadcast(name, value)
 
 
 def closing_lines(summary: Summary, journal: Journal, seconds: float) -> list[str]:

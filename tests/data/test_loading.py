@@ -13,7 +13,7 @@ from mdir.data.loading import make_dataset, make_loader, select_columns
 from mdir.data.samplers import sample_seed, seeded
 from mdir.data.sections import check_data_section, loader_options
 from mdir.errors import USER_ERRORS, UserError
-from mdir.learning.parallel.steps import SharedLoader
+from mdir.learning.parallel.steps import DividedLoader
 
 
 class Noise(torch.utils.data.Dataset):
@@ -170,10 +170,10 @@ def test_errors_of_workers_keep_their_message(workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_shared_loaders_raise_as_whole_ones(workers):
+def test_divided_loaders_raise_as_whole_ones(workers):
     loader = make_loader(Broken(), {"loader": {"batch_size": 2, "num_workers": workers}})
     with pytest.raises(DataError, match="seven.jpg"):
-        list(SharedLoader([loader]))
+        list(DividedLoader([loader]))
 
 
 def test_a_worker_that_is_asked_to_end_is_no_failure():

@@ -6,7 +6,7 @@ import torch
 from cirtorch.utils.errors import DataError
 from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError
-from mdir.learning.parallel.steps import SharedLoader
+from mdir.learning.parallel.steps import DividedLoader
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -116,4 +116,4 @@ def test_a_pass_that_gives_no_batch_is_told():
 def test_batches_that_cannot_be_divided_alike_are_refused(sizes, drop_last, told):
     streams = [stream(Numbers(10), size, drop_last=drop_last) for size in sizes]
     with pytest.raises(UserError, match=told):
-        SharedLoader(stream_loaders(streams))
+        DividedLoader(stream_loaders(streams))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mdir.data.labelled import LabelledImage
-from mdir.networks.wrappers.pass_through import name_share
+from mdir.networks.wrappers.pass_through import name_fraction
 from mdir.networks.wrappers.stack import build_wrappers, parse_wrappers
 from tests.golden.golden import fill, load_json, load_npz, normal, present
 
@@ -222,10 +222,10 @@ def test_augmentation_chain_on_a_batch():
     mostly_close(run(Negative(), chain_wrappers(), batch), "chain_out")
 
 
-def test_name_shares():
+def test_name_fractions():
     rows = PASS.get("rows", [])
-    shares = [round(name_share(name) * 65536) for name, _ in rows]
-    assert shares == PASS.get("u", [])
+    fractions = [round(name_fraction(name) * 65536) for name, _ in rows]
+    assert fractions == PASS.get("u", [])
 
 
 @pytest.mark.parametrize("case", PASS.get("through", {}))

@@ -87,11 +87,11 @@ def both(monkeypatch, tmp_path):
     return found
 
 
-def test_the_first_shares_its_values(both):
+def test_the_first_broadcasts_its_values(both):
     first, second = both
     assert (first.is_first, second.is_first) == (True, False)
-    assert first.share("1_a/b.result", {"x": [1]}) == {"x": [1]}
-    assert second.share("1_a/b.result", "ignored") == {"x": [1]}
+    assert first.broadcast("1_a/b.result", {"x": [1]}) == {"x": [1]}
+    assert second.broadcast("1_a/b.result", "ignored") == {"x": [1]}
 
 
 def test_nobody_waits_for_a_process_that_failed(both):
@@ -99,14 +99,14 @@ def test_nobody_waits_for_a_process_that_failed(both):
     assert first.fails()
     assert not second.fails()
     with pytest.raises(UserError, match="another process of this launch failed"):
-        second.share("never")
+        second.broadcast("never")
 
 
-def test_a_process_alone_shares_with_itself(monkeypatch, tmp_path):
+def test_a_process_alone_broadcasts_to_itself(monkeypatch, tmp_path):
     for key in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(key, raising=False)
     alone = Processes()
     alone.meet(str(tmp_path))
-    assert alone.share("name", 1) == 1
+    assert alone.broadcast("name", 1) == 1
     assert alone.fails()
     assert not list(tmp_path.iterdir())

@@ -20,7 +20,7 @@ _here = None
 
 @contextmanager
 def divided(part):
-    """Layers given to :func:`share_statistics` know which part of a batch they see in the block.
+    """Layers given to :func:`sync_statistics` know which part of a batch they see in the block.
 
     With None they work by themselves, as they do everywhere else.
     """
@@ -32,7 +32,7 @@ def divided(part):
         _here = None
 
 
-def share_statistics(model: nn.Module) -> None:
+def sync_statistics(model: nn.Module) -> None:
     """Let the normalisations of a model treat a part of a batch as they would the whole."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -12,11 +12,11 @@ from mdir import distributed
 from mdir.data.streams import join_loaders, remade
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
-from mdir.learning.parallel.normalization import divided, share_statistics
+from mdir.learning.parallel.normalization import divided, sync_statistics
 from mdir.learning.seeding import generators_state, restore_generators
 
 
-class SharedBatches:
+class DividedBatches:
     """This process's part of the batches of a batch sampler.
 
     Attributes:
@@ -32,12 +32,12 @@ class SharedBatches:
 
     def __iter__(self):
         for batch in self.batches:
-            own = distributed.share(batch)
+            own = distributed.own_part(batch)
             self.parts.append(BatchPart(len(own), len(batch)))
             yield own or batch[:1]
 
 
-class SharedLoader:
+class DividedLoader:
     """Batches of which this process makes a part, each with that part: ``(batch, BatchPart)``.
 
     Args:
@@ -53,7 +53,7 @@ class SharedLoader:
                 )
         if len(loaders) > 1:
             _require_equal_batches(loaders)
-        self.batches = [SharedBatches(loader.batch_sampler) for loader in loaders]
+        self.batches = [DividedBatches(loader.batch_sampler) for loader in loaders]
         self.loader = join_loaders(
             [
                 remade(loader, batch_sampler=batches)
@@ -81,7 +81,7 @@ def _require_equal_batches(loaders):
         )
 
 
-class SharedSteps:
+class DividedSteps:
     """Makes the steps of a method those of all processes together.
 
     Args:
@@ -103,7 +103,7 @@ class SharedSteps:
             part.register_step_pre_hook(_add_up_gradients)
         for model in self.models:
             distributed.copy_from_first([*model.parameters(), *model.buffers()])
-            share_statistics(model)
+            sync_statistics(model)
         _agree_on_generators()
 
     def step(self, batch, part: BatchPart) -> dict:

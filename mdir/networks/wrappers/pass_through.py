@@ -64,12 +64,12 @@ def _check_regex(pattern):
         raise ValueError(f"not a regular expression: {error}") from None
 
 
-def _check_share(share):
-    if not 0 <= float(share) <= 1:
-        raise ValueError(f"expected a number from 0 to 1, got {share}")
+def _check_fraction(fraction):
+    if not 0 <= float(fraction) <= 1:
+        raise ValueError(f"expected a number from 0 to 1, got {fraction}")
 
 
-Share = Annotated[float, Check(_check_share)]
+Fraction = Annotated[float, Check(_check_fraction)]
 
 
 @register("wrapper", "random_pass_through")
@@ -78,7 +78,7 @@ class RandomPassThrough(PassThrough):
 
     takes_batches = False  # buckets of equal sizes would change the order of the draws
 
-    def __init__(self, outputmodel, *, p: Share):
+    def __init__(self, outputmodel, *, p: Fraction):
         self.p = p
 
     def goes_through(self, image, index):
@@ -87,15 +87,15 @@ class RandomPassThrough(PassThrough):
 
 @register("wrapper", "cir_ratio_pass_through")
 class CirRatioPassThrough(PassThrough):
-    """A fixed share of the names with a fitting label enters, the same ones in every epoch.
+    """A fixed fraction of the names with a fitting label enters, the same ones in every epoch.
 
     Args:
-        ratio: share of the names.
+        ratio: fraction of the names.
         label_regex: has to match the start of the image's label.
     """
 
     def __init__(
-        self, outputmodel, *, ratio: Share, label_regex: Annotated[str, Check(_check_regex)]
+        self, outputmodel, *, ratio: Fraction, label_regex: Annotated[str, Check(_check_regex)]
     ):
         self.ratio = ratio
         self.label = re.compile(label_regex)
@@ -107,9 +107,9 @@ class CirRatioPassThrough(PassThrough):
                 "none; use a dataset that gives them"
             )
         name, label = image.labels(index)
-        return bool(self.label.match(label)) and name_share(name) < self.ratio
+        return bool(self.label.match(label)) and name_fraction(name) < self.ratio
 
 
-def name_share(name: str) -> float:
+def name_fraction(name: str) -> float:
     """A number in [0, 1) that belongs to a name: last four hex digits of its MD5 / 65536."""
     return int(hashlib.md5(name.encode()).hexdigest()[-4:], 16) / 65536

@@ -11,7 +11,7 @@ from mdir import distributed
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
 from mdir.learning.compute import models
-from mdir.learning.parallel.steps import SharedSteps
+from mdir.learning.parallel.steps import DividedSteps
 from mdir.methods.base import Method
 from tests.learning.parallel.launching import launch
 
@@ -63,7 +63,7 @@ def test_the_same_step(name, norm):
     def run(number):
         with distributed.together():
             method = made(name, norm)
-            steps = SharedSteps(method, method.optimizer, models(method.network))
+            steps = DividedSteps(method, method.optimizer, models(method.network))
             losses = []
             for batch in batches():
                 part = BatchPart(len(batch[0][number::2]), len(batch[0]))
@@ -79,11 +79,11 @@ def test_methods_that_compare_the_images_of_a_batch_are_refused():
         pass
 
     with pytest.raises(UserError, match="Comparing cannot be divided among 1 processes: its loss"):
-        SharedSteps(Comparing.__new__(Comparing), None, [])
+        DividedSteps(Comparing.__new__(Comparing), None, [])
 
 
 def test_sums_over_a_batch_are_refused():
     method = make_method("hedgan", None, **SMALL)
     method.criterion.losses["edge"].reduction = "sum"
     with pytest.raises(UserError, match="the reduction of its L1Loss is not mean"):
-        SharedSteps(method, method.optimizer, [])
+        DividedSteps(method, method.optimizer, [])

@@ -9,7 +9,7 @@ from cirtorch.utils.weight_files import load_weights
 from mdir import distributed
 from mdir.distributed import BatchPart
 from mdir.inference.descriptors import extract_descriptors
-from mdir.learning.parallel.steps import SharedBatches
+from mdir.learning.parallel.steps import DividedBatches
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.parallel.launching import launch
@@ -76,7 +76,7 @@ class Means:
         return images.mean(dim=(2, 3)).t()
 
 
-def test_shares_and_gathering():
+def test_own_parts_and_gathering():
     images = [torch.rand(3, 4, 4 + number) for number in range(5)]
     alone = extract_descriptors(Means(), images)
 
@@ -93,10 +93,10 @@ def test_shares_and_gathering():
 
 def check_exchange(number):
     items = list(range(7))
-    own = distributed.share(items)
+    own = distributed.own_part(items)
     assert own == items[number::2]
     assert distributed.gather(own) == [items[0::2], items[1::2]]
-    batches = SharedBatches([[0, 1, 2], [3]])
+    batches = DividedBatches([[0, 1, 2], [3]])
     assert list(batches) == [[[0, 2], [3]], [[1], [3]]][number]
     assert (
         batches.parts
@@ -123,5 +123,5 @@ def test_one_process_shares_with_nobody():
     tensors = [torch.ones(2)]
     assert distributed.sum_all(tensors) is tensors
     assert distributed.gather(5) == [5]
-    assert distributed.share([1, 2]) == [1, 2]
+    assert distributed.own_part([1, 2]) == [1, 2]
     distributed.barrier()
