@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from cirtorch.downloads.transfer import Broken, Part, Refused, receive
+from cirtorch.downloads.transfer import Broken, PartialFile, Refused, receive
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import lies_at
 from cirtorch.utils.general import get_weights_root
@@ -52,7 +52,7 @@ def fetch(
         return destination
     destination.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with _claimed(Part(destination)) as part:
+    with _claimed(PartialFile(destination)) as part:
         if fault(destination, sha256_prefix, size) is None:  # another process was faster
             part.remove()
             return destination

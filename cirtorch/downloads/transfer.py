@@ -37,7 +37,7 @@ class Refused(Exception):
         self.silent = silent
 
 
-class Part:
+class PartialFile:
     """The beginning of a file, received so far."""
 
     def __init__(self, destination: Path):
@@ -69,7 +69,7 @@ class Part:
         self.stamp_path.unlink(missing_ok=True)
 
 
-def receive(url: str, part: Part, timeout: float, progress) -> bool:
+def receive(url: str, part: PartialFile, timeout: float, progress) -> bool:
     """Ask for the bytes that ``part`` lacks and append them.
 
     Args:
