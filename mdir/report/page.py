@@ -27,7 +27,7 @@ class Strip:
 
 
 @dataclass
-class Section:
+class PageSection:
     """A part of a page. What is empty is left out; ``plots`` are paths of wide pictures."""
 
     title: str
@@ -37,7 +37,7 @@ class Section:
     strips: list[Strip] = field(default_factory=list)
 
 
-def write_page(path: Path, title: str, sections: list[Section], subtitle: str = "") -> None:
+def write_page(path: Path, title: str, sections: list[PageSection], subtitle: str = "") -> None:
     """Write the page; paths of pictures are relative to it."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)

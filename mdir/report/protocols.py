@@ -7,7 +7,7 @@ from pathlib import Path
 from mdir.artifacts import used
 from mdir.errors import UserError
 from mdir.metric_names import Metric
-from mdir.report.page import Section
+from mdir.report.page import PageSection
 from mdir.report.scores import measured_in
 from mdir.report.tables import Table
 
@@ -28,7 +28,7 @@ def read_protocols(folder: Path) -> dict[str, dict]:
     return protocols
 
 
-def protocol_section(protocols: dict[str, dict]) -> Section | None:
+def protocol_section(protocols: dict[str, dict]) -> PageSection | None:
     """A table of the conditions of each score; None without any.
 
     Args:
@@ -42,10 +42,10 @@ def protocol_section(protocols: dict[str, dict]) -> Section | None:
     if not lines:
         return None
     text = "Scores are comparable under the same conditions only."
-    return Section("Conditions", text, Table(["score", "condition"], lines))
+    return PageSection("Conditions", text, Table(["score", "condition"], lines))
 
 
-def conditions_section(protocols: dict[str, dict[str, dict]]) -> Section:
+def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     """The conditions of a score table; rows measured alike stand in one line.
 
     Args:
@@ -60,7 +60,9 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> Section:
             alike.setdefault((name.replace("_", " "), words), []).append(row)
     lines = [[name, ", ".join(rows), words] for (name, words), rows in alike.items()]
     text = "Scores are comparable under the same conditions only."
-    return Section("Conditions", text, Table(["score", "rows", "conditions"], lines, words=True))
+    return PageSection(
+        "Conditions", text, Table(["score", "rows", "conditions"], lines, words=True)
+    )
 
 
 def in_words(value) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mdir.metric_names import Metric
 from mdir.report.curves import draw_series, draw_weights, read_events, read_series
-from mdir.report.page import Picture, Section, Strip, write_page
+from mdir.report.page import PageSection, Picture, Strip, write_page
 from mdir.report.pictures import spread
 from mdir.report.protocols import protocol_section
 from mdir.report.tables import Table
@@ -40,7 +40,7 @@ def _curves(rows, folder):
     sections = {}
     for key, series in read_series(rows).items():
         head = _group(key)
-        section = sections.setdefault(head, Section(head))
+        section = sections.setdefault(head, PageSection(head))
         name = f"{key.replace('/', '_')}.svg"
         draw_series(series, folder / name)
         section.plots.append(Picture(name, key))
@@ -67,7 +67,7 @@ def _times(rows):
     table = Table(
         ["", "s"], lines, ["Mean of one iteration, or the single value, of the last epoch."]
     )
-    return Section("Times", table=table)
+    return PageSection("Times", table=table)
 
 
 def _protocols(rows, folder):
@@ -100,7 +100,7 @@ def _pictures(rows, folder, here):
         ]
         if pictures:
             strips.append(Strip(f"{key}, {moment}" if moment else key, pictures))
-    return Section("Pictures", strips=strips) if strips else None
+    return PageSection("Pictures", strips=strips) if strips else None
 
 
 def _blobs(row):
@@ -118,7 +118,7 @@ def _weights(rows, folder):
     for row in rows:
         if row["dtype"].startswith("weight"):
             by_key.setdefault(row["key"], []).append(row)
-    section = Section("Weights", "Distributions over time, the newest lowest.")
+    section = PageSection("Weights", "Distributions over time, the newest lowest.")
     for key, found in by_key.items():
         name = f"{key.replace('/', '_')}.svg"
         draw_weights(found, folder / name)

@@ -7,7 +7,7 @@ from mdir.artifacts import produced
 from mdir.paths import resolve_path
 from mdir.registry import Check, Problem, is_unresolved, unknown
 from mdir.report.comparison import compare_results
-from mdir.report.page import Section, write_page
+from mdir.report.page import PageSection, write_page
 from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
 from mdir.report.tables import write_table
@@ -55,7 +55,7 @@ def compare(
     comparison = compare_results(published, results, protocols)
     write_table(comparison, folder, "comparison")
     page = folder / "index.html"
-    section = Section("Our scores and the published ones", published.title, comparison)
+    section = PageSection("Our scores and the published ones", published.title, comparison)
     write_page(page, f"Comparison with {table}", [section])
     produced(page)
     print(f"\n{comparison.as_text()}\n\nComparison: {page}", flush=True)

@@ -7,7 +7,7 @@ from mdir.paths import resolve_path
 from mdir.report.curves import draw_series, read_events, read_series
 from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
 from mdir.report.galleries import gallery, read_rankings
-from mdir.report.page import Picture, Section, write_page
+from mdir.report.page import PageSection, Picture, write_page
 from mdir.report.pictures import PictureFolder
 from mdir.report.protocols import conditions_section, measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
@@ -65,12 +65,12 @@ def report(
     table.notes += notes or []
     sections = []
     if scores:
-        sections.append(Section("Scores", "Mean average precision in percent.", table))
+        sections.append(PageSection("Scores", "Mean average precision in percent.", table))
         write_table(table, folder, "scores")
         print(f"\n{table.as_text()}\n", flush=True)
     for name, place in (measures or {}).items():
         conditions = read_protocols(Path(resolve_path(place["rankings"])))
-        sections.append(Section(name, table=measure_table(place["eval"], conditions)))
+        sections.append(PageSection(name, table=measure_table(place["eval"], conditions)))
     for name, run in (losses or {}).items():
         sections.append(_losses(name, Path(resolve_path(run)), folder))
     if embeddings:
@@ -79,12 +79,12 @@ def report(
         before, after = resolve_path(place["input"]), Path(resolve_path(place["output"]))
         used(after)
         strips = translation_strips(before, after, copies, pictures)
-        sections.append(Section(name, strips=strips))
+        sections.append(PageSection(name, strips=strips))
     for name, path in (galleries or {}).items():
         path = Path(resolve_path(path))
         used(path)
         rankings = read_rankings(path)
-        sections.append(Section(name, strips=gallery(rankings, copies, pictures, found)))
+        sections.append(PageSection(name, strips=gallery(rankings, copies, pictures, found)))
     if protocols:
         folders = {row: Path(resolve_path(path)) for row, path in protocols.items()}
         read = {row: read_protocols(path) for row, path in folders.items()}
@@ -99,7 +99,7 @@ def report(
 def _losses(name, run, folder):
     events = run / "epochs" / "events.jsonl"
     used(events)
-    section = Section(name)
+    section = PageSection(name)
     series = read_series(read_events(events))
     for number, (key, names) in enumerate(series.items()):
         stem = "".join(c if c.isalnum() else "_" for c in name)
@@ -119,7 +119,7 @@ def _embeddings(embeddings, folder):
     unmapped = [name for name, embedding in read.items() if embedding["points"] is None]
     if unmapped:
         text += f" No map of {', '.join(unmapped)}: the features are all alike."
-    section = Section("Two domains", text, recall_table(read))
+    section = PageSection("Two domains", text, recall_table(read))
     section.plots = [Picture("files/recalls.svg", "")]
     if draw_maps(read, folder / "files" / "maps.svg"):
         section.plots.append(Picture("files/maps.svg", ""))
