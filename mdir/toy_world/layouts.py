@@ -45,7 +45,7 @@ class Shot:
 
 
 @dataclass
-class Plan:
+class Layout:
     """Everything to be written, by path below the world's folder.
 
     ``shots`` holds pictures, ``files`` functions that return bytes, ``links`` targets of symbolic
@@ -60,18 +60,18 @@ class Plan:
         yield from (*self.shots, *self.files, *self.links)
 
 
-def make_plan(seed: int, sizes: Sizes) -> Plan:
+def make_layout(seed: int, sizes: Sizes) -> Layout:
     """Lay out the whole toy world; nothing is drawn yet."""
-    plan = Plan()
+    layout = Layout()
     take = partial(_shot, seed, sizes)
-    _training(plan, take, sizes)
+    _training(layout, take, sizes)
     for name, classic in (("roxford5k", "oxford5k"), ("rparis6k", "paris6k")):
-        _revisited(plan, take, sizes, name, classic)
-    _tokyo(plan, take, sizes)
-    _city(plan, take, sizes)
-    _two_domains(plan, take, sizes)
-    plan.files |= {f"weights/{name}.pth": partial(detector_file, name) for name in NAMES}
-    return plan
+        _revisited(layout, take, sizes, name, classic)
+    _tokyo(layout, take, sizes)
+    _city(layout, take, sizes)
+    _two_domains(layout, take, sizes)
+    layout.files |= {f"weights/{name}.pth": partial(detector_file, name) for name in NAMES}
+    return layout
 
 
 def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
@@ -82,7 +82,7 @@ def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
     return Shot(Place(seed, split, place), draw_view(rng), condition, size, number)
 
 
-def _training(plan, take, sizes):
+def _training(layout, take, sizes):
     """retrieval-SfM-120k: pictures by day and some by night, pairs of them, and the two lists."""
     databases, lists = {}, {"day": [], "night": []}
     for split, places in (("train", sizes.train_places), ("val", sizes.val_places)):
@@ -94,7 +94,7 @@ def _training(plan, take, sizes):
                 shot = take(split, place, view, condition)
                 cid = hashlib.md5(repr(shot).encode()).hexdigest()
                 path = f"{cid[-2:]}/{cid[-4:-2]}/{cid[-6:-4]}/{cid}"
-                plan.shots[f"{SFM}/ims/{path}"] = shot
+                layout.shots[f"{SFM}/ims/{path}"] = shot
                 cids.append(cid)
                 clusters.append(place)
                 if split == "train":
@@ -102,16 +102,16 @@ def _training(plan, take, sizes):
             pairs += _pairs(first, sizes)
         queries, positives = map(list, zip(*pairs, strict=True))
         databases[split] = {"cids": cids, "cluster": clusters, "qidxs": queries, "pidxs": positives}
-    plan.files[f"{SFM}/retrieval-SfM-120k.pkl"] = partial(pickle.dumps, databases)
+    layout.files[f"{SFM}/retrieval-SfM-120k.pkl"] = partial(pickle.dumps, databases)
     flat = {key: databases["train"][key] for key in ("cids", "qidxs", "pidxs")}
-    plan.files[f"{SFM}/retrieval-SfM-120k-whiten.pkl"] = partial(pickle.dumps, flat)
+    layout.files[f"{SFM}/retrieval-SfM-120k-whiten.pkl"] = partial(pickle.dumps, flat)
     for condition, names in lists.items():
-        plan.files[f"{SFM}/dataset/train_{condition}.txt"] = "".join(
+        layout.files[f"{SFM}/dataset/train_{condition}.txt"] = "".join(
             f"{name}\n" for name in names
         ).encode
     step = max(len(lists["day"]) // 4, 1)
     for number, name in enumerate(lists["day"][::step][:4], 1):
-        plan.links[f"data/val/day_night/{number}.jpg"] = (
+        layout.links[f"data/val/day_night/{number}.jpg"] = (
             f"../../train/retrieval-SfM-120k/ims/{name}"
         )
 
@@ -126,7 +126,7 @@ def _pairs(first, sizes):
     ]
 
 
-def _revisited(plan, take, sizes, name, classic):
+def _revisited(layout, take, sizes, name, classic):
     """ROxford or RParis and its classic parent: day only, queries with boxes, some other places."""
     places, queries = max(sizes.test_places // 2, 1), 2
     imlist, qimlist, gnd = [], [], []
@@ -135,7 +135,7 @@ def _revisited(plan, take, sizes, name, classic):
         names = [
             f"{shots[0].place.kind.__name__}_{place:02d}_{view:06d}" for view in range(len(shots))
         ]
-        _add_pictures(plan, f"data/test/{classic}/jpg", names, shots)
+        _add_pictures(layout, f"data/test/{classic}/jpg", names, shots)
         start = len(imlist)
         imlist += names[queries:]
         for query in range(queries):
@@ -143,13 +143,13 @@ def _revisited(plan, take, sizes, name, classic):
             qimlist.append(names[query])
     others = [f"other_{place:06d}" for place in range(2 * places)]
     shots = [take(f"{name}-other", place, 0) for place in range(len(others))]
-    _add_pictures(plan, f"data/test/{classic}/jpg", others, shots)
+    _add_pictures(layout, f"data/test/{classic}/jpg", others, shots)
     truth = partial(_boxed, gnd, imlist + others, qimlist)
-    plan.files[f"data/test/{name}/gnd_{name}.pkl"] = truth
-    plan.files[f"data/test/{classic}/gnd_{classic}.pkl"] = partial(
+    layout.files[f"data/test/{name}/gnd_{name}.pkl"] = truth
+    layout.files[f"data/test/{classic}/gnd_{classic}.pkl"] = partial(
         _boxed, gnd, imlist + others, qimlist, True
     )
-    plan.links[f"data/test/{name}/jpg"] = f"../{classic}/jpg"
+    layout.links[f"data/test/{name}/jpg"] = f"../{classic}/jpg"
 
 
 def _by_difficulty(query, shots, start):
@@ -178,7 +178,7 @@ def _boxed(gnd, imlist, qimlist, classic=False):
     return pickle.dumps({"imlist": names, "qimlist": qimlist, "gnd": entries})
 
 
-def _tokyo(plan, take, sizes):
+def _tokyo(layout, take, sizes):
     """247tokyo1k: places from two viewpoints by day, sunset and night, all of them queries."""
     names, shots = [], []
     for place in range(sizes.test_places):
@@ -186,42 +186,44 @@ def _tokyo(plan, take, sizes):
             for condition in ("day", "sunset", "night"):
                 shots.append(take("tokyo", place, view, condition))
                 names.append(f"{len(names) + 1:05d}")
-    _add_pictures(plan, "data/test/247tokyo1k/jpg", names, shots)
+    _add_pictures(layout, "data/test/247tokyo1k/jpg", names, shots)
     gnd = []
     for query in range(len(names)):
         place = query - query % 6
         ok = [other for other in range(place, place + 6) if other != query]
         gnd.append({"bbx": None, "ok": ok, "junk": [query]})
     truth = {"imlist": names, "qimlist": names, "gnd": gnd}
-    plan.files["data/test/247tokyo1k/gnd_247tokyo1k.pkl"] = partial(pickle.dumps, truth)
+    layout.files["data/test/247tokyo1k/gnd_247tokyo1k.pkl"] = partial(pickle.dumps, truth)
 
 
-def _city(plan, take, sizes):
+def _city(layout, take, sizes):
     """City: day pictures as database, one table of night queries and one of day queries."""
     folder = "data/test/city"
     database, queries = [], {"night": [], "day": []}
     for place in range(sizes.test_places):
         names = [f"place{place:02d}_day{view:02d}" for view in range(sizes.day_views)]
         shots = [take("city", place, view) for view in range(sizes.day_views)]
-        _add_pictures(plan, f"{folder}/jpg", names, shots)
+        _add_pictures(layout, f"{folder}/jpg", names, shots)
         database += names
         for condition, rows in queries.items():
             for view in range(sizes.day_views, sizes.day_views + 3):
                 name = f"query_{condition}_place{place:02d}_{view:02d}"
-                _add_pictures(plan, f"{folder}/jpg", [name], [take("city", place, view, condition)])
+                _add_pictures(
+                    layout, f"{folder}/jpg", [name], [take("city", place, view, condition)]
+                )
                 rows.append((name, names))
     others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
     shots = [take("city-other", place, 0) for place in range(len(others))]
-    _add_pictures(plan, f"{folder}/jpg", others, shots)
+    _add_pictures(layout, f"{folder}/jpg", others, shots)
     listed = [[name] for name in database + others]
-    plan.files[f"{folder}/db.tsv"] = partial(table, ["identifier"], listed)
+    layout.files[f"{folder}/db.tsv"] = partial(table, ["identifier"], listed)
     for condition, rows in queries.items():
         cells = [[name, None, ok, []] for name, ok in rows]
         path = f"{folder}/{condition}_to_day.tsv"
-        plan.files[path] = partial(table, ["query", "bbx", "ok", "junk"], cells)
+        layout.files[path] = partial(table, ["query", "bbx", "ok", "junk"], cells)
 
 
-def _two_domains(plan, take, sizes):
+def _two_domains(layout, take, sizes):
     """The aligned domains of DaCo (tokyo: day, night) and OSSCo (cityscapes: clear, fog)."""
     for split, places in (
         ("train", range(sizes.pairs)),
@@ -231,16 +233,16 @@ def _two_domains(plan, take, sizes):
             stem = f"{place + 1:05d}"
             for domain, translated in (("day", "night"), ("night", "day")):
                 path = f"{domain}/{split}/{domain}_{stem}.png"
-                plan.shots[f"data/tokyo/original/{path}"] = take("aligned", place, 0, domain)
-                plan.shots[f"data/tokyo/generated/{path}"] = take(
+                layout.shots[f"data/tokyo/original/{path}"] = take("aligned", place, 0, domain)
+                layout.shots[f"data/tokyo/generated/{path}"] = take(
                     "aligned", place, 0, translated, 1
                 )
             for domain, condition in (("clear", "day"), ("fog", "fog")):
                 path = f"data/cityscapes/{split}/{domain}/{stem}.png"
-                plan.shots[path] = take("aligned", place, 0, condition, 2)
+                layout.shots[path] = take("aligned", place, 0, condition, 2)
 
 
-def _add_pictures(plan, folder, names, shots):
-    plan.shots.update(
+def _add_pictures(layout, folder, names, shots):
+    layout.shots.update(
         {f"{folder}/{name}.jpg": shot for name, shot in zip(names, shots, strict=True)}
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cirtorch.utils.files import atomic_write, replace_link
 from mdir.errors import UserError
-from mdir.toy_world.layouts import Plan, Sizes, make_plan
+from mdir.toy_world.layouts import Layout, Sizes, make_layout
 
 MANIFEST = "toy_world.json"
 VERSION = 3  # counts changes of what is written: another version is another world
@@ -34,31 +34,38 @@ def write_toy_world(
         UserError: where a file would land there is one that the toy world did not write.
     """
     directory, sizes = Path(directory), sizes or Sizes()
-    plan = make_plan(seed, sizes)
+    layout = make_layout(seed, sizes)
     known = _known(directory)
-    wanted = {"version": VERSION, "seed": seed, "sizes": asdict(sizes), "pictures": len(plan.shots)}
-    _refuse_foreign_files(directory, plan, known)
+    wanted = {
+        "version": VERSION,
+        "seed": seed,
+        "sizes": asdict(sizes),
+        "pictures": len(layout.shots),
+    }
+    _refuse_foreign_files(directory, layout, known)
     same = all(known.get(key) == value for key, value in wanted.items())
     if (
         same
         and known["complete"]
-        and all(_digest(directory / path) == known["files"].get(path, "") for path in plan)
+        and all(_digest(directory / path) == known["files"].get(path, "") for path in layout)
     ):
         return known
-    _remove_leftovers(directory, plan, known)
-    _write_manifest(directory, wanted | {"complete": False, "files": dict.fromkeys(plan)})
-    files = {path: _write(directory / path, plan, path) for path in plan}
+    _remove_leftovers(directory, layout, known)
+    _write_manifest(directory, wanted | {"complete": False, "files": dict.fromkeys(layout)})
+    files = {path: _write(directory / path, layout, path) for path in layout}
     manifest = wanted | {"complete": True, "files": files}
     _write_manifest(directory, manifest)
     return manifest
 
 
-def _write(path: Path, plan: Plan, name: str) -> str:
-    if name in plan.links:
-        replace_link(plan.links[name], path)
+def _write(path: Path, layout: Layout, name: str) -> str:
+    if name in layout.links:
+        replace_link(layout.links[name], path)
         return _digest(path)
     content = (
-        encode(plan.shots[name].take(), path.suffix) if name in plan.shots else plan.files[name]()
+        encode(layout.shots[name].take(), path.suffix)
+        if name in layout.shots
+        else layout.files[name]()
     )
     with atomic_write(path) as file:
         file.write(content)
@@ -86,8 +93,8 @@ def _known(directory: Path) -> dict:
         ) from error
 
 
-def _refuse_foreign_files(directory, plan, known):
-    for path in plan:
+def _refuse_foreign_files(directory, layout, known):
+    for path in layout:
         if not os.path.lexists(directory / path):
             continue
         if path not in known["files"]:
@@ -103,9 +110,9 @@ def _refuse_foreign_files(directory, plan, known):
             )
 
 
-def _remove_leftovers(directory, plan, known):
+def _remove_leftovers(directory, layout, known):
     """Remove unchanged files of an earlier world that this one does not have."""
-    for path in set(known["files"]) - set(plan):
+    for path in set(known["files"]) - set(layout):
         target, digest = directory / path, known["files"][path]
         if os.path.lexists(target) and digest in (None, _digest(target)):
             os.unlink(target)
