@@ -12,7 +12,7 @@ from mdir.registry import Problem
 from mdir.scenario import step_table
 from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
-from mdir.scenario.tree import Located, Node, Place, ScenarioError, find, plain
+from mdir.scenario.tree import Located, Node, Place, ScenarioError, find, without_places
 from mdir.scenario.variables import Context, Pending, Resolver
 
 FUNCTION = "__function__"
@@ -144,7 +144,7 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Located]]:
     if node is None:
         return Plan(scenario, target, []), [_unknown_target(scenario, target)]
     if not isinstance(node.value, dict):
-        problem = Problem((target,), f"a target must be a mapping, not {plain(node)!r}")
+        problem = Problem((target,), f"a target must be a mapping, not {without_places(node)!r}")
         return Plan(scenario, target, []), [Located(problem, node.where)]
     steps, problems = [], []
     for name, child in node.value.items():
@@ -154,7 +154,7 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Located]]:
         if message:
             problems.append(Located(Problem((target, name), message), place))
         else:
-            parameters = plain(child)
+            parameters = without_places(child)
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
     steps.sort(key=lambda step: step.name)
     return Plan(scenario, target, steps), problems
@@ -235,13 +235,13 @@ def _structure(name, node):
     if not isinstance(name, str):
         return f"the name of a step must be text, not {name!r}", node.where
     if not isinstance(node.value, dict):
-        return f"a step must be a mapping with {FUNCTION}, not {plain(node)!r}", node.where
+        return f"a step must be a mapping with {FUNCTION}, not {without_places(node)!r}", node.where
     if FUNCTION not in node.value:
         message = f"missing {FUNCTION}, the name of the function that performs the step"
         return message, node.where
     function = node.value[FUNCTION]
     if not isinstance(function.value, str):
-        return f"{FUNCTION} must be text, not {plain(function)!r}", function.where
+        return f"{FUNCTION} must be text, not {without_places(function)!r}", function.where
     if not step_table.is_known(function.value):
         return step_table.unknown(function.value), function.where
     return None, None

@@ -69,12 +69,12 @@ class ScenarioError(UserError, ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def plain(node: Node):
+def without_places(node: Node):
     """The values of a tree without their places; nothing is shared with it."""
     if isinstance(node.value, dict):
-        return {key: plain(child) for key, child in node.value.items()}
+        return {key: without_places(child) for key, child in node.value.items()}
     if isinstance(node.value, list):
-        return [plain(child) for child in node.value]
+        return [without_places(child) for child in node.value]
     return node.value
 
 

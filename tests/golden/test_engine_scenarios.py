@@ -4,7 +4,7 @@ import pytest
 
 from mdir.scenario.plan import load_scenario, plan_target
 from mdir.scenario.runner import perform
-from mdir.scenario.tree import ScenarioError, plain
+from mdir.scenario.tree import ScenarioError, without_places
 from tests.golden.golden import load_json, needs, present
 
 CASES = load_json("engine", "expected.json", default={})
@@ -35,7 +35,7 @@ def performed(case, reached):
     """Load, plan and run a case with stubs; ``reached`` takes what came of each phase."""
     reached["phase"] = "load"
     scenario = load_scenario(case["args"])
-    reached["load"] = plain(scenario.tree)
+    reached["load"] = without_places(scenario.tree)
     reached["phase"] = "plan"
     plan = plan_target(scenario, case["target"])
     reached["steps"] = [[step.name, step.function, step.parameters] for step in plan.steps]

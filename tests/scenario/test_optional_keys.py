@@ -1,5 +1,5 @@
 from mdir.scenario.plan import load_scenario, plan_target
-from mdir.scenario.tree import plain
+from mdir.scenario.tree import without_places
 
 SCENARIO = """
 train:
@@ -28,7 +28,7 @@ def load(folder, overlay):
 
 
 def test_covers_only_what_is_there(tmp_path):
-    tree = plain(load(tmp_path, OVERLAY).tree)
+    tree = without_places(load(tmp_path, OVERLAY).tree)
     assert list(tree) == ["train"]
     metadata = tree["train"]["1_step"]["metadata"]
     assert metadata["deep"] == {"value": 5, "other": 2}
@@ -41,5 +41,5 @@ def test_names_of_first_and_last_file(tmp_path):
 
 
 def test_in_the_first_file_it_meets_nothing(tmp_path):
-    tree = plain(load(tmp_path, "extra: {key?: 1, sub: {other?: 2}}").tree)
+    tree = without_places(load(tmp_path, "extra: {key?: 1, sub: {other?: 2}}").tree)
     assert tree["extra"] == {"sub": {}}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mdir.scenario.overlay import Loader
 from mdir.scenario.plan import load_scenario
-from mdir.scenario.tree import Node, Place, ScenarioError, plain
+from mdir.scenario.tree import Node, Place, ScenarioError, without_places
 
 KEYS = st.text("abc", min_size=1, max_size=2)
 SCALARS = st.none() | st.integers(-3, 3) | st.text("xy", max_size=2)
@@ -31,7 +31,7 @@ def nodes(value):
 
 def covered(below, above):
     loader = Loader()
-    return plain(loader.settle(loader.cover(nodes(below), nodes(above)))), loader.problems
+    return without_places(loader.settle(loader.cover(nodes(below), nodes(above)))), loader.problems
 
 
 def naive(below, above):
@@ -98,7 +98,7 @@ def load(folder, files, *args):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     scenario = load_scenario([str(folder / "s.yml"), *args])
-    return plain(scenario.tree), scenario.warnings
+    return without_places(scenario.tree), scenario.warnings
 
 
 def refused(folder, files, *args):

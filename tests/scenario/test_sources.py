@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mdir.scenario.plan import load_scenario
 from mdir.scenario.sources import Reader
-from mdir.scenario.tree import ScenarioError, find, plain
+from mdir.scenario.tree import ScenarioError, find, without_places
 
 KEYS = st.text("abxyz_", min_size=1, max_size=4)
 VALUES = st.recursive(
@@ -41,13 +41,13 @@ def test_places_of_keys_and_values(tmp_path):
 def test_same_values_as_the_safe_loader(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("s") / "s.yml"
     path.write_text(yaml.safe_dump(tree))
-    assert plain(Reader().file(str(path))) == yaml.safe_load(path.read_text())
+    assert without_places(Reader().file(str(path))) == yaml.safe_load(path.read_text())
 
 
 @given(KEYS, VALUES)
 def test_arguments_are_json(key, value):
     node = Reader().argument(f"a.{key}={json.dumps(value)}")
-    assert plain(node) == {"a": {key: value}}
+    assert without_places(node) == {"a": {key: value}}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_arguments_are_json(key, value):
     ],
 )
 def test_arguments_that_are_yaml_scalars(text, value):
-    assert plain(Reader().argument(f"k={text}")) == {"k": value}
+    assert without_places(Reader().argument(f"k={text}")) == {"k": value}
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_an_empty_file_is_an_empty_layer(tmp_path):
     (tmp_path / "s.yml").write_text("go: {}\n")
     (tmp_path / "empty.yml").write_text("# nothing\n")
     scenario = load_scenario([str(tmp_path / "s.yml"), str(tmp_path / "empty.yml")])
-    assert plain(scenario.tree) == {"go": {}}
+    assert without_places(scenario.tree) == {"go": {}}
 
 
 def test_merge_keys(tmp_path):
     text = "a: &a {x: 1, z: {k: 1}}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b], y: 3}\n"
     (tmp_path / "s.yml").write_text(text)
-    assert plain(Reader().file(str(tmp_path / "s.yml"))) == yaml.safe_load(text)
+    assert without_places(Reader().file(str(tmp_path / "s.yml"))) == yaml.safe_load(text)

@@ -12,7 +12,7 @@ from mdir.errors import USER_ERRORS
 from mdir.scenario.assist.components import STEP
 from mdir.scenario.plan import load_scenario
 from mdir.scenario.sources import SCENARIOS
-from mdir.scenario.tree import find, plain
+from mdir.scenario.tree import find, without_places
 
 MAX_FILES = 10  # read for their targets, where no scenario is named yet
 
@@ -76,7 +76,7 @@ def _keys(before, prefix, commands):
     if scenario is None or "=" in prefix:
         return []
     lead, parts = "", prefix.split(".")
-    level = plain(scenario.tree)
+    level = without_places(scenario.tree)
     if before[0] not in commands:
         level = {before[0]: level.get(before[0])}
     for part in parts[:-1]:
