@@ -67,11 +67,11 @@ class LabelledImage:
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         first = next(item for item in args if isinstance(item, cls))
-        result = func(*map(plain, args), **(kwargs or {}))
+        result = func(*map(tensor_of, args), **(kwargs or {}))
         return first.with_tensor(result) if isinstance(result, torch.Tensor) else result
 
 
-def plain(image):
+def tensor_of(image):
     """The bare tensor of a labelled image; anything else comes back unchanged."""
     return image.tensor if isinstance(image, LabelledImage) else image
 

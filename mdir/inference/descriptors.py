@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 
 from cirtorch.utils.errors import DataError
 from mdir import distributed
-from mdir.data.labelled import plain
+from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
 
 _BUCKET_ON_GPU = 8
@@ -121,7 +121,7 @@ def _columns(output, count):
 
 def _as_columns(output):
     """``[D]``, ``[D, n]`` or anything with further axes of length one -> ``[D, n]``."""
-    output = plain(output)
+    output = tensor_of(output)
     if output.dim() > 2:
         output = output.squeeze()
     return output[:, None] if output.dim() == 1 else output

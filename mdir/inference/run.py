@@ -7,7 +7,7 @@ import torch
 
 from mdir import distributed, registry
 from mdir.artifacts import used
-from mdir.data.labelled import LabelledImage, plain
+from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.data.loading import make_dataset
 from mdir.data.sections import check_data_section, merge_defaults
 from mdir.errors import UserError
@@ -126,8 +126,8 @@ def _answer_all(answer, dataset, section, sink, positions, threaded):
 
 def _split_images(images, count):
     if isinstance(images, (torch.Tensor, LabelledImage)):
-        return plain(images).split(1) if count > 1 else [plain(images)]
-    return [[plain(image) for image in images]]
+        return tensor_of(images).split(1) if count > 1 else [tensor_of(images)]
+    return [[tensor_of(image) for image in images]]
 
 
 def _method(network, forward):

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from cirtorch.utils.nested import map_tensors
-from mdir.data.labelled import LabelledImage, plain
+from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.value import as_named
@@ -74,12 +74,12 @@ class SupervisedEpoch(Method):
 
 def batch_size(images) -> int:
     """How many items a batch holds: a (labelled) tensor's first dimension, a list's length."""
-    return len(plain(images))
+    return len(tensor_of(images))
 
 
 def to_device(value, device):
     """Targets on a device: a tensor, or lists, tuples and mappings of tensors, without labels."""
-    return map_tensors(lambda tensor: plain(tensor).to(device, non_blocking=True), value)
+    return map_tensors(lambda tensor: tensor_of(tensor).to(device, non_blocking=True), value)
 
 
 def _items(batch):

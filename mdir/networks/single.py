@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 
 from cirtorch.datasets.same_size_batches import same_size_batches
-from mdir.data.labelled import plain
+from mdir.data.labelled import tensor_of
 from mdir.errors import UserError
 from mdir.networks.base import Network
 from mdir.networks.wrappers.stack import build_wrappers
@@ -46,7 +46,7 @@ class SingleNetwork(Network):
             if getattr(self.model, "maps_images_apart", False) and _are_batches(images):
                 return self._forward_buckets(images, **params)
             return [self.forward_batch(image, **params) for image in images]
-        return self.model(plain(images), **params)
+        return self.model(tensor_of(images), **params)
 
     def _forward_buckets(self, images, **params):
         """A list through the model, images of one size together: the same columns, sooner."""
@@ -54,8 +54,8 @@ class SingleNetwork(Network):
         for indices, batches in same_size_batches(images, len(images)):
             if batches == [None]:
                 continue
-            columns = self.model(torch.cat([plain(batch) for batch in batches]), **params)
-            parts = columns.split([len(plain(batch)) for batch in batches], dim=1)
+            columns = self.model(torch.cat([tensor_of(batch) for batch in batches]), **params)
+            parts = columns.split([len(tensor_of(batch)) for batch in batches], dim=1)
             for index, part in zip(indices, parts, strict=True):
                 outputs[index] = part
         return outputs
@@ -120,4 +120,4 @@ class SingleNetworkLink(SingleNetwork):
 
 def _are_batches(images):
     """Whether all items are ``[B, C, H, W]``, labelled or not, or None."""
-    return all(image is None or getattr(plain(image), "ndim", 0) == 4 for image in images)
+    return all(image is None or getattr(tensor_of(image), "ndim", 0) == 4 for image in images)

@@ -5,7 +5,7 @@ import torch
 from cirtorch.datasets.imagefiles import list_images
 from mdir.artifacts import used
 from mdir.data.image_lists import read_names
-from mdir.data.labelled import plain
+from mdir.data.labelled import tensor_of
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
 from mdir.paths import resolve_path
@@ -47,7 +47,7 @@ class ImageSource:
         done = 0
         for batch in make_loader(dataset, section, {"batch_size": 1}):
             images = batch[-1] if isinstance(batch, (list, tuple)) else batch
-            images = plain(images)
+            images = tensor_of(images)
             yield self.names[done : done + len(images)], images
             done += len(images)
 

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import DataLoader
 
-from mdir.data.labelled import LabelledImage, plain
+from mdir.data.labelled import LabelledImage, tensor_of
 
 
 def image(value=0.0, name="x"):
@@ -35,5 +35,5 @@ def test_default_collate_makes_a_labelled_batch():
 
 
 def test_plain():
-    assert plain(image()).shape == (3, 4, 5)
-    assert plain(None) is None
+    assert tensor_of(image()).shape == (3, 4, 5)
+    assert tensor_of(None) is None

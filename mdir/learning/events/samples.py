@@ -2,7 +2,7 @@
 
 import torch
 
-from mdir.data.labelled import plain
+from mdir.data.labelled import tensor_of
 
 MIN_SIZE = 20  # pixels; anything smaller is no picture
 MAX_PICTURES = 8  # of one list
@@ -19,7 +19,7 @@ def pictures(value, mean_std=None) -> dict[str, dict]:
     items = value if isinstance(value, (list, tuple)) else [value]
     found = {}
     for index, item in enumerate(items[:MAX_PICTURES]):
-        for name, blob in _channels(plain(item), mean_std).items():
+        for name, blob in _channels(tensor_of(item), mean_std).items():
             found[f"image{index}.{name}"] = blob
     return found
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from mdir.data.labelled import plain
+from mdir.data.labelled import tensor_of
 from mdir.errors import UserError
 from mdir.losses.discriminator import DiscriminatorLoss
 from mdir.losses.multihead import MultiheadLoss
@@ -70,7 +70,7 @@ class GanMethod(Method):
     def to_device(self, batch):
         """The two images of a batch on the networks' device."""
         real_X, real_Y = batch
-        return (plain(real).to(self.device, non_blocking=True) for real in (real_X, real_Y))
+        return (tensor_of(real).to(self.device, non_blocking=True) for real in (real_X, real_Y))
 
     def remember(self, **images: torch.Tensor) -> None:
         """Keep the last image of the batch for :meth:`samples`."""

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import pad
 
 from cirtorch.utils.nested import map_tensors
-from mdir.data.labelled import LabelledImage, plain
+from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.errors import UserError
 from mdir.registry import Check, register
 
@@ -146,7 +146,7 @@ class ClahePost:
         return images, None
 
     def postprocess(self, output, state):
-        return each_image(self._equalize, plain(output))
+        return each_image(self._equalize, tensor_of(output))
 
     def _equalize(self, tensor):
         images = self.statistics.remove(tensor.detach()).cpu()

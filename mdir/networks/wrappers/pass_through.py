@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 
-from mdir.data.labelled import LabelledImage, plain
+from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.errors import UserError
 from mdir.registry import Check, register
 
@@ -34,8 +34,8 @@ class PassThrough:
         if all(decisions):
             return images, None
         if not any(decisions):
-            return None, plain(images)
-        tensors = plain(images).split(1)
+            return None, tensor_of(images)
+        tensors = tensor_of(images).split(1)
         entering = [t if yes else None for t, yes in zip(tensors, decisions, strict=True)]
         return entering, _Mixed(tensors)
 
