@@ -1,0 +1,1 @@
+"""Pseudo labels of features: neighbour graphs and their clusters."""
