@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import retrieval
+from benchmarks import reid, retrieval
 
 LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6}
 
@@ -17,3 +17,17 @@ def test_twins_agree(part, capsys):
 def test_extraction_agrees(tmp_path):
     _, _, difference = retrieval.extraction(0.01, tmp_path, "squeezenet1_1", (1, 0.8))
     assert difference <= LARGEST_DIFFERENCE["extraction"]
+
+
+@pytest.mark.parametrize("part", ["clustering", "evaluation"])
+def test_reid_twins_agree(part, capsys):
+    ((_, ratio, difference),) = reid.main([part, "--scale", "0.1"])
+    assert ratio > 0 and difference <= 1e-12
+    assert "times as fast" in capsys.readouterr().out
+
+
+def test_reid_growth(capsys):
+    assert reid.main(["growth", "--scale", "0.02"]) == []
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "images", "80", "160", "320", "652"
+    ]  # fmt: skip
