@@ -13,7 +13,6 @@ from mdir.registry.annotations import (
     arms,
     describe,
     is_unresolved,
-    unchecked_arms,
     within,
 )
 from mdir.registry.components import (
@@ -61,7 +60,6 @@ __all__ = [
     "refuse",
     "register",
     "schema",
-    "unchecked_arms",
     "unknown",
     "values",
     "within",
