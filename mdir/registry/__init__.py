@@ -13,6 +13,7 @@ from mdir.registry.annotations import (
     arms,
     describe,
     is_unresolved,
+    unchecked_arms,
     within,
 )
 from mdir.registry.components import (
@@ -60,6 +61,7 @@ __all__ = [
     "refuse",
     "register",
     "schema",
+    "unchecked_arms",
     "unknown",
     "values",
     "within",

@@ -110,19 +110,28 @@ def holds_unresolved(value) -> bool:
     return is_unresolved(value)
 
 
-def arms(annotation) -> list:
-    """The alternatives of an annotation, with marks in place of what they annotate."""
+def arms(annotation, marks=(Section, Options)) -> list:
+    """The alternatives of an annotation, with ``marks`` in place of what they annotate."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [arm for part in typing.get_args(annotation) for arm in arms(part)]
+        return [arm for part in typing.get_args(annotation) for arm in arms(part, marks)]
     if typing.get_origin(annotation) is typing.Annotated:
-        inner, *marks = typing.get_args(annotation)
-        for mark in marks:
-            if isinstance(mark, (Section, Options)):
+        inner, *found = typing.get_args(annotation)
+        for mark in found:
+            if isinstance(mark, marks):
                 return [mark]
             if isinstance(mark, Check):
                 return [Checked(inner, mark)]
-        return arms(inner)
+        return arms(inner, marks)
     return [Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
+
+
+def unchecked_arms(annotation, marks=(Section, Options)) -> list:
+    """As :func:`arms`, those with a :class:`Check` as if they had none."""
+    return [
+        each
+        for arm in arms(annotation, marks)
+        for each in (arms(arm.annotation, marks) if isinstance(arm, Checked) else [arm])
+    ]
 
 
 def describe(annotation) -> str:
@@ -172,8 +181,7 @@ def convert(annotation, value, make):
         value: plain value.
         make: ``(Section or Options, mapping) -> what the component receives``.
     """
-    options = arms(annotation)
-    options = [a for arm in options for a in (arms(arm.annotation) if _is_checked(arm) else [arm])]
+    options = unchecked_arms(annotation)
     for arm in options:
         if isinstance(arm, (Section, Options)):
             if isinstance(value, dict):
@@ -211,10 +219,6 @@ def _check_checked(annotation, value, path, check):
         annotation.check.function(convert(annotation, value, lambda mark, mapping: mapping))
     except ValueError as error:
         yield Problem(path, str(error))
-
-
-def _is_checked(arm):
-    return isinstance(arm, Checked)
 
 
 def _item_annotations(origin, arguments, count):

@@ -7,7 +7,6 @@ A route is a tuple of segments, each the expression of one part of a key. In fro
 import functools
 import json
 import re
-import types
 import typing
 from collections.abc import Iterable
 
@@ -19,16 +18,9 @@ Found = Iterable[tuple[Route, dict]]
 
 
 def parts(annotation) -> list:
-    """The alternatives of an annotation, as marks (Section, Options, ...) or plain types."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [part for each in typing.get_args(annotation) for part in parts(each)]
-    if typing.get_origin(annotation) is typing.Annotated:
-        inner, *marks = typing.get_args(annotation)
-        for mark in marks:
-            if isinstance(mark, (registry.Section, registry.Options, registry.Holds)):
-                return [mark]
-        return parts(inner)
-    return [registry.Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
+    """The alternatives of an annotation, as marks (Section, Options, Holds) or plain types."""
+    marks = (registry.Section, registry.Options, registry.Holds)
+    return registry.unchecked_arms(annotation, marks)
 
 
 class Routes:
