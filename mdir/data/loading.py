@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
-from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, SeededDataset, sample_seed
+from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, sample_seed, seeded
 from mdir.data.sections import loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import USER_ERRORS, UserError
@@ -114,7 +114,7 @@ def make_loader(
     else:
         sampler = PassesSampler(sampler, options["batch_size"], iterations, first_epoch)
     return _Loader(
-        _Guarded(SeededDataset(dataset, seed, epoch)),
+        _Items(dataset, seed),
         sampler=sampler,
         collate_fn=_GuardedCollate(
             collate_fn or getattr(dataset, "collate_fn", None) or default_collate
@@ -142,18 +142,22 @@ class _Loader(DataLoader):
             yield batch
 
 
-class _Guarded(Dataset):
-    """Items, or the :class:`DataError` that came up in making one."""
+class _Items(Dataset):
+    """Items made with all generators seeded, or the :class:`DataError` that came up in making one.
 
-    def __init__(self, dataset):
-        self.dataset = dataset
+    They are asked for as :class:`OnePass` gives them.
+    """
+
+    def __init__(self, dataset, seed):
+        self.dataset, self.seed = dataset, seed
 
     def __len__(self):
         return len(self.dataset)
 
-    def __getitem__(self, index):
+    def __getitem__(self, place):
         try:
-            return self.dataset[index]
+            with seeded(sample_seed(self.seed, *place)):
+                return self.dataset[place[1]]
         except USER_ERRORS as error:
             return DataError(str(error))
 

@@ -12,11 +12,10 @@ import copy
 import random
 from collections import Counter
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from mdir.errors import UserError
 
@@ -41,9 +40,10 @@ class EpochSampler(Sampler):
 
 
 class OnePass(Sampler):
-    """The items of a pass as :class:`SeededDataset` takes them: ``(epoch, index, repeat)``.
+    """The items of a pass as a loader asks for them: ``(epoch, index, repeat)``.
 
-    ``repeat`` tells how often the item has come in this pass already.
+    ``repeat`` tells how often the item has come in this pass already: each time it gets other
+    random numbers.
     """
 
     def __init__(self, sampler: Sampler):
@@ -82,25 +82,6 @@ class PassesSampler(Sampler):
                 one_pass.epoch = self.first_epoch * _PASSES + number
                 order = list(OnePass(one_pass))
             yield from order[batch * self.batch_size : (batch + 1) * self.batch_size]
-
-
-class SeededDataset(Dataset):
-    """A dataset whose item i is made with all generators seeded from (seed, epoch, i).
-
-    An item may be asked for as ``(epoch, i, repeat)``: of another epoch, or once again with other
-    random numbers.
-    """
-
-    def __init__(self, dataset, seed: int, epoch: int):
-        self.dataset, self.seed, self.epoch = dataset, seed, epoch
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index) -> Any:
-        epoch, index, repeat = index if isinstance(index, tuple) else (self.epoch, index, 0)
-        with seeded(sample_seed(self.seed, epoch, index, repeat)):
-            return self.dataset[index]
 
 
 def sample_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int:

@@ -90,6 +90,8 @@ class EpochTraining:
         ]
         for stream in self.streams:
             require_batches(stream.dataset, stream.section, SHUFFLED)
+        # A section of less than one batch would be refused at the first epoch: tell it now.
+        stream_loaders(self.streams, SHUFFLED, iterations=self.epoch_iterations)
         _set_deterministic(deterministic)
         seed_everything(seed)
         self.criterion = make_criterion(criterion, network.device)

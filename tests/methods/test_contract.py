@@ -9,6 +9,7 @@ import torch
 from cirtorch.utils.weight_files import load_weights
 from mdir.data.loading import make_dataset
 from mdir.data.sections import DataName
+from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
 from mdir.methods.metric import SupervisedEpoch
 from mdir.methods.translation.cyclegan import CycleGAN
@@ -56,7 +57,7 @@ def watching(world, monkeypatch):  # noqa: F811
 
 def test_a_method_gets_any_data_section_with_its_transforms(watching, root):
     train(watching, [IMAGES])
-    rows = [json.loads(line) for line in (root / "run/epochs/events.jsonl").open()]
+    rows = map(json.loads, (root / "run/epochs/events.jsonl").read_text().splitlines())
     (told,) = (row["data"] for row in rows if row["key"].endswith("data_mining"))
     network = initialize_network(watching["network"], "cpu")
     expected = extract_descriptors(network, make_dataset(GALLERY, None, [IMAGES]))
@@ -137,6 +138,14 @@ def test_a_batch_joins_two_sections(data, monkeypatch):  # noqa: F811
         assert (day_size, night_size) == ((24, 24), (28, 28))
     for epoch in (seen[:2], seen[2:]):
         assert {name for (day, _), _ in epoch for name in day} == set("0123")
+
+
+def test_sections_of_too_few_images_are_refused_at_once(data, root):  # noqa: F811
+    given = two_sections()
+    given["data"]["night"]["loader"]["batch_size"] = 4
+    with pytest.raises(UserError, match="a pass has 3 items, a batch 4"):
+        train(given, *NAMES)
+    assert not (root / "run" / "epochs" / "events.jsonl").exists()
 
 
 def test_a_stopped_run_over_two_sections_goes_on(data, root):  # noqa: F811
