@@ -134,14 +134,14 @@ def unchecked_arms(annotation, marks=(Section, Options)) -> list:
     ]
 
 
-def describe(annotation) -> str:
+def in_words(annotation) -> str:
     """An annotation in a user's words: ``'a number or null'``."""
-    return " or ".join(dict.fromkeys(_describe_one(arm) for arm in arms(annotation)))
+    return " or ".join(dict.fromkeys(_one_in_words(arm) for arm in arms(annotation)))
 
 
 def expected(annotation, value) -> str:
     """The message for a value that an annotation does not admit."""
-    return f"expected {describe(annotation)}, got {value!r}"
+    return f"expected {in_words(annotation)}, got {value!r}"
 
 
 def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
@@ -160,7 +160,7 @@ def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
     elif origin is dict and isinstance(value, dict) and arguments:
         for key, item in value.items():
             if not is_unresolved(key) and not _matches(arguments[0], key):
-                yield Problem((*path, key), f"the key must be {describe(arguments[0])}")
+                yield Problem((*path, key), f"the key must be {in_words(arguments[0])}")
             yield from check(arguments[1], item, (*path, key))
     elif not _matches(annotation, value):
         yield Problem(path, expected(annotation, value))
@@ -251,18 +251,18 @@ def _matches(annotation, value) -> bool:
     return isinstance(value, plain) if isinstance(plain, (type, tuple)) else True
 
 
-def _describe_one(arm) -> str:
+def _one_in_words(arm) -> str:
     if isinstance(arm, Section):
         return f"a {arm.kind} section"
     if isinstance(arm, Options):
         return WORDS[dict]
     if isinstance(arm, Checked):
-        return describe(arm.annotation)
+        return in_words(arm.annotation)
     origin, arguments = typing.get_origin(arm), typing.get_args(arm)
     if origin is typing.Literal:
         return " or ".join(repr(item) for item in arguments)
     if origin is list and arguments:
-        return f"a list of {describe(arguments[0])}"
+        return f"a list of {in_words(arguments[0])}"
     if origin is tuple and arguments and Ellipsis not in arguments:
-        return f"a list of {len(arguments)}: {', '.join(map(describe, arguments))}"
+        return f"a list of {len(arguments)}: {', '.join(map(in_words, arguments))}"
     return WORDS.get(origin or arm, getattr(arm, "__name__", str(arm)))

@@ -43,9 +43,9 @@ from mdir.registry.annotations import (
     arms,
     check_plain,
     convert,
-    describe,
     expected,
     holds_unresolved,
+    in_words,
     is_meant,
     is_unresolved,
     within,
@@ -292,7 +292,7 @@ def _missing(component, params, path, what):
         return
     for name, parameter in schema(component)[0].items():
         if name not in params and parameter.default is Field.empty:
-            message = f"missing parameter {name!r} of {what}: {describe(parameter.annotation)}"
+            message = f"missing parameter {name!r} of {what}: {in_words(parameter.annotation)}"
             yield Problem(path, message)
 
 

@@ -2,7 +2,7 @@
 
 from mdir.errors import UserError
 from mdir.registry import unknown
-from mdir.report.protocols import in_words
+from mdir.report.protocols import condition_text
 from mdir.report.published_tables import PublishedTable
 from mdir.report.scores import MINUS, measured_in
 from mdir.report.tables import Table
@@ -73,7 +73,7 @@ def _notes(published, lines, protocols):
     notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
     for protocol in protocols:
         conditions = (
-            f"{key.replace('_', ' ')} {in_words(value)}"
+            f"{key.replace('_', ' ')} {condition_text(value)}"
             for key, value in protocol.items()
             if key != "dataset"
         )

@@ -35,7 +35,7 @@ def protocol_section(protocols: dict[str, dict]) -> PageSection | None:
         protocols: name of a validation -> conditions by name, as its score gave them.
     """
     lines = [
-        [f"{name}: {key.replace('_', ' ')}", in_words(value)]
+        [f"{name}: {key.replace('_', ' ')}", condition_text(value)]
         for name, protocol in protocols.items()
         for key, value in protocol.items()
     ]
@@ -55,7 +55,8 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     for row, found in protocols.items():
         for name, protocol in found.items():
             words = "; ".join(
-                f"{key.replace('_', ' ')}: {in_words(value)}" for key, value in protocol.items()
+                f"{key.replace('_', ' ')}: {condition_text(value)}"
+                for key, value in protocol.items()
             )
             alike.setdefault((name.replace("_", " "), words), []).append(row)
     lines = [[name, ", ".join(rows), words] for (name, words), rows in alike.items()]
@@ -65,12 +66,12 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     )
 
 
-def in_words(value) -> str:
+def condition_text(value) -> str:
     """One condition, to be read."""
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {in_words(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {condition_text(item)}" for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return " / ".join(map(in_words, value))
+        return " / ".join(map(condition_text, value))
     if isinstance(value, float):
         return f"{value:.3g}"
     return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
@@ -92,7 +93,7 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():
         conditions = (
-            f"{key.replace('_', ' ')}: {in_words(value)}" for key, value in protocol.items()
+            f"{key.replace('_', ' ')}: {condition_text(value)}" for key, value in protocol.items()
         )
         table.notes.append(f"{name} \N{EM DASH} {'; '.join(conditions)}.")
     return table

@@ -104,11 +104,11 @@ def _parameters(component, indent=""):
     """``(name, words)`` of each parameter, those inside a mapping indented below it."""
     fields, others = registry.schema(component)
     for name, field in fields.items():
-        yield indent + name, f"{registry.describe(field.annotation)}; {_need(field)}"
+        yield indent + name, f"{registry.in_words(field.annotation)}; {_need(field)}"
         for nested in filter(None, map(_keys, registry.arms(field.annotation))):
             yield from _parameters(nested, indent + "  ")
     if others is not None:
-        yield f"{indent}any other", registry.describe(others)
+        yield f"{indent}any other", registry.in_words(others)
 
 
 def _need(field):
