@@ -114,9 +114,9 @@ class TuplesDataset(Dataset):
             return 0
         pool = torch.randperm(len(self.images))[: self.poolsize].tolist()
         print(">> Extracting descriptors for query images...")
-        qvecs = self._describe(net, self.qidxs)
+        qvecs = self._extract(net, self.qidxs)
         print(">> Extracting descriptors for negative pool...")
-        poolvecs = self._describe(net, pool)
+        poolvecs = self._extract(net, pool)
         print(">> Searching for hard negatives...")
         qclusters, pclusters = ([self.clusters[i] for i in part] for part in (self.qidxs, pool))
         found, distances = mine_hard_negatives(qvecs, poolvecs, qclusters, pclusters, self.nnum)
@@ -126,7 +126,7 @@ class TuplesDataset(Dataset):
         print(">>>> Done")
         return average
 
-    def _describe(self, net, members):
+    def _extract(self, net, members):
         images = [self.images[i] for i in members]
         vecs = extract_vectors(net, images, self.imsize, self.transform, print_freq=self.print_freq)
         return vecs.cuda() if torch.cuda.is_available() else vecs

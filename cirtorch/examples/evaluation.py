@@ -15,7 +15,7 @@ from cirtorch.utils.download import download_test, download_train
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
 from cirtorch.utils.general import get_data_root, htime
-from cirtorch.utils.protocol import describe_protocol
+from cirtorch.utils.protocol import make_protocol
 from cirtorch.utils.weight_files import load_whitening, save_weights
 from cirtorch.utils.whiten import whitenapply, whitenlearn
 
@@ -53,14 +53,14 @@ def check_whitening(net, name, cache=None):
         check_training_set(name, "-whiten")
 
 
-def whitening_of_network(net, name, ms, describe, cache=None):
+def whitening_of_network(net, name, ms, extract, cache=None):
     """Whitening ``(m, P)`` for a network, learned on the training set ``name``.
 
     Taken from the network's ``meta["Lw"]``, else from the file ``cache``, else learned from
     ``<name>-whiten.pkl`` and kept in ``cache`` where one is given.
 
     Args:
-        describe: list of image paths -> ``[D, N]``.
+        extract: list of image paths -> ``[D, N]``.
     """
     start = time.time()
     stored = net.meta.get("Lw", {}).get(name)
@@ -73,7 +73,7 @@ def whitening_of_network(net, name, ms, describe, cache=None):
         m, P = load_whitening(cache)
     else:
         print(f">> {name}: Learning whitening...")
-        m, P = _learn(name, describe)
+        m, P = _learn(name, extract)
         if cache is not None:
             print(f">> {name}: Saving to {cache}...")
             save_weights({"m": m, "P": P}, cache)
@@ -81,13 +81,13 @@ def whitening_of_network(net, name, ms, describe, cache=None):
     return m, P
 
 
-def _learn(name, describe):
+def _learn(name, extract):
     folder = os.path.join(get_data_root(), "train", name)
     path = os.path.join(folder, f"{name}-whiten.pkl")
     if not os.path.exists(path):
         download_train(get_data_root())
     pairs = load_database(path)
-    vecs = describe([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
+    vecs = extract([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
     return whitenlearn(vecs.numpy(), pairs["qidxs"], pairs["pidxs"])
 
 
@@ -113,11 +113,11 @@ def evaluate_test_set(net, dataset, image_size, transform, ms=(1,), msp=1, white
         print(f">> {dataset}: query images...")
         qvecs = extract_vectors(net, queries, image_size, transform, query_boxes(cfg), ms, msp)
     print(f">> {dataset}: Evaluating...")
-    result = _score(cfg, vecs, qvecs, dataset, describe_protocol(cfg, image_size, ms))
+    result = _score(cfg, vecs, qvecs, dataset, make_protocol(cfg, image_size, ms))
     if whitening is not None:
         name, (m, P) = whitening
         vecs, qvecs = (torch.from_numpy(whitenapply(v.numpy(), m, P)) for v in (vecs, qvecs))
-        protocol = describe_protocol(cfg, image_size, ms, name)
+        protocol = make_protocol(cfg, image_size, ms, name)
         result = _score(cfg, vecs, qvecs, dataset + " + whiten", protocol)
     print(f">> {dataset}: elapsed time: {htime(time.time() - start)}")
     return result

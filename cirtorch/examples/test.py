@@ -45,10 +45,10 @@ def main(arguments=None):
     whitening = None
     if args.whitening is not None:
 
-        def describe(images):
+        def extract(images):
             return extract_vectors(net, images, args.image_size, transform, ms=ms, msp=msp)
 
-        learned = evaluation.whitening_of_network(net, args.whitening, ms, describe, cache)
+        learned = evaluation.whitening_of_network(net, args.whitening, ms, extract, cache)
         whitening = args.whitening, learned
     return {
         name: evaluation.evaluate_test_set(

@@ -157,10 +157,10 @@ def test(net, args):
     whitening = None
     if args.test_whiten:
 
-        def describe(images):
+        def extract(images):
             return extract_vectors(net, images, 1024, transform)
 
-        learned = evaluation.whitening_of_network(net, args.test_whiten, [1], describe)
+        learned = evaluation.whitening_of_network(net, args.test_whiten, [1], extract)
         whitening = args.test_whiten, learned
     for name in args.test_datasets:
         evaluation.evaluate_test_set(net, name.lower(), 1024, transform, whitening=whitening)

@@ -40,7 +40,7 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
     with torch.no_grad():
         tensors = read_ahead(dataset.__getitem__, len(dataset))
         for positions, batch in same_size_batches(tensors, pixels, area):
-            found = _described(net, torch.stack(batch), device, there, list(ms), msp)
+            found = _extract_batch(net, torch.stack(batch), device, there, list(ms), msp)
             if vecs is None:
                 vecs = torch.zeros(found.shape[0], len(images))
             vecs[:, positions] = found
@@ -58,7 +58,7 @@ def _prepared(net):
     return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _described(net, batch, device, transform, ms, msp):
+def _extract_batch(net, batch, device, transform, ms, msp):
     """``[D, B]`` on the CPU; a batch too large for the device's memory is halved."""
     try:
         # convolutions of VGG are faster in this layout, those of ResNet no slower
@@ -68,7 +68,7 @@ def _described(net, batch, device, transform, ms, msp):
         if len(batch) == 1:
             raise
     halves = batch.split((len(batch) + 1) // 2)
-    return torch.cat([_described(net, h, device, transform, ms, msp) for h in halves], dim=1)
+    return torch.cat([_extract_batch(net, h, device, transform, ms, msp) for h in halves], dim=1)
 
 
 def _progress(done, more, total, print_freq):

@@ -43,7 +43,7 @@ class Protocol:
         )
 
 
-def describe_protocol(cfg, image_size, scales=(1,), whitening=None) -> Protocol:
+def make_protocol(cfg, image_size, scales=(1,), whitening=None) -> Protocol:
     """The protocol of an evaluation on the data set ``cfg`` of ``configdataset``."""
     revisited = "" not in split_protocols(cfg["dataset"], cfg["gnd"])
     return Protocol(

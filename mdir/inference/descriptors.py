@@ -19,7 +19,7 @@ _BUCKET_ON_GPU = 8
 
 @torch.no_grad()
 def extract_descriptors(network, dataset, loader: dict | None = None, what: str = "descriptors"):
-    """Describe every image of a dataset; processes that work together divide them.
+    """Descriptors of every image of a dataset; processes that work together divide them.
 
     Args:
         network: a :class:`~mdir.networks.base.Network`; it is put into eval mode and stays there.
@@ -36,7 +36,7 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
     Raises:
         DataError: no image could be read.
     """
-    found = describe_together(network, dataset, loader, what)
+    found = extract_together(network, dataset, loader, what)
     if not found:
         raise DataError(f"{what}: none of {len(dataset)} images could be read")
     result = torch.full((len(found[0][1]), len(dataset)), float("nan"))
@@ -64,8 +64,8 @@ def _extract_on_device(network, images, what):
     return extract_descriptors(network, images, what=what).to(network.device)
 
 
-def describe_together(network, dataset, loader: dict | None = None, what: str = "descriptors"):
-    """As :func:`describe`, divided among the processes that work together; all get the whole.
+def extract_together(network, dataset, loader: dict | None = None, what: str = "descriptors"):
+    """As :func:`extract_batches`, divided among the processes of a launch; all get the whole.
 
     Returns:
         a list of ``(indices, columns [D, n] float32 on the CPU)``.
@@ -75,13 +75,13 @@ def describe_together(network, dataset, loader: dict | None = None, what: str = 
         part = dataset if len(own) == len(dataset) else Subset(dataset, own)
         found = [
             ([own[index] for index in indices], columns.float().cpu().contiguous())
-            for indices, columns in describe(network, part, loader, what)
+            for indices, columns in extract_batches(network, part, loader, what)
         ]
     return [bucket for part in distributed.gather(found) for bucket in part]
 
 
 @torch.no_grad()
-def describe(
+def extract_batches(
     network, dataset, loader: dict | None = None, what: str = "descriptors"
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
     """As :func:`extract_descriptors`, batch by batch: ``(indices, columns [D, n])``.

@@ -118,7 +118,7 @@ class TrainValLearning:
                 self._finish_again()
         else:
             if self.start == 0:
-                self._describe_network()
+                self._log_network_graph()
             elif distributed.is_first():
                 text = f"{self.folder.folder}: goes on after epoch {self.start} of {epochs}"
                 print(text, file=sys.stderr, flush=True)
@@ -190,7 +190,7 @@ class TrainValLearning:
         }
         require_equal(ours, theirs, str(self.folder.folder))
 
-    def _describe_network(self):
+    def _log_network_graph(self):
         texts = {
             name: {"dtype": "text", "data": repr(single.model)}
             for name, single in leaves(self.network).items()

@@ -12,7 +12,7 @@ from cirtorch.search.exact import Search
 from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
-from cirtorch.utils.protocol import describe_protocol
+from cirtorch.utils.protocol import make_protocol
 from mdir.data.datasets.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.inference.descriptors import extract_descriptors, wrappers_of
@@ -81,8 +81,8 @@ class CirDatasetAp:
     @torch.no_grad()
     def __call__(self, network) -> ScoreResult:
         protocol, begin = self._protocol(network), time.time()
-        vecs, qvecs = self._describe(network)
-        described = time.time()
+        vecs, qvecs = self._extract(network)
+        extracted = time.time()
         ranks = count_ranks(vecs.t(), qvecs, self.set.gnd, device=network.device)
         averages, per_query = compute_map_and_print(
             self.set.name, ranks, self.set.gnd, protocol=protocol
@@ -93,15 +93,15 @@ class CirDatasetAp:
             averages,
             {name: np.asarray(values).tolist() for name, values in per_query.items()},
             {
-                "extract_descriptors": described - begin,
-                "compute_score": end - described,
+                "extract_descriptors": extracted - begin,
+                "compute_score": end - extracted,
                 "total_s": end - begin,
             },
             rankings=self._rankings(found, per_query[_named("ap", self.main)]),
             protocol=protocol.as_dict(),
         )
 
-    def _describe(self, network):
+    def _extract(self, network):
         data = network.runtime.get("data") or {}
         transform = parse_transforms(
             self.transforms or data.get("transforms"), self.mean_std or data.get("mean_std")
@@ -129,7 +129,7 @@ class CirDatasetAp:
         wrappers = wrappers_of(network)
         scales = next((w.scales for w in wrappers if hasattr(w, "scales")), (1,))
         whitening = next((w.source for w in wrappers if hasattr(w, "source")), None)
-        return describe_protocol(self.set.cfg(), self.image_size, scales, whitening)
+        return make_protocol(self.set.cfg(), self.image_size, scales, whitening)
 
     def _rankings(self, found, aps):
         truths = self.protocols[self.main]

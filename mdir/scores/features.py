@@ -70,7 +70,7 @@ class FeatureNetwork:
         features = self.model((images.clamp(0, 1) - mean) / std)
         return features.flatten(1).double().cpu()
 
-    def describe(self) -> dict:
+    def facts(self) -> dict:
         """What has to be said beside a number that these features made."""
         weights = "random, fixed seed"
         if self.weights is not None:

@@ -65,14 +65,14 @@ class SetDistanceScore:
         begin = time.time()
         generator = choose_generator(network, self.net_name).eval()
         if self.real is None:
-            self.real = self._describe(self.target, generator, lambda images: images)
-        fake = self._describe(self.source, generator, lambda images: translate(generator, images))
-        described = time.time()
+            self.real = self._extract(self.target, generator, lambda images: images)
+        fake = self._extract(self.source, generator, lambda images: translate(generator, images))
+        extracted = time.time()
         fid = frechet_distance(fake, self.real)
         kid, kid_std = kernel_distance(fake, self.real, *self.subsets)
         end = time.time()
         protocol = {
-            **self.features.describe(),
+            **self.features.facts(),
             "translated_images": len(fake),
             "real_images": len(self.real),
             "kid": f"mean of {self.subsets[0]} subsets of at most {self.subsets[1]} images",
@@ -80,11 +80,11 @@ class SetDistanceScore:
         announce(f"FID {fid:.2f}, KID {kid:.5f} +- {kid_std:.5f}", protocol)
         return ScoreResult(
             averages={"fid": fid, "kid": kid, "kid_std": kid_std, "negative_fid": -fid},
-            timings={"features": described - begin, "total_s": end - begin},
+            timings={"features": extracted - begin, "total_s": end - begin},
             protocol=protocol,
         )
 
-    def _describe(self, source, generator, change):
+    def _extract(self, source, generator, change):
         mean_std = source.section(generator)["mean_std"]
         features = [
             self.features(to_unit_range(change(images), mean_std), generator.device)

@@ -36,7 +36,7 @@ class RetrievalSet:
 
     @property
     def queries_are_database(self) -> bool:
-        """Whether queries and database are the same whole images, described once."""
+        """Whether queries and database are the same whole images, extracted once."""
         return self.image_paths == self.query_paths and not any(self.boxes)
 
     def cfg(self) -> dict:

@@ -16,7 +16,7 @@ from mdir.data.datasets.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
-from mdir.inference.descriptors import describe_together
+from mdir.inference.descriptors import extract_together
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
@@ -89,7 +89,7 @@ def _extract(model, folder, shards, image_size, loader, transforms, mean_std):
         shards.begin(network_fingerprint(model, inputs))
     for number in distributed.from_first(list(shards.missing())):
         what = f"shard {number + 1} of {len(shards)}"
-        found = describe_together(model, dataset(shards.names(number)), loader, what)
+        found = extract_together(model, dataset(shards.names(number)), loader, what)
         if distributed.is_first():
             shards.write(number, found)
     if not distributed.is_first():
@@ -136,11 +136,11 @@ class _Shards:
             if not all(os.path.exists(self._path(self._file(number, e))) for e in ("npy", "json")):
                 yield number
 
-    def write(self, number, described):
+    def write(self, number, batches):
         """Store one shard from ``(indices, columns [D, n])`` in any order."""
         rows = {
             index: row
-            for indices, columns in described
+            for indices, columns in batches
             for index, row in zip(indices, columns.float().cpu().t().numpy(), strict=True)
         }
         names = self.names(number)

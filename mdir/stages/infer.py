@@ -28,7 +28,7 @@ def infer(
     names: str | list | None = None,
     forward: ForwardOptions | None = None,
 ):
-    """Translate or describe images.
+    """Translate images, or extract their descriptors.
 
     Args:
         inputs: columns of names (from standard input: one column, a name per line).

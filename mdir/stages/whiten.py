@@ -1,4 +1,4 @@
-"""Step: describe the images of a training set and learn a whitening of their descriptors."""
+"""Step: extract the descriptors of a training set and learn a whitening of them."""
 
 import json
 import os
@@ -67,10 +67,10 @@ def infer_and_learn_whitening(
         complete file that was made from the same network and settings is not made again.
     """
     with distributed.together():
-        return _describe_and_learn(network, output, data, whitening, forward)
+        return _extract_and_learn(network, output, data, whitening, forward)
 
 
-def _describe_and_learn(network, output, data, whitening, forward):
+def _extract_and_learn(network, output, data, whitening, forward):
     model = load_network(network, default_device()).eval()
     path = _place(whitening)
     origin = network_fingerprint(

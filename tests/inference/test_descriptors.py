@@ -7,7 +7,7 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
-from mdir.inference.descriptors import describe, extract_descriptors, prepare_dataset
+from mdir.inference.descriptors import extract_batches, extract_descriptors, prepare_dataset
 from mdir.networks.single import SingleNetwork
 
 
@@ -70,7 +70,7 @@ def test_buckets_give_what_single_images_give(wrappers):
 
 @pytest.mark.parametrize("number", [60, 240])
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_few_of_as_many_sizes_as_images_are_read_before_they_are_described(number, batch_size):
+def test_few_of_as_many_sizes_as_images_are_read_before_they_are_extracted(number, batch_size):
     class Sizes(Images):
         read = 0
 
@@ -83,7 +83,9 @@ def test_few_of_as_many_sizes_as_images_are_read_before_they_are_described(numbe
 
     images, net, seen, most = Sizes(), network(None), 0, 0
     found = torch.full((5, number), float("nan"))
-    for indices, columns in describe(net, images, {"num_workers": 0, "batch_size": batch_size}):
+    for indices, columns in extract_batches(
+        net, images, {"num_workers": 0, "batch_size": batch_size}
+    ):
         seen += len(indices)
         found[:, indices] = columns
         most = max(most, images.read - seen)
@@ -109,7 +111,7 @@ def test_random_wrappers_see_images_one_by_one_in_order():
 def test_the_network_is_in_eval_mode_without_gradients():
     net = network(None)
     net.train()
-    indices, columns = next(describe(net, Images()))
+    indices, columns = next(extract_batches(net, Images()))
     assert net.stage == "eval" and not columns.requires_grad and indices == [1]
 
 

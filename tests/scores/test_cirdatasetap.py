@@ -125,7 +125,7 @@ def test_a_set_of_tables(root):
         score(dataset=section)
 
 
-def test_queries_that_are_the_database_are_described_once(root, monkeypatch):
+def test_queries_that_are_the_database_are_extracted_once(root, monkeypatch):
     write(root, [{"bbx": None, "ok": [1], "junk": []}] * 5, queries=NAMES)
     net = network()
     calls = []
@@ -158,7 +158,7 @@ def test_memory_does_not_grow_with_images_times_queries(root, monkeypatch):
             boxes=[None] * 300,
         )
         tested.protocols = {"": truth}
-        monkeypatch.setattr(tested, "_describe", lambda _, vecs=vecs, q=qvecs: (vecs, q))
+        monkeypatch.setattr(tested, "_extract", lambda _, vecs=vecs, q=qvecs: (vecs, q))
         with LargestTensor() as seen:
             result = tested(network())
         largest[images] = seen.elements

@@ -61,22 +61,22 @@ def test_shards_hold_the_descriptors_in_order(root, params):
 
 
 def test_a_stopped_run_goes_on(root, params, monkeypatch):
-    described = []
+    extracted = []
 
     def watched(model, dataset, loader, what):
-        described.append(list(dataset.names))
-        if len(described) == 3:
+        extracted.append(list(dataset.names))
+        if len(extracted) == 3:
             raise KeyboardInterrupt
         return original(model, dataset, loader, what)
 
-    original = stage.describe_together
-    monkeypatch.setattr(stage, "describe_together", watched)
+    original = stage.extract_together
+    monkeypatch.setattr(stage, "extract_together", watched)
     with pytest.raises(KeyboardInterrupt):
         stage.extract(params)
     assert not (root / "vectors" / "shards.json").exists()
     os.unlink(root / "vectors" / "shard-000001.json")
     (metadata,) = stage.extract(params)
-    assert described[3:] == [NAMES[3:6], NAMES[6:]] and metadata["shards_made"] == 2
+    assert extracted[3:] == [NAMES[3:6], NAMES[6:]] and metadata["shards_made"] == 2
     assert open_shards(root / "vectors").names == NAMES
     assert stage.extract(params)[0]["shards_made"] == 0
 

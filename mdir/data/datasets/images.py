@@ -84,7 +84,7 @@ class InferImageList(ImageList):
 
 @register("dataset", "CirImageList")
 class CirImageList(Dataset):
-    """Images to be described: cut, shrunk to a longest side, transformed one by one.
+    """Images for descriptors: cut, shrunk to a longest side, transformed one by one.
 
     Args:
         transform: pipeline over one image.
