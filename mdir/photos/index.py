@@ -1,6 +1,5 @@
 """Own photographs: an index of places by day and by night, read and checked."""
 
-import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from PIL import Image
 
 from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, list_images
 from mdir.data.image_lists import subfolders
+from mdir.data.index_files import read_index
 from mdir.errors import UserError
 
 CONDITIONS = ("day", "night")
@@ -47,7 +47,7 @@ def read_photos(folder: Path, index: Path | None = None) -> list[Photo]:
         raise UserError(f"{folder}: no such folder of photographs")
     if index is None and (folder / "index.csv").exists():
         index = folder / "index.csv"
-    photos = _from_index(folder, index) if index is not None else _from_folders(folder)
+    photos = _from_index(index) if index is not None else _from_folders(folder)
     problems = [*_duplicates(photos), *_single(photos)]
     for photo in photos:
         problems += _problems(folder, photo)
@@ -57,29 +57,11 @@ def read_photos(folder: Path, index: Path | None = None) -> list[Photo]:
     return photos
 
 
-def _from_index(folder, index):
-    if not index.is_file():
-        raise UserError(f"{index}: no such index of photographs")
-    try:
-        with open(index, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(
-                    f"{index}:1: missing column {', '.join(missing)}; the header must name "
-                    f"{', '.join(COLUMNS)}, got {', '.join(reader.fieldnames or ()) or 'nothing'}"
-                )
-            photos = [_photo(row, f"{index}:{reader.line_num}") for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{index}: not a readable CSV file in UTF-8 ({error})") from error
-    if not photos:
-        raise UserError(f"{index}: lists no photographs")
-    return photos
-
-
-def _photo(row, where):
-    name, landmark, condition = ((row[column] or "").strip() for column in COLUMNS)
-    return Photo(name, landmark or None, condition, where)
+def _from_index(index):
+    return [
+        Photo(row["path"], row["landmark"] or None, row["condition"], where)
+        for row, where in read_index(index, COLUMNS, "photographs")
+    ]
 
 
 def _from_folders(folder):
