@@ -50,7 +50,7 @@ def known_files(part: str) -> list[KnownFile]:
 
 
 def known_folders(part: str) -> list[KnownFolder]:
-    """Picture folders of ``"train"``, ``"test"`` or ``"domains"``, which have no source."""
+    """Picture folders of ``"train"`` or ``"test"``; of ``"domains"`` or ``"reid"``, by hand."""
     return [_folder(entry) for entry in _registry()["folders"].get(part, [])]
 
 

@@ -24,12 +24,14 @@ PARTS = {
     "day_night": "Day and night lists",
     "test": "Test data",
     "domains": "Pairs of domains",
+    "reid": "Re-identification",
 }
 REMEDY = {
     "train": "{call} download iccv23/train/hedngan.yml",
     "day_night": "{call} download iccv23/train/hedngan.yml",
     "test": "{call} download iccv23/eval/hedngan.yml",
     "domains": "only needed for the scenarios daco and ossco",
+    "reid": "only needed for the scenarios spcl and cluster_contrast",
     "weights": "fetched when a scenario asks for them",
 }
 WIDTH, MARGIN = 100, " " * 12

@@ -36,6 +36,9 @@ def image(height=30, width=40, channels=3):
         ("apply_clahe:1:8:gray", "unknown colour space"),
         ("match_histogram:f3d", "f3d_lab"),
         ("mirror:2", "outside 0..1"),
+        ("pad:-1", "pixels -1 is negative"),
+        ("random_erasing:2", "outside 0..1"),
+        ("random_erasing:1:0", "low_high"),
         ("np_chanselect:0:x", "no channel number"),
         ("replace_histogram:eq:add", "append"),
     ],
@@ -159,6 +162,28 @@ def test_random_crop():
     np.testing.assert_array_equal(one, two)
     with pytest.raises(DataError):
         parse_transforms("random_crop:31_5")(first)
+
+
+def test_pad_and_erasing():
+    picture = Image.new("RGB", (4, 2), (9, 8, 7))
+    padded = np.asarray(parse_transforms("pad:3")(picture))
+    assert padded.shape == (8, 10, 3) and padded.sum() == 8 * (9 + 8 + 7)
+    np.testing.assert_array_equal(padded[3:5, 3:7], np.asarray(picture))
+    with pytest.raises(DataError, match="before pil2np"):
+        parse_transforms("pil2np | pad:3")(picture)
+    black, shares = torch.zeros(3, 40, 20), []
+    for seed in range(30):
+        random.seed(seed)
+        found = parse_transforms("random_erasing:1:0.1_0.2")(black)
+        rows, columns = (found[0] > 0).any(1).sum(), (found[0] > 0).any(0).sum()
+        colours = found.flatten(1).unique(dim=1)
+        torch.testing.assert_close(colours, torch.tensor([[0, 0.485], [0, 0.456], [0, 0.406]]))
+        assert (found[0] > 0).sum() == rows * columns
+        shares.append(float(rows * columns / 800))
+    assert 0.08 < min(shares) < 0.13 < 0.17 < max(shares) < 0.22
+    assert not parse_transforms("random_erasing:0")(black).any()
+    with pytest.raises(DataError, match="totensor before"):
+        parse_transforms("random_erasing")(picture)
 
 
 def test_mirror_flips_pil_and_arrays_alike():

@@ -59,6 +59,13 @@ def test_hidden_files_are_no_pictures(root, state):
     assert state("test/oxford5k/jpg").detail.startswith("1 pictures")
 
 
+def test_sets_by_hand_say_what_to_put_where(root, state):
+    assert "unpack it there: bounding_box_train" in state("market1501/").advice
+    assert "withdrawn by its authors" in state("dukemtmcreid/").advice
+    write(root / "data/vehiclex/AIC20_ReID_Simulation/image_train/0001_c006_1.jpg")
+    assert state("vehiclex/").state == "present"
+
+
 def test_begun_download_is_mentioned(root, state):
     write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
     assert state("weights/cyclegan_generator_X.pth").detail == "3 MB received"

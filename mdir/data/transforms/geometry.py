@@ -4,7 +4,7 @@ import math
 import random
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cirtorch.utils.errors import DataError
 from mdir.data.transforms.base import Transform, image_size, parse_size
@@ -98,6 +98,21 @@ class ResizeTo(Transform):
         if not hasattr(image, "convert"):
             raise DataError("resize_to takes a PIL image: put it before pil2np")
         return image.resize(self.size, Image.Resampling.BICUBIC)
+
+
+@register("transform", "pad")
+class Pad(Transform):
+    """A black margin of ``pixels`` on all sides; takes a PIL image."""
+
+    def __init__(self, *, pixels: int):
+        if pixels < 0:
+            raise ValueError(f"pixels {pixels} is negative")
+        self.pixels = pixels
+
+    def apply(self, image):
+        if not hasattr(image, "convert"):
+            raise DataError("pad takes a PIL image: put it before pil2np")
+        return ImageOps.expand(image, self.pixels, 0)
 
 
 @register("transform", "mirror")

@@ -1,0 +1,94 @@
+"""Step: whether a re-identification data set is whole, before hours are spent on it."""
+
+import sys
+from typing import Literal
+
+from mdir.artifacts import used
+from mdir.data.datasets.reid import ReidFiles, SetName, TestSize
+from mdir.data.image_lists import check_readable
+from mdir.errors import UserError
+from mdir.stages.step import step
+
+COLUMNS = ("subset", "# ids", "# images", "# cameras")
+
+
+@step
+def prepare_reid(
+    _inputs,
+    *,
+    set: SetName,
+    image_dir: str,
+    splits: list[Literal["train", "query", "gallery"]] | None = None,
+    test_size: TestSize = 800,
+    split_seed: int = 1,
+    complete: bool = True,
+):
+    """Refuse names that do not parse and damaged pictures; print how much there is of what.
+
+    Args:
+        set, image_dir, test_size, split_seed, complete: as of the dataset ``reid``.
+        splits: to be looked at; null: all that the set has.
+
+    Returns:
+        Metadata: for each split ``identities``, ``images`` and ``cameras`` (numbers); ``warnings``;
+        with query and gallery, ``queries_without_match``.
+    """
+    found = ReidFiles(set, image_dir, test_size, split_seed, complete)
+    parts = {split: found.read(split) for split in splits or found.layout.splits}
+    used(found.root / found.layout.folder)
+    check_readable([found.root / one.file for pictures in parts.values() for one in pictures])
+    metadata = {split: _numbers(pictures) for split, pictures in parts.items()}
+    _print_table(metadata)
+    warnings = [*_warnings(found, parts)]
+    if "query" in parts and "gallery" in parts:
+        lonely = _without_match(parts["query"], parts["gallery"])
+        metadata["queries_without_match"] = len(lonely)
+        if len(lonely) == len(parts["query"]):
+            raise UserError(
+                f"{found.root}: no query has a match (same identity, other camera) in the gallery: "
+                "nothing can be scored"
+            )
+        if lonely:
+            warnings.append(
+                f"{len(lonely)} of {len(parts['query'])} queries are skipped by the scores, for no "
+                f"other camera has a match in the gallery; {lonely[0]} first"
+            )
+    for warning in warnings:
+        print(f"Warning: {found.root}: {warning}", file=sys.stderr)
+    return {**metadata, "warnings": warnings}
+
+
+def _numbers(pictures):
+    return {
+        "identities": len({picture.identity for picture in pictures}),
+        "images": len(pictures),
+        "cameras": len({picture.camera for picture in pictures}),
+    }
+
+
+def _print_table(metadata):
+    rows = [COLUMNS, *((split, *map(str, n.values())) for split, n in metadata.items())]
+    for name, *numbers in rows:
+        print("  " + " | ".join([f"{name:8}", *(f"{number:>9}" for number in numbers)]))
+
+
+def _warnings(found, parts):
+    if not found.has_cameras:
+        yield (
+            "tells no cameras: batches are not drawn across cameras, and no match is left out of "
+            "the scores for coming from the query's own camera"
+        )
+    tested = {one.identity for split in parts.keys() - {"train"} for one in parts[split]}
+    both = sorted(tested & {one.identity for one in parts.get("train", ())})
+    if both and not found.layout.numbered_anew:
+        yield (
+            f"{len(both)} identities are in train and in the test, {both[0]} first: scores will be "
+            "better than on strangers"
+        )
+
+
+def _without_match(queries, gallery):
+    cameras = {}
+    for one in gallery:
+        cameras.setdefault(one.identity, set()).add(one.camera)
+    return [one.file for one in queries if not cameras.get(one.identity, set()) - {one.camera}]
