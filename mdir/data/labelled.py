@@ -16,8 +16,8 @@ class LabelledImage:
     ``pos`` or ``neg`` in a training tuple, ``-easy`` or ``-hard`` after it where anchors are drawn
     so; ``anc-mine``, ``neg-pool-mine``, ... while tuples are mined; the text of a scenario's
     column; empty in evaluations and for whitening.
-    Torch functions take it like a tensor and give back a labelled image again; networks answer
-    with plain tensors. The default collate function of data loaders stacks them.
+    Torch functions take it like a tensor and give back a labelled image again; networks return
+    plain tensors. The default collate function of data loaders stacks them.
     """
 
     tensor: torch.Tensor

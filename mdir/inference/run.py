@@ -1,4 +1,4 @@
-"""Running a network over a list of images, whatever becomes of its answers."""
+"""Running a network over a list of images, for any output."""
 
 import time
 from typing import Annotated, NotRequired, TypedDict
@@ -26,7 +26,7 @@ Writing.__doc__ = """What ``inference`` holds besides the output's own.
 
 
 class OutputOptions(TypedDict):
-    """What becomes of a network's answers.
+    """What to do with a network's outputs.
 
     Args:
         inference: output section (``name: rgb`` or ``embedding``).
@@ -65,12 +65,12 @@ _MOST_TOLD = 500
 
 
 def run_inference(network, output: dict, data: dict, columns, forward: dict | None = None):
-    """Feed images to a network and hand its answers to an output.
+    """Feed images to a network and collect its outputs.
 
     Processes that work together divide the images; what they collect is brought together.
 
     Args:
-        network: in the stage in which it is to answer.
+        network: in the stage whose wrappers it goes through.
         output: ``{inference: output section, debug}``.
         data: ``{test: data section}``; ``loader.batch_size`` images of one size at a time.
         columns: names of images, and boxes or labels where the output has them.
@@ -95,8 +95,8 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     own = distributed.own_part(positions)
     if own:
         dataset = make_dataset(section, inputs=[distributed.own_part(column) for column in columns])
-        _answer_all(_method(network, forward), dataset, section, sink, own, threaded)
-    sink.join()
+        _collect_all(_method(network, forward), dataset, section, sink, own, threaded)
+    sink.gather()
     seconds = time.time() - started
     stats = {"total_time": int(seconds), "avg_time": seconds / len(positions)}
     return {"stats": stats, "resource_usage": resources.usage()}, *sink.result()
@@ -109,19 +109,19 @@ def _empty_result(sink, columns, section):
 
 
 @torch.no_grad()
-def _answer_all(answer, dataset, section, sink, positions, threaded):
+def _collect_all(forward, dataset, section, sink, positions, threaded):
     loader = section.get("loader") or {}
     batches = load_same_size(dataset, loader, loader.get("batch_size", 1), "infer")
     with Writer(threaded) as writer:
         for indices, batch in batches:
             rows = [positions[index] for index in indices]
             if isinstance(batch, dict):
-                writer.submit(sink.store, rows[0], None, None)
+                writer.submit(sink.collect, rows[0], None, None)
             else:
-                answers = sink.split(answer(batch), len(rows))
+                outputs = sink.per_image(forward(batch), len(rows))
                 images = _split_images(batch, len(rows))
-                for row, image, item in zip(rows, images, answers, strict=True):
-                    writer.submit(sink.store, row, image, item)
+                for row, image, item in zip(rows, images, outputs, strict=True):
+                    writer.submit(sink.collect, row, image, item)
 
 
 def _split_images(images, count):

@@ -40,7 +40,7 @@ class Network:
         return self.network_params["runtime"]
 
     def forward(self, images, **params):
-        """The network's answer to images, through the wrappers of its stage.
+        """The network's output for images, through the wrappers of its stage.
 
         Args:
             images: ``[B, C, H, W]`` tensor, labelled image, None, or a list of those (any nesting

@@ -29,7 +29,7 @@ def export(
     formats: list[Literal["onnx", "safetensors"]] = ("onnx", "safetensors"),
     member: str | None = None,
 ):
-    """Write the bare model of a network: normalized images in, its answer out.
+    """Write the bare model of a network: from normalized images to its output.
 
     Args:
         network: which one, see :func:`mdir.networks.factory.load_network`.
@@ -84,9 +84,9 @@ def _sizes(model):
 
 
 def _output_axes(model):
-    answer = model.forward_batch(_example(model))
+    output = model.forward_batch(_example(model))
     return (
-        ["dimensions", "batch"] if answer.dim() == 2 else ["batch", "channels", "height", "width"]
+        ["dimensions", "batch"] if output.dim() == 2 else ["batch", "channels", "height", "width"]
     )
 
 

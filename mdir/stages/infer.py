@@ -1,4 +1,4 @@
-"""Step: a network's answers to a list of images, as pictures or as descriptors."""
+"""Step: a network's outputs for a list of images, as image files or as descriptors."""
 
 from typing import Annotated
 

@@ -1,13 +1,13 @@
-"""What becomes of a network's answers in the step ``infer``."""
+"""Outputs: what the step ``infer`` makes of what a network gives."""
 
 from mdir import distributed
 
 
 class Output:
-    """Takes the answers of a network image by image.
+    """Collects what a network gives, image by image.
 
     One is registered under kind "output" as a class with the parameters of ``output.inference``.
-    The step calls ``prepare`` once, ``store`` for every image in any order, then ``join`` and
+    The step calls ``prepare`` once, ``collect`` for every image in any order, then ``gather`` and
     ``result``.
     """
 
@@ -23,24 +23,24 @@ class Output:
         """
         return columns, list(range(len(columns[0])))
 
-    def store(self, index: int, image, answer) -> None:
-        """Take one answer; both are None for an image that cannot be read.
+    def collect(self, index: int, image, output) -> None:
+        """Take what belongs to one image; both are None for one that cannot be read.
 
         Args:
             index: position in the whole input.
             image: the network's input for this image, ``[1, C, H, W]`` or a list of those.
-            answer: what the network gave for this image alone.
+            output: of the network for this image alone.
         """
-        raise TypeError(f"{type(self).__name__} does not take answers")
+        raise TypeError(f"{type(self).__name__} does not collect outputs")
 
-    def split(self, answer, count: int) -> list:
-        """The answers of ``count`` images, ``[B, ...]`` or ``[D, B]`` as the network gives them."""
-        raise TypeError(f"{type(self).__name__} does not take answers")
+    def per_image(self, output, count: int) -> list:
+        """The outputs of ``count`` images, given ``[B, ...]`` or ``[D, B]``."""
+        raise TypeError(f"{type(self).__name__} does not collect outputs")
 
-    def join(self) -> None:
-        """Wait for other processes that store a part, and take over what they have collected."""
+    def gather(self) -> None:
+        """Wait for other processes, and take over what they have collected."""
         distributed.barrier()
 
     def result(self) -> tuple:
-        """Outputs of the step, after everything is stored."""
+        """Outputs of the step, after everything is collected."""
         raise TypeError(f"{type(self).__name__} has no result")

@@ -31,16 +31,16 @@ class EmbeddingOutput(Output):
         self.vectors = [None] * len(self.names)
         return columns, list(range(len(self.names)))
 
-    def store(self, index, image, answer):
-        if answer is not None:
-            self.vectors[index] = answer.reshape(-1).double().cpu().numpy()
+    def collect(self, index, image, output):
+        if output is not None:
+            self.vectors[index] = output.reshape(-1).double().cpu().numpy()
 
-    def split(self, answer, count):
+    def per_image(self, output, count):
         if count == 1:
-            return [answer]
-        return list(answer.t())
+            return [output]
+        return list(output.t())
 
-    def join(self):
+    def gather(self):
         for part in distributed.gather({i: v for i, v in enumerate(self.vectors) if v is not None}):
             for index, vector in part.items():
                 self.vectors[index] = vector

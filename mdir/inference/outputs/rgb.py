@@ -25,7 +25,7 @@ Stretch = Annotated[Literal["meanstd", "none", "auto"] | float, Check(_check_str
 
 @register("output", "rgb")
 class RgbOutput(Output):
-    """Writes each answer to a picture named after its input.
+    """Writes each output to an image named after its input.
 
     Args:
         image_dir: folder pattern for the pictures, relative to the root.
@@ -66,20 +66,20 @@ class RgbOutput(Output):
         rows = [index for index, path in enumerate(self.paths) if path not in done]
         return [[items[index] for index in rows]], rows
 
-    def store(self, index, image, answer):
-        if answer is None:
+    def collect(self, index, image, output):
+        if output is None:
             return
         if isinstance(image, (list, tuple)):
             image = image[0]
-        height, width = picture_size(image.shape[-2:], answer.shape[-2:])
-        answer = answer[:, :height, :width].float().cpu().numpy()
-        pixels = to_pixels(answer, self.mean_std, self.stretch_by)
+        height, width = picture_size(image.shape[-2:], output.shape[-2:])
+        output = output[:, :height, :width].float().cpu().numpy()
+        pixels = to_pixels(output, self.mean_std, self.stretch_by)
         write_picture(pixels, self.paths[index])
 
-    def split(self, answer, count):
-        while isinstance(answer, (list, tuple)):
-            answer = answer[0]
-        return list(answer[:count])
+    def per_image(self, output, count):
+        while isinstance(output, (list, tuple)):
+            output = output[0]
+        return list(output[:count])
 
     def result(self):
         for path in dict.fromkeys(self.paths):
@@ -87,10 +87,10 @@ class RgbOutput(Output):
         return (self.names,)
 
 
-def picture_size(given, answer) -> tuple[int, int]:
-    """Height and width to keep: the input's, where the answer's is that rounded up to 4n."""
-    rounded = all(-(-side // 4) * 4 == found for side, found in zip(given, answer, strict=True))
-    return tuple(given) if rounded else tuple(answer)
+def picture_size(given, output) -> tuple[int, int]:
+    """Height and width to keep: the input's, where the output's is that rounded up to 4n."""
+    rounded = all(-(-side // 4) * 4 == found for side, found in zip(given, output, strict=True))
+    return tuple(given) if rounded else tuple(output)
 
 
 def write_picture(pixels, path: str) -> None:
