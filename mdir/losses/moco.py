@@ -4,14 +4,14 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from mdir.losses.row_memory import LateBuffers
 from mdir.registry import register
 from mdir.registry.ranges import above, at_least
 
 
 @register("criterion", "moco")
-class MoCoLoss(nn.Module):
+class MoCoLoss(LateBuffers):
     """InfoNCE with a queue (He et al., MoCo, CVPR 2020).
 
     The queue (``negs`` x D) is a ring buffer on the device of the loss; it is made of random unit
@@ -61,9 +61,3 @@ class MoCoLoss(nn.Module):
         places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.ring)
         self.ring[places] = keys
         self.oldest.copy_((self.oldest + len(keys)) % len(self.ring))
-
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        ring = state_dict.get(prefix + "ring")
-        if ring is not None and self.ring is None:
-            self.ring = torch.empty_like(ring, device=self.oldest.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from mdir.losses.row_memory import LateBuffers
 from mdir.registry import register
 from mdir.registry.ranges import above, at_least, between
 
 
 @register("criterion", "npid")
-class NPIDLoss(nn.Module):
+class NPIDLoss(LateBuffers):
     """NCE against a memory bank of all training images (Wu et al., CVPR 2018; leftthomas/DaCo).
 
     ``momentum`` weighs the *new* feature when the bank is refreshed, the reverse of the usual
@@ -77,9 +77,6 @@ class NPIDLoss(nn.Module):
         rows = self.momentum * proj.detach() + (1 - self.momentum) * self.bank[positives]
         self.bank[positives] = F.normalize(rows, dim=1)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        bank = state_dict.get(prefix + "bank")
-        if bank is not None and self.bank is None:
-            self.bank = torch.empty_like(bank, device=self.z.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
         self.has_z = not bool(self.z.isnan())
