@@ -11,6 +11,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import produced, used
 from mdir.networks.portable import read_network
+from mdir.networks.reid_files import from_reid
 from mdir.paths import local_file
 
 _NAMES, _INCLUDED = "_network_names", "_networks_included"
@@ -54,10 +55,10 @@ def read_network_set(path: str | os.PathLike) -> dict:
     state = read_weights(str(path))
     if isinstance(state, dict) and {"meta", "state_dict"} <= set(state):
         return {"net": from_cirtorch(state, str(path))}
+    if isinstance(state, dict) and "type" not in state and "state_dict" in state:
+        return {"net": from_reid(state, str(path))}
     if not isinstance(state, dict) or "type" not in state:
-        raise DataError(
-            f"{path}: not a network; it needs the key 'type' (or 'meta' and 'state_dict')"
-        )
+        raise DataError(f"{path}: not a network; it needs the key 'type' (or 'state_dict')")
     included = state.pop(_INCLUDED, {})
     members = state.pop(_NAMES, ())
     _, underscore, suffix = path.name.partition("_")

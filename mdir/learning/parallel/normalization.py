@@ -1,10 +1,11 @@
 """Normalisation of a batch that is divided among processes, as that of the whole batch.
 
 Batch normalisation takes the statistics of the whole, as torch's SyncBatchNorm (which only GPUs
-have), for parts of any size. Instance normalisation needs none, but torch's CPU version (seen in
-2.15) gets the gradient of a batch of one image wrong where it comes channels last, such as from
-patches picked in a feature map: a part of one image must not. A whole batch of one image is left as
-it is, because the published runs are so. The layers stay what they are, and so do checkpoints.
+have), for parts of any size; a layer of ``groups`` takes those of the whole. Instance normalisation
+needs none, but torch's CPU version (seen in 2.15) gets the gradient of a batch of one image wrong
+where it comes channels last, such as from patches picked in a feature map: a part of one image must
+not. A whole batch of one image is left as it is, because the published runs are so. The layers stay
+what they are, and so do checkpoints.
 """
 
 import types
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from mdir import distributed
+from mdir.errors import UserError
 
 _here = None
 
@@ -50,18 +52,38 @@ def _forward(module, images):
     own = float(here.own > 0)
     axes = [axis for axis in range(images.dim()) if axis != 1]
     values = images.to(torch.promote_types(images.dtype, torch.float32))
-    count = values.new_full((1,), own * values.numel() / values.shape[1])
-    sums = _Sum.apply(torch.cat([own * values.sum(axes), count]))
-    mean, count = sums[:-1] / sums[-1], sums[-1]
-    centered = values - _along_channels(mean, values)
-    variance = _Sum.apply(own * centered.square().sum(axes)) / count
+    parts = values.split(_group_sizes(getattr(module, "groups", 1), here, len(values)))
+    counts = [part.new_full((1,), part.numel() / part.shape[1]) for part in parts]
+    sums = [torch.cat([part.sum(axes), count]) for part, count in zip(parts, counts, strict=True)]
+    sums = _Sum.apply(own * torch.stack(sums))
+    means, counts = sums[:, :-1] / sums[:, -1:], sums[:, -1:]
+    centered = [part - _along_channels(mean, part) for part, mean in zip(parts, means, strict=True)]
+    squares = torch.stack([part.square().sum(axes) for part in centered])
+    variances = _Sum.apply(own * squares) / counts
     if module.training and module.running_mean is not None:
-        _update(module, mean.detach(), variance.detach() * count / (count - 1))
-    result = centered * _along_channels((variance + module.eps).rsqrt(), values)
+        unbiased = variances[0].detach() * counts[0] / (counts[0] - 1)
+        _update(module, means[0].detach(), unbiased)
+    scales = (variances + module.eps).rsqrt()
+    result = torch.cat(
+        [part * _along_channels(scale, part) for part, scale in zip(centered, scales, strict=True)]
+    )
     if module.affine:
         result = result * _along_channels(module.weight, values)
         result = result + _along_channels(module.bias, values)
     return result.to(images.dtype)
+
+
+def _group_sizes(groups, here, rows):
+    """How many of the rows that are here are of each group of the whole batch."""
+    if groups == 1 or not here.own:
+        return [rows] + [0] * (groups - 1)
+    if here.whole % groups or rows != here.own:
+        raise UserError(
+            f"bn_groups: {here.whole} items with {rows // here.own} rows here for each cannot be "
+            f"divided into {groups} equal groups; change batch_size, and set drop_last: true"
+        )
+    owners = distributed.share([place * groups // here.whole for place in range(here.whole)])
+    return [owners.count(group) for group in range(groups)]
 
 
 @torch.compiler.disable

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from mdir.networks.architectures.parts.unit_rows import unit_rows
 from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
@@ -60,9 +60,4 @@ class ContrastiveEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.f(images).flatten(1)
-        return _unit(features), _unit(self.g(features))
-
-
-def _unit(rows):
-    """L2-normalised, in float32 where a network computes in less: memories keep these rows."""
-    return F.normalize(rows.to(torch.promote_types(rows.dtype, torch.float32)), dim=1)
+        return unit_rows(features), unit_rows(self.g(features))

@@ -8,7 +8,7 @@ from mdir.networks.files import read_weights
 
 
 def load_pretrained(module: nn.Module, source: str, rename=lambda key: key) -> None:
-    """Load a plain state_dict strictly.
+    """Load a state_dict strictly, a plain one or the ``state_dict`` of a training's state.
 
     Args:
         module: receives the weights.
@@ -19,6 +19,7 @@ def load_pretrained(module: nn.Module, source: str, rename=lambda key: key) -> N
         DataError: where the file is absent, no state_dict, or of other keys or shapes.
     """
     state = read_weights(source)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict):
         raise DataError(f"pretrained weights {source}: not a state_dict")
     renamed = {rename(key): value for key, value in state.items()}
