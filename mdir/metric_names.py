@@ -6,6 +6,7 @@ They stand in files that outlive a version and in the scenarios of users: they a
 import re
 from dataclasses import dataclass
 
+NO_BATCH = -2  # the iteration of what a score shows: it belongs to no batch
 _FULL = re.compile(r"(.+?)/(learning|validation)/([^:]*)(?::(.*))?", re.DOTALL)
 
 
@@ -60,6 +61,12 @@ class Metric:
         return " ".join(filter(None, (self.label, kind, name))).replace("_", " ")
 
 
-def suffix(dtype: str) -> str:
+def scalar_kind(row: dict) -> str | None:
+    """``loss``, ``score`` or ``time``, what a row of events holds numbers of; None for others."""
+    family, _, kind = row["dtype"].partition("/")
+    return kind if family == "scalar" else None
+
+
+def suffix(kind: str) -> str:
     """Behind the name of one number for many iterations, their mean or sum; ``.4``: digits."""
-    return "_sum.1" if dtype == "time" else "_avg.4"
+    return "_sum.1" if kind == "time" else "_avg.4"

@@ -7,8 +7,7 @@ from pathlib import Path
 from cirtorch.utils.files import atomic_write
 from mdir import registry
 from mdir.artifacts import produced
-
-SHOWN = -2  # the iteration of pictures that belong to no batch
+from mdir.metric_names import NO_BATCH
 
 
 def make_score(section: dict, preprocessing: dict):
@@ -35,10 +34,10 @@ def register_score(events, epoch: int, key: Callable[[str], str], result) -> Non
         events.register(epoch, None, None, key(kind), result.timings, "scalar/time")
     for label, image in result.images.items():
         blob = {"image0.rgb": {"dtype": "image:rgb", "data": image}}
-        events.register(epoch, SHOWN, 1, key(f"data/{label}"), blob, "blob")
+        events.register(epoch, NO_BATCH, 1, key(f"data/{label}"), blob, "blob")
     if result.protocol:
         blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
-        events.register(epoch, SHOWN, 1, key("protocol"), blob, "blob")
+        events.register(epoch, NO_BATCH, 1, key("protocol"), blob, "blob")
 
 
 def write_rankings(path: Path, result) -> None:

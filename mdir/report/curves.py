@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdir.metric_names import scalar_kind
 from mdir.report.figures import COLOUR, INK, panels, save_svg, set_title
 from mdir.report.pictures import spread
 
@@ -39,8 +40,7 @@ def read_series(rows: list[dict], kinds=("loss", "score")) -> dict[str, dict[str
     """``{key: {name: series}}`` of scalar rows, in the order in which they were logged."""
     found = {}
     for row in rows:
-        family, _, kind = row["dtype"].partition("/")
-        if family != "scalar" or kind not in kinds or row["epoch"] is None:
+        if scalar_kind(row) not in kinds or row["epoch"] is None:
             continue
         for name, values in row["data"].items():
             series = found.setdefault(row["key"], {}).setdefault(name, Series())

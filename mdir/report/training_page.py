@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from mdir.metric_names import Metric
+from mdir.metric_names import NO_BATCH, Metric
 from mdir.report.curves import draw_series, draw_weights, read_events, read_series
 from mdir.report.page import PageSection, Picture, Strip, write_page
 from mdir.report.pictures import spread
@@ -12,8 +12,7 @@ from mdir.report.protocols import protocol_section
 from mdir.report.tables import Table
 
 GROUPS = ["Training", "Validation"]  # order of the published project
-NO_BATCH = [-2]  # relative iterations of pictures that are the same in every epoch
-EPOCHS = 8  # so many of them are shown of such a picture
+EPOCHS = 8  # so many are shown of a picture that belongs to no batch
 
 
 def write_training_page(folder: str | os.PathLike, title: str) -> Path:
@@ -88,7 +87,7 @@ def _pictures(rows, folder, here):
             by_key.setdefault(row["key"], []).append(row)
     strips = []
     for key, found in by_key.items():
-        series = found[-1].get("relative_iteration") == NO_BATCH
+        series = found[-1].get("relative_iteration") == [NO_BATCH]
         chosen = [found[k] for k in spread(len(found), EPOCHS)] if series else found[-1:]
         moment = "" if series else _moment(found[-1])
         pictures = [

@@ -12,6 +12,7 @@ from PIL import Image
 
 from cirtorch.utils.files import atomic_write
 from mdir.learning.events.metrics import summary
+from mdir.metric_names import scalar_kind
 
 EXTENSIONS = {"image:rgb": ".png", "image:gray": ".png", "text": ".txt"}
 
@@ -87,7 +88,7 @@ def thinned(row: dict, most: int = MOST_ITERATIONS) -> dict:
     NaNs are left out of the means. Files of long runs stay readable, metrics are taken before.
     """
     iterations = row["relative_iteration"]
-    if not row["dtype"].startswith("scalar/") or not isinstance(iterations, list):
+    if scalar_kind(row) is None or not isinstance(iterations, list):
         return row
     block = math.ceil(len(iterations) / most)
     if block <= 1:

@@ -12,6 +12,7 @@ import time
 import torch
 
 from mdir.learning.events.metrics import Metrics, summary
+from mdir.metric_names import scalar_kind
 
 PENDING_ROWS = 200
 
@@ -156,7 +157,7 @@ class Events:
         return {"dtype": blob["dtype"], "path": path}
 
     def _check_names(self, row):
-        if row["dtype"].startswith("scalar/"):
+        if scalar_kind(row):
             names = self._names.setdefault(row["key"], list(row["data"]))
             if sorted(names) != sorted(row["data"]):
                 raise ValueError(
@@ -180,7 +181,7 @@ def _fetch(rows):
     places = [
         (row["data"], name, value)
         for row in rows
-        if row["dtype"].startswith("scalar/")
+        if scalar_kind(row)
         for name, value in row["data"].items()
         if isinstance(value, torch.Tensor)
     ]
@@ -205,9 +206,9 @@ def _joined(parts):
 
 def _summarized(row):
     """A scalar row with one value for each name; other rows as they are."""
-    if not row["dtype"].startswith("scalar/"):
+    kind = scalar_kind(row)
+    if kind is None:
         return row
-    kind = row["dtype"].partition("/")[2]
     data = {
         name: [summary(values, kind)] if isinstance(values, list) else values
         for name, values in row["data"].items()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mdir.metric_names import Metric, suffix
+from mdir.metric_names import Metric, scalar_kind, suffix
 
 
 class Metrics:
@@ -24,8 +24,8 @@ class Metrics:
         """Take the rows of the next epoch (see ``events``); returns its metrics by full name."""
         found = {}
         for key, row in rows.items():
-            family, _, kind = row["dtype"].partition("/")
-            if family != "scalar":
+            kind = scalar_kind(row)
+            if kind is None:
                 continue
             for name, values in row["data"].items():
                 full = self._full_name(key, name, kind, isinstance(values, list))

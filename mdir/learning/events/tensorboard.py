@@ -5,7 +5,7 @@ from PIL import Image
 
 from mdir.learning.events.metrics import summary
 from mdir.learning.events.processor import Processor
-from mdir.metric_names import suffix
+from mdir.metric_names import scalar_kind, suffix
 from mdir.registry import register
 
 
@@ -20,21 +20,21 @@ class TensorBoard(Processor):
     def rows(self, epoch, rows):
         for row in rows:
             iteration = row["relative_iteration"]
-            if row["dtype"].startswith("scalar/") and iteration is not None:
+            if scalar_kind(row) and iteration is not None:
                 for name, value in row["data"].items():
                     step = epoch * row["epoch_size"] + iteration
                     self.writer.add_scalar(f"{row['key']}/{name}", value, step)
 
     def epoch_closed(self, epoch, rows, metrics):
         for key, row in rows.items():
-            family, _, kind = row["dtype"].partition("/")
+            kind = scalar_kind(row)
             for name, values in row["data"].items():
                 tag = f"{key}/{name}"
                 last = values[-1] if isinstance(values, list) else values
-                if family == "scalar":
+                if kind:
                     end = suffix(kind).partition(".")[0] if isinstance(values, list) else ""
                     self.writer.add_scalar(tag + end, summary(values, kind), epoch)
-                elif family == "weight":
+                elif row["dtype"].startswith("weight"):
                     self._add_histogram(tag, last, epoch)
                 elif last["dtype"].startswith("image:"):
                     picture = np.asarray(Image.open(self.folder / last["path"]))
