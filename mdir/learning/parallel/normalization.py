@@ -82,7 +82,7 @@ def _group_sizes(groups, here, rows):
             f"bn_groups: {here.whole} items with {rows // here.own} rows here for each cannot be "
             f"divided into {groups} equal groups; change batch_size, and set drop_last: true"
         )
-    owners = distributed.share([place * groups // here.whole for place in range(here.whole)])
+    owners = distributed.own_part([place * groups // here.whole for place in range(here.whole)])
     return [owners.count(group) for group in range(groups)]
 
 

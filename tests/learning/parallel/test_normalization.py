@@ -8,7 +8,7 @@ from torch import nn
 from mdir import distributed
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
-from mdir.learning.parallel.normalization import divided, share_statistics
+from mdir.learning.parallel.normalization import divided, sync_statistics
 from mdir.networks.architectures.parts.domain_norm import BatchNormInGroups2d, convert_dsbn
 from tests.learning.parallel.launching import launch
 
@@ -48,9 +48,9 @@ def test_two_processes_normalise_as_one(tmp_path, domains, groups, whole):
     def run(number):
         torch.set_num_threads(1)
         with distributed.together():
-            own = distributed.share(range(whole))
+            own = distributed.own_part(range(whole))
             here = network(domains, groups)
-            share_statistics(here)
+            sync_statistics(here)
             share = [one[:, own].flatten(0, 1) for one in (images, weights)]
             with divided(BatchPart(len(own), whole)):
                 found = outcome(here, *share)
@@ -78,7 +78,7 @@ def test_a_process_without_an_item_adds_nothing():
         torch.set_num_threads(1)
         with distributed.together():
             here = network(2, 1)
-            share_statistics(here)
+            sync_statistics(here)
             with divided(BatchPart(1 - number, 1)):
                 found = outcome(here, images.flatten(0, 1), (1 - number) * weights.flatten(0, 1))
             close(found[0], output)
@@ -92,7 +92,7 @@ def test_a_process_without_an_item_adds_nothing():
 
 def test_groups_that_do_not_divide():
     model = network(1)
-    share_statistics(model)
+    sync_statistics(model)
     for rows, part in ((2, BatchPart(2, 5)), (4, BatchPart(2, 4))):
         message = f"{part.whole} items with {rows // part.own} rows here for each"
         with divided(part), pytest.raises(UserError, match=message):
