@@ -24,7 +24,7 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class KnownFolder:
-    """A folder of pictures that comes as archives, or from the user's own hand."""
+    """A folder of images that comes as archives, or from the user's own hand."""
 
     archives: tuple[str, ...]
     to: str
@@ -50,7 +50,7 @@ def known_files(part: str) -> list[KnownFile]:
 
 
 def known_folders(part: str) -> list[KnownFolder]:
-    """Picture folders of ``"train"`` or ``"test"``; of ``"domains"`` or ``"reid"``, by hand."""
+    """Image folders of ``"train"`` or ``"test"``; of ``"domains"`` or ``"reid"``, by hand."""
     return [_folder(entry) for entry in _registry()["folders"].get(part, [])]
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from cirtorch.downloads.archive import unpack
 from cirtorch.downloads.fetch import fault, fetch
+from cirtorch.downloads.image_folders import folder_fault
 from cirtorch.downloads.known_files import known_files, known_folders, known_links
-from cirtorch.downloads.picture_folders import folder_fault
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import replace_link
 
 
 def download_train(data_dir: str | os.PathLike) -> None:
-    """Pictures and databases of retrieval-SfM into ``data_dir/train``; what is there stays.
+    """Images and databases of retrieval-SfM into ``data_dir/train``; what is there stays.
 
     Raises:
         DataError: for everything that could not be had, with what to do about it.
@@ -25,7 +25,7 @@ def download_train(data_dir: str | os.PathLike) -> None:
 def download_test(data_dir: str | os.PathLike) -> None:
     """Oxford, Paris (classic and revisited) and Tokyo 24/7 into ``data_dir/test``.
 
-    The Oxford and Paris pictures were withdrawn by their source: where they cannot be had, a
+    The Oxford and Paris images were withdrawn by their source: where they cannot be had, a
     warning says what to put where.
 
     Raises:

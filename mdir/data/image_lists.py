@@ -14,8 +14,8 @@ from mdir.artifacts import used
 _SHOWN = 50
 _THREADS = 8
 _TAIL = 64
-# Format -> what the picture's data begins with and what a whole file ends with. Neither can occur
-# within the data, and a thumbnail's end comes before the data of the picture itself.
+# Format -> what the image's data begins with and what a whole file ends with. Neither can occur
+# within the data, and a thumbnail's end comes before the data of the image itself.
 _JPEG, _PNG = (b"\xff\xda", b"\xff\xd9"), (b"IDAT", b"IEND\xaeB`\x82")
 _MARKS = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": _PNG}
 _WITHOUT_END = ("BMP", "PPM", "TIFF")
@@ -72,7 +72,7 @@ def _fault(path):
         if file.read().rstrip(b"\0").endswith(end):
             return None
         file.seek(0)
-        content = file.read()  # some cameras write more behind the picture
+        content = file.read()  # some cameras write more behind the image
     return None if content.rfind(end) > content.rfind(begin) else "is cut short"
 
 
@@ -89,7 +89,7 @@ class _WholeFile:
     """A file whose end must not be met by a decoder.
 
     Pillow, told to make do with photographs cut short (``cirtorch.datasets.datahelpers``), would
-    leave the rest of the picture black.
+    leave the rest of the image black.
     """
 
     def __init__(self, file):

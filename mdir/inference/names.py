@@ -13,8 +13,8 @@ def name_columns(names, image_dir: str | None) -> list[list]:
 
     Args:
         names: a list of names; a list file (``.txt``: a name per line; ``.lst``, ``.tsv``,
-            ``.csv``, ``.pkl``: as columns); or a folder: all pictures below it.
-        image_dir: folder pattern of the dataset; pictures of a folder are named relative to it
+            ``.csv``, ``.pkl``: as columns); or a folder: all images below it.
+        image_dir: folder pattern of the dataset; images of a folder are named relative to it
             where they lie inside.
 
     Raises:

@@ -87,7 +87,7 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
         empty = registry.make("output", options)
         return {"status": "skipped"}, *_empty_result(empty, columns, section)
     sink = registry.make("output", options)
-    # the first decides: another may already find pictures that were written a moment ago
+    # the first decides: another may already find images that were written a moment ago
     columns, positions = distributed.from_first(sink.prepare(columns, section))
     if not positions:
         return {"status": "skipped"}, *sink.result()

@@ -12,7 +12,7 @@ import torch
 
 from mdir.errors import UserError
 from mdir.learning.compute import leaves
-from mdir.learning.events.samples import pictures
+from mdir.learning.events.samples import image_blobs
 from mdir.learning.seeding import seed_epoch
 
 SAMPLES_EVERY = 5  # epochs
@@ -116,9 +116,9 @@ def are_samples_due(epoch: int, iteration: int, size: int) -> bool:
 
 
 def log_samples(training, events, epoch: int, iteration: int, size: int) -> None:
-    """Pictures of what the last step saw and made."""
+    """Images of what the last step saw and made."""
     for label, value in training.method.samples().items():
-        blobs = pictures(value, training.mean_std)
+        blobs = image_blobs(value, training.mean_std)
         if blobs:
             events.register(epoch, iteration, size, f"train/data/{label}", blobs, "blob")
 

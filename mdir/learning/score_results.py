@@ -18,7 +18,7 @@ def make_score(section: dict, preprocessing: dict):
 
 
 def register_score(events, epoch: int, key: Callable[[str], str], result) -> None:
-    """Register a score's averages, values by query, times, pictures and protocol.
+    """Register a score's averages, values by query, times, images and protocol.
 
     Args:
         key: the key of events by their kind.

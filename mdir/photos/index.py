@@ -36,11 +36,11 @@ def read_photos(folder: Path, index: Path | None = None) -> list[Photo]:
 
     Without an index, ``index.csv`` of the folder is read where there is one (header ``path,
     landmark,condition``; an empty landmark is an unknown place). Otherwise every sub-folder is a
-    place, holding pictures taken by day, or the sub-folders ``day`` and ``night``.
+    place, holding images taken by day, or the sub-folders ``day`` and ``night``.
 
     Raises:
         UserError: with every problem found: no folder, an empty index, wrong columns, missing or
-            unreadable pictures, the same picture twice, an unknown condition, a place with a
+            unreadable images, the same image twice, an unknown condition, a place with a
             single photograph.
     """
     if not folder.is_dir():

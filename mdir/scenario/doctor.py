@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cirtorch.downloads.fetch import fault
+from cirtorch.downloads.image_folders import count_images, folder_fault
 from cirtorch.downloads.known_files import known_files, known_folders, known_links, known_weights
-from cirtorch.downloads.picture_folders import count_pictures, folder_fault
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root, get_root
 from cirtorch.utils.safe_pickle import load_pickle
@@ -77,7 +77,7 @@ def examine(full: bool = False) -> Iterator[Group]:
     """What there is to say about the data and the weights below the root.
 
     Args:
-        full: look at every picture instead of a sample.
+        full: look at every image instead of a sample.
     """
     data, root = Path(get_data_root()), Path(get_root())
     for part, title in PARTS.items():
@@ -152,7 +152,7 @@ def _folder(known, data, full) -> Finding:
     if found:
         return Finding(DAMAGED, known.to, found, f"By hand: {known.by_hand}")
     listed = any((data / name).is_file() for name in known.named_in)
-    count = count_pictures(data / known.to)
+    count = count_images(data / known.to)
     expected = f" of {known.images:,} published" if known.images else ""
     return Finding(VERIFIED if listed else PRESENT, known.to, f"{count:,} pictures{expected}")
 

@@ -19,7 +19,7 @@ class ScoreResult:
         averages: the score's numbers by name, larger is better.
         per_query: name -> one number a query (NaN where a query has no positives).
         timings: name -> seconds.
-        images: label -> picture ``[3, H, W]`` in 0..1.
+        images: label -> image ``[3, H, W]`` in 0..1.
         rankings: a dict per query: ``name``, ``path``, ``box`` (x1, y1, x2, y2 or None), ``ap``
             (None without positives) and ``found``, the best database images in order, each with
             ``name``, ``path`` and ``right`` (True, False, or None for junk, which does not count).

@@ -30,12 +30,12 @@ class VisualScore:
         begin = time.time()
         generator = choose_generator(network, self.net_name).eval()
         mean_std = self.source.section(generator)["mean_std"]
-        pictures = {}
+        shown = {}
         for names, images in self.source.images(generator):
-            shown = to_unit_range(translate(generator, images), mean_std).cpu()
+            translations = to_unit_range(translate(generator, images), mean_std).cpu()
             originals = to_unit_range(images, mean_std).cpu()
-            for name, original, picture in zip(names, originals, shown, strict=True):
+            for name, original, translation in zip(names, originals, translations, strict=True):
                 label = os.path.splitext(name)[0]
-                pictures[f"{label}/input"], pictures[label] = original, picture
+                shown[f"{label}/input"], shown[label] = original, translation
         spent = time.time() - begin
-        return ScoreResult(images=pictures, timings={"visual": spent, "total_s": spent})
+        return ScoreResult(images=shown, timings={"visual": spent, "total_s": spent})

@@ -7,7 +7,7 @@ from mdir.stages.step import step
 
 @step
 def download_train(inputs, **ignored):
-    """Pictures and databases of retrieval-SfM."""
+    """Images and databases of retrieval-SfM."""
     download.download_train(get_data_root())
     return (None,)
 
@@ -21,7 +21,7 @@ def download_test(inputs, **ignored):
 
 @step
 def rsfm120k(inputs, **ignored):
-    """Pictures and databases of retrieval-SfM, day and night lists, links to four pictures."""
+    """Images and databases of retrieval-SfM, day and night lists, links to four images."""
     download.download_parts(get_data_root(), "train", "day_night")
     return (None,)
 

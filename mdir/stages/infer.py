@@ -35,7 +35,7 @@ def infer(
         network: which one, see :func:`mdir.networks.factory.load_network`.
         output: see :class:`mdir.inference.run.OutputOptions`.
         data: see :class:`mdir.inference.run.InputSections`.
-        names: in place of standard input, a list, a list file or a folder of pictures.
+        names: in place of standard input, a list, a list file or a folder of images.
         forward: see :class:`mdir.inference.run.ForwardOptions`.
 
     Returns:

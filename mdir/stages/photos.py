@@ -16,7 +16,7 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
 
     Args:
         photos: folder with an ``index.csv`` (columns path, landmark, condition) or with one
-            sub-folder a place; relative to CIRTORCH_ROOT. The pictures are only read.
+            sub-folder a place; relative to CIRTORCH_ROOT. The images are only read.
         directory: folder for the lists; relative to CIRTORCH_ROOT.
         index: another index than ``index.csv``.
 

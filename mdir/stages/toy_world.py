@@ -32,10 +32,10 @@ def toy_world(
             ``weights/hed_interpolation.pth`` and ``weights/rcf.pth``, gradient detectors in the
             form of these architectures; relative to CIRTORCH_ROOT.
         seed: another seed is another city.
-        image_size: long side of the pictures, in pixels.
+        image_size: long side of the images, in pixels.
         train_places, val_places, test_places: numbers of landmarks; test: of each test set.
-        day_views, night_views: pictures of a landmark.
-        pairs: aligned pictures of the two-domain sets for training (half as many more validate).
+        day_views, night_views: images of a landmark.
+        pairs: aligned images of the two-domain sets for training (half as many more validate).
     """
     sizes = Sizes(image_size, train_places, val_places, test_places, day_views, night_views, pairs)
     for field in fields(sizes):

@@ -1,4 +1,4 @@
-"""Which pictures and files the toy world holds: the layouts of the real datasets, in small."""
+"""Which images and files the toy world holds: the layouts of the real datasets, in small."""
 
 import hashlib
 import pickle
@@ -18,7 +18,7 @@ SFM = "data/train/retrieval-SfM-120k"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is drawn: numbers of places and of pictures of each, long side in pixels."""
+    """How much is drawn: numbers of places and of images of each, long side in pixels."""
 
     image_size: int = 192
     train_places: int = 24
@@ -31,7 +31,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture to be taken."""
+    """An image to be taken."""
 
     place: Place
     view: View
@@ -40,7 +40,7 @@ class Shot:
     number: int = 0
 
     def take(self) -> np.ndarray:
-        """The picture: uint8 array [height, width, 3], RGB."""
+        """The image: uint8 array [height, width, 3], RGB."""
         return render(self.place, self.view, self.condition, self.size, self.number)
 
 
@@ -48,7 +48,7 @@ class Shot:
 class Layout:
     """Everything to be written, by path below the world's folder.
 
-    ``shots`` holds pictures, ``files`` functions that return bytes, ``links`` targets of symbolic
+    ``shots`` holds images, ``files`` functions that return bytes, ``links`` targets of symbolic
     links relative to the link's folder.
     """
 
@@ -75,7 +75,7 @@ def make_layout(seed: int, sizes: Sizes) -> Layout:
 
 
 def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
-    """The picture of a place from its view of that number; a quarter of the views is upright."""
+    """The image of a place from its view of that number; a quarter of the views is upright."""
     rng = generator(seed, split, place, "view", view)
     long, short = sizes.image_size, sizes.image_size * 3 // 4
     size = (short, long) if rng.random() < 0.25 else (long, short)
@@ -83,7 +83,7 @@ def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
 
 
 def _training(layout, take, sizes):
-    """retrieval-SfM-120k: pictures by day and some by night, pairs of them, and the two lists."""
+    """retrieval-SfM-120k: images by day and some by night, pairs of them, and the two lists."""
     databases, lists = {}, {"day": [], "night": []}
     for split, places in (("train", sizes.train_places), ("val", sizes.val_places)):
         cids, clusters, pairs = [], [], []
@@ -117,7 +117,7 @@ def _training(layout, take, sizes):
 
 
 def _pairs(first, sizes):
-    """Pairs of a place whose pictures begin at ``first``: every picture with three by day."""
+    """Pairs of a place whose images begin at ``first``: every image with three by day."""
     days, positives = sizes.day_views, min(3, sizes.day_views - 1)
     return [
         (first + query, first + (query + step) % days)
@@ -135,7 +135,7 @@ def _revisited(layout, take, sizes, name, classic):
         names = [
             f"{shots[0].place.kind.__name__}_{place:02d}_{view:06d}" for view in range(len(shots))
         ]
-        _add_pictures(layout, f"data/test/{classic}/jpg", names, shots)
+        _add_images(layout, f"data/test/{classic}/jpg", names, shots)
         start = len(imlist)
         imlist += names[queries:]
         for query in range(queries):
@@ -143,7 +143,7 @@ def _revisited(layout, take, sizes, name, classic):
             qimlist.append(names[query])
     others = [f"other_{place:06d}" for place in range(2 * places)]
     shots = [take(f"{name}-other", place, 0) for place in range(len(others))]
-    _add_pictures(layout, f"data/test/{classic}/jpg", others, shots)
+    _add_images(layout, f"data/test/{classic}/jpg", others, shots)
     truth = partial(_boxed, gnd, imlist + others, qimlist)
     layout.files[f"data/test/{name}/gnd_{name}.pkl"] = truth
     layout.files[f"data/test/{classic}/gnd_{classic}.pkl"] = partial(
@@ -153,7 +153,7 @@ def _revisited(layout, take, sizes, name, classic):
 
 
 def _by_difficulty(query, shots, start):
-    """Split the pictures of a query's place by how far their viewpoint is from the query's."""
+    """Split the images of a query's place by how far their viewpoint is from the query's."""
     distance = [abs(shot.view.yaw - query.view.yaw) for shot in shots]
     order = [start + int(i) for i in np.argsort(distance, kind="stable")]
     easy = max(len(order) // 2, 1)
@@ -186,7 +186,7 @@ def _tokyo(layout, take, sizes):
             for condition in ("day", "sunset", "night"):
                 shots.append(take("tokyo", place, view, condition))
                 names.append(f"{len(names) + 1:05d}")
-    _add_pictures(layout, "data/test/247tokyo1k/jpg", names, shots)
+    _add_images(layout, "data/test/247tokyo1k/jpg", names, shots)
     gnd = []
     for query in range(len(names)):
         place = query - query % 6
@@ -197,24 +197,22 @@ def _tokyo(layout, take, sizes):
 
 
 def _city(layout, take, sizes):
-    """City: day pictures as database, one table of night queries and one of day queries."""
+    """City: day images as database, one table of night queries and one of day queries."""
     folder = "data/test/city"
     database, queries = [], {"night": [], "day": []}
     for place in range(sizes.test_places):
         names = [f"place{place:02d}_day{view:02d}" for view in range(sizes.day_views)]
         shots = [take("city", place, view) for view in range(sizes.day_views)]
-        _add_pictures(layout, f"{folder}/jpg", names, shots)
+        _add_images(layout, f"{folder}/jpg", names, shots)
         database += names
         for condition, rows in queries.items():
             for view in range(sizes.day_views, sizes.day_views + 3):
                 name = f"query_{condition}_place{place:02d}_{view:02d}"
-                _add_pictures(
-                    layout, f"{folder}/jpg", [name], [take("city", place, view, condition)]
-                )
+                _add_images(layout, f"{folder}/jpg", [name], [take("city", place, view, condition)])
                 rows.append((name, names))
     others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
     shots = [take("city-other", place, 0) for place in range(len(others))]
-    _add_pictures(layout, f"{folder}/jpg", others, shots)
+    _add_images(layout, f"{folder}/jpg", others, shots)
     listed = [[name] for name in database + others]
     layout.files[f"{folder}/db.tsv"] = partial(table, ["identifier"], listed)
     for condition, rows in queries.items():
@@ -242,7 +240,7 @@ def _two_domains(layout, take, sizes):
                 layout.shots[path] = take("aligned", place, 0, condition, 2)
 
 
-def _add_pictures(layout, folder, names, shots):
+def _add_images(layout, folder, names, shots):
     layout.shots.update(
         {f"{folder}/{name}.jpg": shot for name, shot in zip(names, shots, strict=True)}
     )

@@ -101,27 +101,27 @@ CONDITIONS = {"day": day, "sunset": sunset, "night": night, "fog": fog}
 
 
 def sky(light: Light, size, rng) -> np.ndarray:
-    """The sky as a float32 picture [height, width, 3]."""
+    """The sky as a float32 image [height, width, 3]."""
     width, height = size
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 1.3
-    picture = np.float32(light.zenith) * (1 - down) + np.float32(light.skyline) * down
-    picture = np.ascontiguousarray(np.broadcast_to(picture, (height, width, 3)))
+    image = np.float32(light.zenith) * (1 - down) + np.float32(light.skyline) * down
+    image = np.ascontiguousarray(np.broadcast_to(image, (height, width, 3)))
     coarse = rng.normal(size=(7, 4)).astype(np.float32)
     fine = rng.normal(size=(18, 11)).astype(np.float32)
     wool = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
     wool += 0.5 * cv2.resize(fine, size, interpolation=cv2.INTER_CUBIC)
     share = np.clip(wool - 0.3, 0, 1)[..., None] * light.clouds
-    picture += share * (np.float32(np.array(light.skyline) * 1.08) - picture)
+    image += share * (np.float32(np.array(light.skyline) * 1.08) - image)
     for x, y, bright in rng.random((light.stars, 3)):
-        picture[int(y * 0.6 * height), int(x * width)] = 0.3 + 0.6 * bright
+        image[int(y * 0.6 * height), int(x * width)] = 0.3 + 0.6 * bright
     if light.stars > 30:
         moon = (int(rng.uniform(0.05, 0.95) * width), int(rng.uniform(0.06, 0.25) * height))
-        cv2.circle(picture, moon, height // 28, (0.92, 0.9, 0.8), -1, cv2.LINE_AA)
-    return picture
+        cv2.circle(image, moon, height // 28, (0.92, 0.9, 0.8), -1, cv2.LINE_AA)
+    return image
 
 
 def light_up(canvas, light: Light, rng) -> np.ndarray:
-    """The lit windows of a front: uint8 picture of the canvas's size."""
+    """The lit windows of a front: uint8 image of the canvas's size."""
     warm, cool = np.array([250, 196, 104]), np.array([206, 218, 245])
     lit = rng.random(canvas.windows + 1) < light.windows
     tone = np.where(rng.random(len(lit))[:, None] < 0.85, warm, cool)
@@ -130,19 +130,19 @@ def light_up(canvas, light: Light, rng) -> np.ndarray:
     return colours.astype(np.uint8)[canvas.panes]
 
 
-def finish(picture, glow, ground, light: Light, rng) -> np.ndarray:
+def finish(image, glow, ground, light: Light, rng) -> np.ndarray:
     """Add the halos of lamps and windows, reflections on the street, haze and contrast."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if light.lamps:
         halo = cv2.GaussianBlur(glow, (0, 0), height / 45)
         wide = cv2.GaussianBlur(glow, (0, 0), height / 11)
-        picture = picture + 0.5 * halo + 1.1 * wide * light.lamps
+        image = image + 0.5 * halo + 1.1 * wide * light.lamps
         start = int((ground + 0.04) * height)
         mirror = cv2.GaussianBlur(glow[start - 1 :: -1], (0, 0), width / 90, sigmaY=height / 12)
         depth = min(height - start, len(mirror))
-        picture[start : start + depth] += 0.6 * mirror[:depth]
+        image[start : start + depth] += 0.6 * mirror[:depth]
     if light.haze:
         colour, share = light.haze
-        picture = picture + share * (np.float32(colour) - picture)
-    picture = (picture - 0.5) * light.contrast + 0.5 * light.contrast + (1 - light.contrast) * 0.25
-    return picture.astype(np.float32)
+        image = image + share * (np.float32(colour) - image)
+    image = (image - 0.5) * light.contrast + 0.5 * light.contrast + (1 - light.contrast) * 0.25
+    return image.astype(np.float32)

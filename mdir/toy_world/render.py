@@ -1,4 +1,4 @@
-"""Pictures of the toy world: a place from a viewpoint under a condition."""
+"""Images of the toy world: a place from a viewpoint under a condition."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ CAR_COLOURS = (
 
 
 def render(place: Place, view: View, condition: str, size, shot: int = 0) -> np.ndarray:
-    """Draw a picture.
+    """Draw an image.
 
     Args:
         condition: ``day``, ``sunset``, ``night`` or ``fog``.
@@ -37,36 +37,36 @@ def render(place: Place, view: View, condition: str, size, shot: int = 0) -> np.
     def warp(image):
         return cv2.warpPerspective(image, matrix, large, flags=cv2.INTER_AREA)
 
-    picture = sky(light, large, rng)
-    _street(picture, view, light, rng)
+    image = sky(light, large, rng)
+    _street(image, view, light, rng)
     cover = cv2.GaussianBlur(warp(canvas.cover), (3, 3), 0)[..., None].astype(np.float32) / 255
     paint = warp(canvas.colour).astype(np.float32) / 255
     flood = warp(canvas.flood)[..., None].astype(np.float32) / 255
     shining = warp(light_up(canvas, light, rng)).astype(np.float32) / 255
-    picture += cover * (paint * light.on_wall(flood, large) + shining - picture)
+    image += cover * (paint * light.on_wall(flood, large) + shining - image)
     glow = cover * shining
-    glow = glow + _street_furniture(picture, view, light)
-    picture = finish(picture, glow, view.ground, light, rng)
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    glow = glow + _street_furniture(image, view, light)
+    image = finish(image, glow, view.ground, light, rng)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     noisy = small + rng.normal(0, light.noise, small.shape)
     return np.uint8(np.clip(noisy, 0, 1) * 255)
 
 
-def _street(picture, view, light, rng):
-    height, width = picture.shape[:2]
+def _street(image, view, light, rng):
+    height, width = image.shape[:2]
     start = int(view.ground * height) - height // 12
     grey = np.array([0.42, 0.42, 0.44]) * rng.uniform(0.85, 1.1)
     depth = np.linspace(0.75, 1.1, height - start)[:, None, None]
-    picture[start:] = grey * depth * light.ambient
+    image[start:] = grey * depth * light.ambient
     kerb = int((view.ground + 0.035) * height)
-    picture[kerb : kerb + max(height // 60, 1)] = np.array([0.72, 0.71, 0.68]) * light.ambient
+    image[kerb : kerb + max(height // 60, 1)] = np.array([0.72, 0.71, 0.68]) * light.ambient
     vanishing = ((0.5 - 0.35 * view.yaw) * width, view.horizon * height)
     for at in np.linspace(-0.4, 1.4, 7):
         foot = np.array([at * width, height])
         ends = [foot + (np.array(vanishing) - foot) * share for share in (0.05, 0.3)]
         colour = tuple(map(float, np.array([0.8, 0.8, 0.76]) * light.ambient))
         cv2.line(
-            picture,
+            image,
             *[tuple(map(int, end)) for end in ends],
             colour,
             max(height // 110, 1),
@@ -74,10 +74,10 @@ def _street(picture, view, light, rng):
         )
 
 
-def _street_furniture(picture, view, light):
+def _street_furniture(image, view, light):
     """Draw what stands before the front; returns what of it shines, as an image."""
-    height, width = picture.shape[:2]
-    glow = np.zeros_like(picture)
+    height, width = image.shape[:2]
+    glow = np.zeros_like(image)
 
     def disc(image, x, y, radius, colour, squeeze=1.0):
         axes = (max(int(radius * height), 1), max(int(radius * squeeze * height), 1))
@@ -86,7 +86,7 @@ def _street_furniture(picture, view, light):
 
     def box(x, y, w, h, colour):
         low, high = (int(x - w / 2), int(y - h)), (int(x + w / 2), int(y))
-        cv2.rectangle(picture, low, high, tuple(map(float, colour)), -1, cv2.LINE_AA)
+        cv2.rectangle(image, low, high, tuple(map(float, colour)), -1, cv2.LINE_AA)
 
     foot = (view.ground + 0.05) * height
     for x, tall in view.trees:
@@ -94,11 +94,11 @@ def _street_furniture(picture, view, light):
         box(x, foot, crown * 0.1, crown * 0.5, np.array([0.3, 0.22, 0.16]) * light.ambient)
         for dx, dy, share in ((-0.22, 0.55, 0.26), (0.22, 0.6, 0.26), (0, 0.8, 0.3), (0, 0.5, 0.3)):
             green = np.array([0.2, 0.4, 0.16]) * (0.8 + 0.4 * dy) * light.ambient
-            disc(picture, x + dx * crown, foot - dy * crown, share * tall, green)
+            disc(image, x + dx * crown, foot - dy * crown, share * tall, green)
     for x in view.lamps:
         x, tall = x * width, 0.27 * height
         box(x, foot, max(height * 0.008, 1), tall, np.array([0.16, 0.16, 0.18]) * light.ambient)
-        disc(picture, x, foot - tall, 0.018, light.lamp)
+        disc(image, x, foot - tall, 0.018, light.lamp)
         disc(glow, x, foot - tall, 0.024, np.array(light.lamp) * light.lamps)
     road = (view.ground + 0.15) * height
     for x, colour in view.cars:
@@ -114,8 +114,8 @@ def _street_furniture(picture, view, light):
             np.array([0.3, 0.36, 0.42]) * light.ambient,
         )
         for side in (-1, 1):
-            disc(picture, x + side * long * 0.28, road, 0.024, (0.05, 0.05, 0.05))
-        disc(picture, x + long * 0.5, road - long * 0.14, 0.009, (1, 0.97, 0.85))
+            disc(image, x + side * long * 0.28, road, 0.024, (0.05, 0.05, 0.05))
+        disc(image, x + long * 0.5, road - long * 0.14, 0.009, (1, 0.97, 0.85))
         disc(
             glow, x + long * 0.5, road - long * 0.14, 0.016, np.array([1, 0.95, 0.8]) * light.lamps
         )
@@ -123,5 +123,5 @@ def _street_furniture(picture, view, light):
         x, y = x * width, foot + (0.02 + 0.02 * (k % 3)) * height
         coat = np.array(CAR_COLOURS[(k * 5 + int(x)) % 6]) / 255 * light.ambient
         box(x, y, height * 0.022, height * 0.06, coat)
-        disc(picture, x, y - height * 0.07, 0.011, np.array([0.85, 0.68, 0.56]) * light.ambient)
+        disc(image, x, y - height * 0.07, 0.011, np.array([0.85, 0.68, 0.56]) * light.ambient)
     return glow

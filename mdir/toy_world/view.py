@@ -10,10 +10,10 @@ from mdir.toy_world.places import WIDTH
 
 @dataclass(frozen=True)
 class View:
-    """A camera before a place, in units of the picture's height.
+    """A camera before a place, in units of the image's height.
 
     ``yaw`` is the side step (-1 far left .. 1 far right), ``zoom`` the height of the street front,
-    ``x`` where the landmark's middle stands (0..1 of the picture's width), ``ground`` how far down
+    ``x`` where the landmark's middle stands (0..1 of the image's width), ``ground`` how far down
     the front meets the street, ``horizon`` the height of the eyes.
     """
 
@@ -47,10 +47,10 @@ def draw_view(rng) -> View:
 
 
 def homography(view: View, canvas_size, size):
-    """The map from canvas pixels to picture pixels, float64 [3, 3].
+    """The map from canvas pixels to image pixels, float64 [3, 3].
 
     Args:
-        canvas_size, size: (width, height) of the canvas and of the picture, in pixels.
+        canvas_size, size: (width, height) of the canvas and of the image, in pixels.
     """
     width, height = size
     near, far = 1 + 0.38 * view.yaw, 1 - 0.38 * view.yaw
@@ -71,7 +71,7 @@ def homography(view: View, canvas_size, size):
 
 
 def landmark_box(view: View, canvas, size):
-    """The bounding box (x1, y1, x2, y2) of the landmark in the picture, in pixels."""
+    """The bounding box (x1, y1, x2, y2) of the landmark in the image, in pixels."""
     rows, columns = np.nonzero(canvas.flood)
     corners = np.array(
         [(x, y) for x in (columns.min(), columns.max()) for y in (rows.min(), rows.max())], float

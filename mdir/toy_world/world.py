@@ -72,11 +72,11 @@ def _write(path: Path, layout: Layout, name: str) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def encode(picture, suffix: str) -> bytes:
-    """A picture as PNG (suffix ``.png``) or as JPEG (anything else)."""
+def encode(image, suffix: str) -> bytes:
+    """An image as PNG (suffix ``.png``) or as JPEG (anything else)."""
     buffer = io.BytesIO()
     options = {"format": "PNG"} if suffix == ".png" else {"format": "JPEG", "quality": 92}
-    Image.fromarray(picture).save(buffer, **options)
+    Image.fromarray(image).save(buffer, **options)
     return buffer.getvalue()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mdir.data.table_files import initialize_file_reader
-from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.naming import image_names
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.networks.factory import load_network
 from mdir.networks.wrappers.stack import parse_wrappers, splitp
@@ -81,7 +81,7 @@ def _read(path, case):
 def test_rgb_names(case, monkeypatch):
     monkeypatch.setenv("CIRTORCH_ROOT", "/data/root")
     structure = case["params"].get("dir_structure")
-    names = picture_names(case["input"], structure)
+    names = image_names(case["input"], structure)
     assert names == case["returned"]
     assert [path_join(resolve_path("out"), name) for name in names] == case["paths"]
 

@@ -12,7 +12,7 @@ from mdir.artifacts import collecting
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
-from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.naming import image_names
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.inference.outputs.writer import Writer
 from mdir.networks.files import save_network
@@ -149,7 +149,7 @@ def test_absolute_names_stay_in_the_folder(pictures, root):
     path = str(pictures / "a.png")
     infer(params(), ([path],))
     assert (root / "out" / path.lstrip("/")).exists()
-    assert picture_names(["../../x.png"]) == ["x.png"]
+    assert image_names(["../../x.png"]) == ["x.png"]
 
 
 def test_rows_of_several_pictures(pictures, root):

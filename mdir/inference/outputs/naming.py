@@ -1,14 +1,14 @@
-"""Names of translated pictures after the pictures they come from."""
+"""Names of translated images after the images they come from."""
 
 import os
 import posixpath
 
 
-def picture_names(items, dir_structure: str | None = None) -> list[str]:
+def image_names(items, dir_structure: str | None = None) -> list[str]:
     """One file name (without folder pattern) for each item.
 
     Args:
-        items: names, or lists of names where several pictures make one.
+        items: names, or lists of names where several images make one.
         dir_structure: "input" mirrors the first name; "flat" joins all names by ``::`` with ``%``
             for ``/``, only the last with its suffix; None decides by the first item.
 

@@ -1,4 +1,4 @@
-"""Network output -> 8-bit pictures."""
+"""Network output -> 8-bit images."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ def to_pixels(output: np.ndarray, mean_std, stretch_by="meanstd") -> np.ndarray:
     """Turn an output into pixels.
 
     Args:
-        output: ``[C, H, W]``; one channel makes a grey picture, of more the first three are taken.
+        output: ``[C, H, W]``; one channel makes a grey image, of more the first three are taken.
         mean_std: ``[[mean, ...], [std, ...]]`` of the data section.
         stretch_by: "meanstd" takes the normalization off; "none" leaves values in 0..1 as they
-            are; "auto" spreads the picture's own range over 0..1; a number s divides what
+            are; "auto" spreads the image's own range over 0..1; a number s divides what
             "meanstd" gives by s and adds half a step, ``1 / (2 s)``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Translated images as picture files."""
+"""Translated images as files."""
 
 import os
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from cirtorch.utils.files import atomic_write
 from mdir.artifacts import changed_input, produced
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
-from mdir.inference.outputs.naming import picture_names
+from mdir.inference.outputs.naming import image_names
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Check, register
@@ -25,16 +25,16 @@ Stretch = Annotated[Literal["meanstd", "none", "auto"] | float, Check(_check_str
 
 @register("output", "rgb")
 class RgbOutput(Output):
-    """Writes each output to an image named after its input.
+    """Writes each output to an image file named after its input.
 
     Args:
-        image_dir: folder pattern for the pictures, relative to the root.
-        dir_structure: see :func:`mdir.inference.outputs.naming.picture_names`.
-        append: leave pictures that are there already, so that a broken run goes on; not those that
-            were made from another network or other pictures.
+        image_dir: folder pattern for the images, relative to the root.
+        dir_structure: see :func:`mdir.inference.outputs.naming.image_names`.
+        append: leave images that are there already, so that a broken run goes on; not those that
+            were made from another network or other images.
         stretch_by: see :func:`mdir.inference.outputs.pixels.to_pixels`.
 
-    A picture has the size of its input: generators that work on multiples of four pixels round
+    An image has the size of its input: generators that work on multiples of four pixels round
     the size up, and the surplus at the right and bottom is cut off.
     """
 
@@ -53,7 +53,7 @@ class RgbOutput(Output):
         if len(columns) != 1:
             raise UserError(f"output rgb takes one column of names, got {len(columns)}")
         items = columns[0]
-        self.names = picture_names(items, self.dir_structure)
+        self.names = image_names(items, self.dir_structure)
         self.paths = [path_join(self.image_dir, name) for name in self.names]
         self.mean_std = section.get("mean_std")
         if self.mean_std is None and self.stretch_by not in ("none", "auto"):
@@ -71,10 +71,10 @@ class RgbOutput(Output):
             return
         if isinstance(image, (list, tuple)):
             image = image[0]
-        height, width = picture_size(image.shape[-2:], output.shape[-2:])
+        height, width = image_size(image.shape[-2:], output.shape[-2:])
         output = output[:, :height, :width].float().cpu().numpy()
         pixels = to_pixels(output, self.mean_std, self.stretch_by)
-        write_picture(pixels, self.paths[index])
+        write_image(pixels, self.paths[index])
 
     def per_image(self, output, count):
         while isinstance(output, (list, tuple)):
@@ -87,17 +87,17 @@ class RgbOutput(Output):
         return (self.names,)
 
 
-def picture_size(given, output) -> tuple[int, int]:
+def image_size(given, output) -> tuple[int, int]:
     """Height and width to keep: the input's, where the output's is that rounded up to 4n."""
     rounded = all(-(-side // 4) * 4 == found for side, found in zip(given, output, strict=True))
     return tuple(given) if rounded else tuple(output)
 
 
-def write_picture(pixels, path: str) -> None:
+def write_image(pixels, path: str) -> None:
     """Write ``[H, W, 3]`` or ``[H, W]`` uint8 in the format of the path's suffix.
 
     Raises:
-        UserError: the suffix names no picture format.
+        UserError: the suffix names no image format.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in Image.registered_extensions():
@@ -107,7 +107,7 @@ def write_picture(pixels, path: str) -> None:
 
 
 def _protect(items, paths, input_dir):
-    """Refuse to write over an input picture, or several different inputs to one file."""
+    """Refuse to write over an input image, or several different inputs to one file."""
     owners = {}
     for item, path in zip(items, paths, strict=True):
         names = (item,) if isinstance(item, str) else tuple(item)

@@ -1,4 +1,4 @@
-"""Writing pictures while the next ones are computed."""
+"""Writing images while the next ones are computed."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor

@@ -69,7 +69,7 @@ class EventFiles:
             writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
 
     def write_blob(self, epoch, iteration, key: str, name: str, blob: dict) -> str:
-        """Write a picture (floats in 0..1, CHW or HW) or a text; returns its path in the folder."""
+        """Write an image (floats in 0..1, CHW or HW) or a text; returns its path in the folder."""
         within = "null" if iteration is None else iteration
         moment = "const" if epoch is None else f"{epoch}-{within}"
         stem = f"{key}-{name}-{moment}".replace("/", "_").replace(":", "_")

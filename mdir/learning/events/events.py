@@ -1,4 +1,4 @@
-"""Everything that happens in a run, as rows: losses, scores, times, weights, pictures.
+"""Everything that happens in a run, as rows: losses, scores, times, weights, images.
 
 A row has ``epoch_size``, ``key`` (``train/learning/loss``), ``dtype`` (``scalar/loss``,
 ``scalar/score``, ``scalar/time``, ``weight/param``, ``blob``), ``data`` by name,

@@ -1,24 +1,24 @@
-"""Pictures out of what a training step saw and made."""
+"""Images out of what a training step saw and made."""
 
 import torch
 
 from mdir.data.labelled import tensor_of
 
-MIN_SIZE = 20  # pixels; anything smaller is no picture
-MAX_PICTURES = 8  # of one list
+MIN_SIZE = 20  # pixels; anything smaller is not an image
+MAX_IMAGES = 8  # of one list
 
 
-def pictures(value, mean_std=None) -> dict[str, dict]:
+def image_blobs(value, mean_std=None) -> dict[str, dict]:
     """Blobs for the event rows: ``image0.rgb``, ``image1.rgb``, ``image0.chan1``, ...
 
     Args:
         value: ``[C, H, W]`` or ``[B, C, H, W]`` (the first item is taken), or a list of those;
-            whatever is no picture gives nothing.
+            anything else gives nothing.
         mean_std: of the normalization to undo.
     """
     items = value if isinstance(value, (list, tuple)) else [value]
     found = {}
-    for index, item in enumerate(items[:MAX_PICTURES]):
+    for index, item in enumerate(items[:MAX_IMAGES]):
         for name, blob in _channels(tensor_of(item), mean_std).items():
             found[f"image{index}.{name}"] = blob
     return found

@@ -1,4 +1,4 @@
-"""What OSSCo's published code leaves of a round's translators: losses, pictures and networks."""
+"""What OSSCo's published code leaves of a round's translators: losses, images and networks."""
 
 import csv
 import io
@@ -55,23 +55,23 @@ class StyleRounds(Processor):
                 write_tensors(folder / f"{name}_{part}.pth", network.state_dict())
             translators[name] = gan.F
         if self.pictures is not None:
-            pictures = make_dataset({"dataset": self.pictures}, done.preprocessing)
-            _write_pictures(folder, translators, pictures)
+            images = make_dataset({"dataset": self.pictures}, done.preprocessing)
+            _write_images(folder, translators, images)
 
 
-def _write_pictures(folder, translators, dataset):
-    """Each picture by each translator; too many to be told to the journal one by one."""
+def _write_images(folder, translators, dataset):
+    """Each image by each translator; too many to be told to the journal one by one."""
     for index, file in enumerate(map(Path, dataset.files)):
         image = dataset.view(index)[None]
         for name, translator in translators.items():
             place = folder / name / f"{_domain(dataset, index)}_{file.name}"
             with atomic_write(place) as output:
-                picture = _picture(translator, image)
-                picture.save(output, Image.registered_extensions()[file.suffix.lower()])
+                kind = Image.registered_extensions()[file.suffix.lower()]
+                _restyled(translator, image).save(output, kind)
 
 
 @torch.no_grad()
-def _picture(translator, image):
+def _restyled(translator, image):
     """PIL image of a translation (1, 3, H, W), 8-bit, rounded as torchvision's."""
     restyled = translator(image.to(next(translator.parameters()).device))[0]
     pixels = ((restyled + 1) / 2 * 255 + 0.5).clamp(0, 255).to(torch.uint8)

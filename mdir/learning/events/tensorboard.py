@@ -11,7 +11,7 @@ from mdir.registry import register
 
 @register("processor", "tensorboard")
 class TensorBoard(Processor):
-    """Scalars of each iteration (``KEY/NAME``) and epoch (``KEY/NAME_avg``), weights, pictures."""
+    """Scalars of each iteration (``KEY/NAME``) and epoch (``KEY/NAME_avg``), weights, images."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -37,9 +37,9 @@ class TensorBoard(Processor):
                 elif row["dtype"].startswith("weight"):
                     self._add_histogram(tag, last, epoch)
                 elif last["dtype"].startswith("image:"):
-                    picture = np.asarray(Image.open(self.folder / last["path"]))
-                    axes = "HW" if picture.ndim == 2 else "HWC"
-                    self.writer.add_image(tag, picture, epoch, dataformats=axes)
+                    image = np.asarray(Image.open(self.folder / last["path"]))
+                    axes = "HW" if image.ndim == 2 else "HWC"
+                    self.writer.add_image(tag, image, epoch, dataformats=axes)
         self.writer.flush()
 
     def close(self):

@@ -1,4 +1,4 @@
-"""Whether a folder holds the pictures that it should."""
+"""Whether a folder holds the images that it should."""
 
 from itertools import islice
 from pathlib import Path
@@ -7,15 +7,15 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import files_below
 from cirtorch.utils.safe_pickle import load_pickle
 
-SAMPLE = 2000  # pictures looked at; all of them where a full check is asked for
+SAMPLE = 2000  # images looked at; all of them where a full check is asked for
 
 
 def folder_fault(known, data_dir: Path, full: bool = False) -> str | None:
-    """What is wrong with a picture folder of the registry; None when it is complete.
+    """What is wrong with an image folder of the registry; None when it is complete.
 
     Args:
         known: a :class:`~cirtorch.downloads.known_files.KnownFolder`.
-        full: look at every picture instead of evenly spread ones.
+        full: look at every image instead of evenly spread ones.
     """
     folder = data_dir / known.to
     if not folder.is_dir():
@@ -23,7 +23,7 @@ def folder_fault(known, data_dir: Path, full: bool = False) -> str | None:
     listed = (name for path in known.named_in for name in _names(data_dir / path, known.flat))
     names = list(dict.fromkeys(listed))
     if not names:
-        return None if count_pictures(folder, 1) else "is empty"
+        return None if count_images(folder, 1) else "is empty"
     if not full:
         names = names[:: max(1, len(names) // SAMPLE)]
     missing = [name for name in names if not _has_bytes(folder / name)]
@@ -52,10 +52,10 @@ def _names(path: Path, flat: bool) -> list[str]:
     return [cid2filename(cid, "") for db in databases for cid in db.get("cids", [])]
 
 
-def count_pictures(folder: Path, enough: int | None = None) -> int:
+def count_images(folder: Path, enough: int | None = None) -> int:
     """Files in a folder and below; counting ends where there are ``enough``.
 
-    Hidden files are none. All others count: published training pictures have names without suffix.
+    Hidden files do not count. All others do: published training images have names without suffix.
     """
     return sum(1 for _ in islice(files_below(folder, hidden=False), enough))
 
