@@ -74,7 +74,7 @@ def changed_input() -> str | None:
 
 def _tell(kind, path):
     artifacts = _current.get()
-    if artifacts is not None and "://" not in str(path):  # a URL is no file of ours
+    if artifacts is not None and "://" not in str(path):  # a URL is not a file of ours
         paths, path = getattr(artifacts, kind), os.path.abspath(path)
         if path not in paths:
             paths.append(path)

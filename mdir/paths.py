@@ -9,7 +9,7 @@ from cirtorch.utils.general import get_root
 def resolve_path(value):
     """Put relative paths under the root and expand shell variables, through lists and mappings.
 
-    Empty strings, absolute paths, URLs and values that are no strings come back unchanged.
+    Empty strings, absolute paths, URLs and values that are not strings come back unchanged.
     """
     if isinstance(value, dict):
         return {key: resolve_path(item) for key, item in value.items()}

@@ -36,7 +36,7 @@ def pil_loader(path, mode="RGB"):
     Grey levels of 16 bits are divided by 257, so that white stays white.
 
     Raises:
-        ImageError: the file is missing, no image or one of floats; the message names it.
+        ImageError: the file is missing, not an image, or one of floats; the message names it.
     """
     try:
         with Image.open(path) as image:
@@ -61,7 +61,7 @@ def _eight_bits(image):
     return Image.fromarray(np.round(levels / 257).astype(np.uint8))
 
 
-# accimage, which the published project could use instead, reads the same pixels; it is no more.
+# accimage, which the published project could use instead, reads the same pixels; it is abandoned.
 default_loader = accimage_loader = pil_loader
 
 

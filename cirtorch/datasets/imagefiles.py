@@ -18,7 +18,7 @@ def list_images(
 
     Args:
         recursive: look into sub-folders, too.
-        may_be_empty: no image is no error.
+        may_be_empty: a folder without images is not an error.
 
     Raises:
         DataError: there is no such folder, or no image in it.
@@ -40,7 +40,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
     """Names of a text file, one a line; blank lines are skipped.
 
     Args:
-        errors: what becomes of bytes that are no UTF-8: ``strict`` or ``surrogateescape``.
+        errors: how bytes that are not UTF-8 are read: ``strict`` or ``surrogateescape``.
 
     Raises:
         DataError: there is no such file, it is not UTF-8 text, or it holds no name.
@@ -51,7 +51,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such list or folder of images") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8, one image name a line ({error})") from error
+        raise DataError(f"{path}: is not text in UTF-8, one image name a line ({error})") from error
     names = [name for name in names if name]
     if not names:
         raise DataError(f"{path}: the list names no image")
@@ -70,6 +70,6 @@ def images_of(source: str | os.PathLike) -> tuple[str, list[str]]:
     source = os.fspath(source)
     if os.path.isdir(source):
         return source, list_images(source, recursive=True)
-    # names of files are bytes: what is no UTF-8 comes through as a folder's listing would give it
+    # names of files are bytes: what is not UTF-8 comes through as a folder's listing would give it
     names = read_image_list(source, errors="surrogateescape")
     return os.path.dirname(os.path.abspath(source)), names

@@ -62,7 +62,7 @@ def _unpack_one(archive, folder, flat):
 
 
 def _members(archive) -> Iterator[tuple[str, IO]]:
-    """Names and open contents of the regular files; whatever is no file or folder is refused."""
+    """Names and open contents of the regular files; anything but files and folders is refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as whole:
             for info in whole.infolist():
@@ -86,7 +86,7 @@ def _checked(name, archive) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
         raise _refusal(archive, name, "leads out of the folder")
     if not path.name or "\0" in name:
-        raise _refusal(archive, name, "is no file name")
+        raise _refusal(archive, name, "is not a file name")
     return path
 
 

@@ -91,7 +91,7 @@ def replace_link(target: str, link: str | os.PathLike) -> None:
 def files_below(
     folder: str | os.PathLike, hidden: bool, recursive: bool = True, above: tuple[str, ...] = ()
 ) -> Iterator[os.DirEntry]:
-    """Yield what lies in a folder and is no folder itself, in the order of names.
+    """Yield what lies in a folder and is not a folder itself, in the order of names.
 
     Links to folders are followed, save those that lead back to a folder above them. A folder that
     is missing or may not be read holds nothing.

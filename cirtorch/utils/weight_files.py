@@ -61,7 +61,7 @@ def _why_refused(error):
             f"names {name[1]}"
         )
     if isinstance(error, pickle.UnpicklingError):
-        return "refuses to load; it is damaged, or no file of torch"
+        return "refuses to load; it is damaged, or not a file of torch"
     return f"not a readable torch file ({(str(error).splitlines() or ['it is empty'])[0]})"
 
 

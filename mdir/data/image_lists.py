@@ -39,7 +39,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def check_readable(files: Sequence[Path]) -> None:
-    """Raise a :class:`DataError` that lists the files that are no images, or cut short.
+    """Raise a :class:`DataError` that lists the files that are not images, or cut short.
 
     The head of a file says what it is, and its end that it is all there; formats whose files have
     no mark at their end are decoded.

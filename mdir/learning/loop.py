@@ -84,7 +84,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
 def require_finite(optimizer, events, epoch: int) -> None:
     """Refuse to go on with trained weights that are infinite or not a number.
 
-    Such losses alone are no reason: single batches may be left out of the means.
+    Such losses alone are not a reason: single batches may be left out of the means.
 
     Raises:
         UserError: tells since when the losses have been so, too.

@@ -168,7 +168,7 @@ class SingleValidation:
 
 
 def check_decisive(text) -> None:
-    """Raise ValueError for a text that is no criterion."""
+    """Raise ValueError for a text that is not a criterion."""
     metric = Metric.parse(text)
     if text != "epoch" and not (metric.key and metric.name):
         raise ValueError(f"expected 'epoch' or KEY:NAME of a metric, got {text!r}")

@@ -49,7 +49,7 @@ class Method:
 
         networks: names of the members that the method needs; () if it takes the network as a whole.
         streams: how many data sections its batches may be made of.
-        views: how many views of an image it takes; None: it is no method of views.
+        views: how many views of an image it takes; None where the method is not one of views.
         criterion_name: the only criterion that fits it; None: any that is called alike.
         dividing: how a batch may be divided among processes.
         processors: parameters by name of the processors that its own parameters ask for, besides

@@ -92,7 +92,7 @@ def _problems(folder, photo):
             f"Allowed: {', '.join(CONDITIONS)}"
         )
     if not photo.name or any(character in photo.name for character in "\t\r\n"):
-        yield f"{photo.where}: {photo.name!r} is no usable path (empty, tab or line break)"
+        yield f"{photo.where}: {photo.name!r} is not a usable path (empty, tab or line break)"
         return
     path = folder / photo.name
     if not path.is_file():

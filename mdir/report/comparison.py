@@ -15,7 +15,7 @@ def compare_results(
 ) -> Table:
     """A line for each row and measure that was evaluated; values in percent.
 
-    Numbers that a remark of the table casts doubt on are no targets: they get a question mark and
+    Numbers that a remark of the table casts doubt on are not targets: they get a question mark and
     no difference.
 
     Args:

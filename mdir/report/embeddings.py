@@ -19,7 +19,7 @@ def read_embeddings(paths: dict[str, Path]) -> dict[str, dict]:
             read[name] = json.loads(path.read_text(encoding="utf-8"))
             read[name]["points"], read[name]["recall"]
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"report: {path} is no embedding file of the step recall") from error
+            raise UserError(f"report: {path} is not an embedding file of step recall") from error
     return read
 
 

@@ -24,7 +24,7 @@ def read_protocols(folder: Path) -> dict[str, dict]:
         try:
             protocols[path.stem] = dict(json.loads(path.read_text(encoding="utf-8"))["protocol"])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is no rankings file of a validate step") from error
+            raise UserError(f"{path} is not a rankings file of a validate step") from error
     return protocols
 
 

@@ -141,7 +141,7 @@ def _unreadable(path, known) -> str | None:
     try:
         load_pickle(path)
     except DataError:
-        return "is no readable pickle"
+        return "is not a readable pickle"
     return None
 
 

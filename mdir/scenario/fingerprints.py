@@ -38,7 +38,7 @@ def difference(path: str, recorded: dict, may_grow: bool = False) -> str | None:
     Args:
         path: the file or folder now.
         recorded: its fingerprint of before.
-        may_grow: new files in a folder are no difference.
+        may_grow: new files in a folder make no difference.
     """
     kind = recorded["kind"]
     if not os.path.lexists(path):

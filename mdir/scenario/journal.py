@@ -100,7 +100,7 @@ def start_record(plan, decision, lines, command) -> dict:
 def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
     """The record of a step that ended well, with fingerprints of what it read and wrote.
 
-    What lies in the step's own outputs is no input: it would change with every run.
+    What lies in the step's own outputs is not an input: it would change with every run.
     """
     inputs = [path for path in artifacts.inputs if not _within(path, artifacts.outputs)]
     record = {

@@ -184,7 +184,7 @@ class Loader:
                 if level.value is None:
                     level.value = {}
                 if not isinstance(level.value, dict):
-                    message = f"{part!r} is {_kind(level.value)} in {level.where}, no mapping"
+                    message = f"{part!r} is {_kind(level.value)} in {level.where}, not a mapping"
                     self._problem(value, (*path, key), message)
                     break
             else:

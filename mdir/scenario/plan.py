@@ -41,7 +41,7 @@ class Scenario:
 
     @property
     def targets(self) -> dict[str, Node]:
-        """Targets in file order; a key with an underscore in front is none."""
+        """Targets in file order; keys that begin with an underscore are not targets."""
         return {
             name: node
             for name, node in self.tree.value.items()
@@ -130,7 +130,7 @@ def plan_target(scenario: Scenario, target: str) -> Plan:
     """The ordered steps of a target, their structure checked.
 
     Raises:
-        ScenarioError: an unknown target, a step that is no mapping or whose function is unknown.
+        ScenarioError: an unknown target, a step that is not a mapping or whose function is unknown.
     """
     plan, problems = sketch(scenario, target)
     if problems:

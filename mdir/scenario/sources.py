@@ -50,7 +50,7 @@ class Reader:
             at: the keys under which it is put, for messages.
 
         Raises:
-            Unreadable: the file is absent, no text, no YAML or no mapping.
+            Unreadable: the file is absent, or not a mapping in YAML.
         """
         if path not in self._parsed:
             self._parsed[path] = _compose(_read_text(path), path)
@@ -65,7 +65,7 @@ class Reader:
         """The tree of ``a.b.c=VALUE``: VALUE is JSON, or else a YAML scalar.
 
         Raises:
-            Unreadable: the text is no such assignment.
+            Unreadable: the text is not such an assignment.
         """
         place = Place(text, is_file=False)
         key, equals, value = text.partition("=")

@@ -94,7 +94,7 @@ class Resolver:
             item = self.resolve(item, (*path, key), active)
             new = self.resolve(key, (*path, key), active)
             if isinstance(new, (dict, list)):
-                self.problems.append(Problem((*path, key), f"{key} is no text but {new!r}"))
+                self.problems.append(Problem((*path, key), f"{key} is not text but {new!r}"))
             elif new in result:
                 message = f"{key} gives {new!r}, which is there already"
                 self.problems.append(Problem((*path, key), message))

@@ -54,7 +54,7 @@ class RetrievalSet:
 
         Raises:
             DataError: a list is empty, the ground truth names images outside the database, or
-                images are missing or are no images; the message lists the first of them.
+                images are missing or not images; the message lists the first of them.
         """
         if not self.images or not self.queries:
             raise DataError(

@@ -28,7 +28,7 @@ def image(height=30, width=40, channels=3):
     [
         ("pil2npp", "Did you mean 'pil2np'"),
         ("scalecrop", "argument 'size' is missing"),
-        ("scalecrop:256x256", "no size"),
+        ("scalecrop:256x256", "not a size"),
         ("scalecrop:16_16:1_0.5", "low_high"),
         ("downscale:big", "'size' has to be a whole number, got 'big'"),
         ("apply_clahe:1:8:lab:9", "at most 3 allowed"),
@@ -39,7 +39,7 @@ def image(height=30, width=40, channels=3):
         ("pad:-1", "pixels -1 is negative"),
         ("random_erasing:2", "outside 0..1"),
         ("random_erasing:1:0", "low_high"),
-        ("np_chanselect:0:x", "no channel number"),
+        ("np_chanselect:0:x", "not a channel number"),
         ("replace_histogram:eq:add", "append"),
     ],
 )

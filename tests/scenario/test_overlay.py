@@ -183,7 +183,7 @@ def test_a_shipped_template_is_found_from_anywhere(tmp_path):
         ),
         (
             {"s.yml": "t: {s: {__template__: b.yml, a: [1], a.b: 1}}", "b.yml": "c: 1"},
-            "s.yml:1:38: target t, step s, key a.b: 'a' is a list in s.yml:1:30, no mapping",
+            "s.yml:1:38: target t, step s, key a.b: 'a' is a list in s.yml:1:30, not a mapping",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_what_is_refused(text, message):
 def test_keys_must_stay_keys():
     _, resolver = resolve({"${1_a.list}": 1, "${SCENARIO_NAME}": 1, "name": 2}, {"list": []})
     assert [message for _, message in resolver.problems] == [
-        "${1_a.list} is no text but []",
+        "${1_a.list} is not text but []",
         "name gives 'name', which is there already",
     ]
 

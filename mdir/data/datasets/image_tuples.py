@@ -26,7 +26,7 @@ def parse_picks(idx: str | list) -> list:
     picks = []
     for part in str(idx).split("_"):
         if part not in ("any", "different") and not part.lstrip("-").isdigit():
-            raise DataError(f"idx {idx!r}: {part!r} is no item number, 'any' or 'different'")
+            raise DataError(f"idx {idx!r}: {part!r} is not an item number, 'any' or 'different'")
         picks.append(part if part in ("any", "different") else int(part))
     return picks
 

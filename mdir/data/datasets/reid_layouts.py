@@ -97,11 +97,11 @@ class NamedPictures:
             return Picture(name, identity, 0)
         if self.identities is not None and identity not in self.identities:
             low, high = self.identities[0], self.identities[-1]
-            raise ValueError(f"identity {identity} is none of {low} to {high}")
+            raise ValueError(f"identity {identity} is not one of {low} to {high}")
         if self.cameras is None:
             return Picture(name, identity, camera)
         if camera not in self.cameras:
-            raise ValueError(f"camera {camera} is none of {', '.join(map(str, self.cameras))}")
+            raise ValueError(f"camera {camera} is not one of {', '.join(map(str, self.cameras))}")
         return Picture(name, identity, self.cameras.index(camera))
 
 
@@ -170,7 +170,7 @@ class VehicleID:
             return [Picture(file, pid, 0) for pid, files in groups.items() for file in files]
         if self.complete and self.test_size not in VEHICLEID_TEST:
             known = ", ".join(map(str, VEHICLEID_TEST))
-            raise DataError(f"VehicleID: test_size {self.test_size} is none of {known}")
+            raise DataError(f"VehicleID: test_size {self.test_size} is not one of {known}")
         groups = self._groups(lists / f"test_list_{self.test_size}.txt", self.test_size)
         rng, parts = random.Random(self.seed), {"query": [], "gallery": []}
         for pid, files in groups.items():

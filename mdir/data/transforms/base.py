@@ -38,7 +38,7 @@ def parse_size(text: str) -> tuple[int, int]:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2) or min(numbers) < 1:
-        raise ValueError(f"{text!r} is no size: expected width_height in pixels, such as 256_256")
+        raise ValueError(f"{text!r} is not a size: expected width_height in pixels, like 256_256")
     return numbers[0], numbers[-1]
 
 
@@ -49,7 +49,7 @@ def parse_scale_range(text: str) -> tuple[float, float]:
     except ValueError:
         low = high = math.nan
     if not 0 < low <= high:
-        raise ValueError(f"{text!r} is no range of scales: expected low_high, such as 0.5_0.8")
+        raise ValueError(f"{text!r} is not a range of scales: expected low_high, such as 0.5_0.8")
     return low, high
 
 
@@ -60,7 +60,7 @@ def parse_end(text: str | None) -> int | None:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no channel number (or null)") from None
+        raise ValueError(f"{text!r} is not a channel number (or null)") from None
 
 
 def image_size(image) -> tuple[int, int]:

@@ -97,11 +97,11 @@ def write_image(pixels, path: str) -> None:
     """Write ``[H, W, 3]`` or ``[H, W]`` uint8 in the format of the path's suffix.
 
     Raises:
-        UserError: the suffix names no image format.
+        UserError: the suffix is not that of an image format.
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in Image.registered_extensions():
-        raise UserError(f"{path}: {suffix or 'a name without suffix'} is no picture format")
+        raise UserError(f"{path}: {suffix or 'a name without suffix'} is not a picture format")
     with atomic_write(path) as file:
         Image.fromarray(pixels).save(file, Image.registered_extensions()[suffix])
 

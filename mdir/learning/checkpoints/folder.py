@@ -268,7 +268,7 @@ class CheckpointFolder:
 
 def _load(folder, epoch):
     number = f"epoch_{epoch:02d}.pth"
-    with collecting():  # the run's own files are no inputs of the step
+    with collecting():  # the run's own files are not inputs of the step
         networks = read_network_set(folder / f"net_{number}")
     extra = folder / f"extra_{number}"
     return StoredEpoch(

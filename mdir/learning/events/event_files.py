@@ -124,7 +124,7 @@ def _json(value):
 
 
 def _epoch_of(line):
-    """The epoch of a line; -1 for what is no whole line."""
+    """The epoch of a line; -1 where the line is cut short."""
     try:
         return json.loads(line)["epoch"]
     except (ValueError, KeyError, TypeError):

@@ -260,7 +260,7 @@ class ContentAndStyles(Dataset):
 
     Args:
         dataset: a two-domain dataset, whose first view is taken.
-        styles: indices of the style images, which are no content.
+        styles: indices of the style images, which are not content.
     """
 
     def __init__(self, dataset, styles):

@@ -31,7 +31,7 @@ class NestedUnet(nn.Module):
         """(B,in,H,W) -> (B,out,H,W).
 
         Raises:
-            UserError: where a side is no multiple of what the levels divide it by.
+            UserError: where a side is not a multiple of what the levels divide it by.
         """
         if self.divisor:
             require_divisible(x, self.divisor, type(self).__name__)

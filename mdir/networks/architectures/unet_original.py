@@ -72,7 +72,7 @@ class OriginalUnet(nn.Module):
         """Map an image to channels of scores.
 
         Raises:
-            UserError: where a side is no multiple of ``2**nested_levels``.
+            UserError: where a side is not a multiple of ``2**nested_levels``.
         """
         require_divisible(x, self.divisor, "U-Net")
         return self.outconv(self.outerblock(x))

@@ -81,7 +81,7 @@ class P2PUnetGenerator(nn.Module):
         """Translate.
 
         Raises:
-            UserError: where a side is no multiple of ``2**num_downs``.
+            UserError: where a side is not a multiple of ``2**num_downs``.
         """
         require_divisible(x, self.divisor, "U-Net generator")
         return self.model(x)

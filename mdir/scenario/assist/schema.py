@@ -50,7 +50,7 @@ def scenario_schema() -> dict:
 
 
 def _aside():
-    """Keys of scenarios and targets that are no targets or steps."""
+    """Keys of scenarios and targets that are neither targets nor steps."""
     text = {"type": "string"}
     return {"properties": {TEMPLATE: text, DOC: text, "<<": {}}, "patternProperties": {"^_": {}}}
 
@@ -82,7 +82,7 @@ def _step(definitions):
         schema = definitions.defs[case["then"]["$ref"].rpartition("/")[2]]
         if schema["additionalProperties"] is False:
             case["then"] = {"allOf": [case["then"], dotted]}
-    # Steps that take any parameter hold plain values mostly; a misspelt section is none.
+    # Steps that take any parameter hold plain values mostly; a misspelt section is not.
     plain, function = {"not": {"type": "object"}}, {FUNCTION: {"enum": names}}
     unknown = definitions.define("step.*", lambda: definitions.union(components, function, plain))
     absent = {"not": {"required": [FUNCTION]}}

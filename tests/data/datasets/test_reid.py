@@ -83,8 +83,8 @@ def test_other_labels_leave_out_what_has_none(tmp_path):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("0002_c7s1_1.jpg", "camera 7 is none of 1, 2, 3, 4, 5, 6"),
-        ("1502_c1s1_1.jpg", "identity 1502 is none of 0 to 1501"),
+        ("0002_c7s1_1.jpg", "camera 7 is not one of 1, 2, 3, 4, 5, 6"),
+        ("1502_c1s1_1.jpg", "identity 1502 is not one of 0 to 1501"),
         ("nobody.jpg", r"nobody.jpg: no identity and camera in it by \(\[-\\d\]\+\)_c"),
         ("--_c1s1_1.jpg", "no identity and camera in it"),
     ],
@@ -154,7 +154,7 @@ def test_vehicleid_must_be_complete_unless_said_otherwise(tmp_path):
     assert dataset(tmp_path, set="vehicleid", complete=False).identities == [0, 1]
     with pytest.raises(DataError, match="has 1 identities instead of 800"):
         dataset(tmp_path, set="vehicleid", split="query")
-    with pytest.raises(DataError, match="test_size 700 is none of 800, 1600, 2400"):
+    with pytest.raises(DataError, match="test_size 700 is not one of 800, 1600, 2400"):
         dataset(tmp_path, set="vehicleid", split="query", test_size=700)
     vehicleid(tmp_path, train_list="001 7\n002\n")
     with pytest.raises(DataError, match=r"train_list.txt:2: '002' is not a name and an identity"):

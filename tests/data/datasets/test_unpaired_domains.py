@@ -91,7 +91,7 @@ def test_errors_name_the_file(world):
     for changes, message in (
         ({"dataset_X": str(world / "none.txt")}, "none.txt: there is no such list"),
         ({"dataset_X": str(world / "empty.txt")}, "empty.txt: the list names no image"),
-        ({"dataset_X": str(world / "photo.txt")}, "photo.txt: is no text in UTF-8"),
+        ({"dataset_X": str(world / "photo.txt")}, "photo.txt: is not text in UTF-8"),
         ({"dataset_Y": str(world / "bad.txt")}, r"bad.txt: 2 of its 3 images .*absent.png"),
         ({"image_dir_Y": str(world / "elsewhere")}, "elsewhere/y0.png"),
     ):

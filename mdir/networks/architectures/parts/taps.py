@@ -10,7 +10,7 @@ def parse_layers(text: str) -> list[int]:
     """``"4,8,12"`` -> ``[4, 8, 12]``.
 
     Raises:
-        ValueError: where an entry is no layer number or the numbers do not ascend.
+        ValueError: where an entry is not a layer number or the numbers do not ascend.
     """
     try:
         layers = [int(part) for part in text.split(",")]
