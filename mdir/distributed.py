@@ -32,7 +32,7 @@ def together():
     try:
         yield
     except BaseException:
-        # The others may wait in an exchange that never comes: taking leave of them would wait too.
+        # The others may wait in an exchange that never comes: leaving their group would wait, too.
         atexit.unregister(_stop)
         raise
     finally:
@@ -71,7 +71,7 @@ def sum_all(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
         parts = [tensors[place].detach() for place in places]
-        flat = torch.cat([part.flatten().to(_wire()) for part in parts])
+        flat = torch.cat([part.flatten().to(_exchange_device()) for part in parts])
         dist.all_reduce(flat)
         flat = flat.split([part.numel() for part in parts])
         for place, part, whole in zip(places, parts, flat, strict=True):
@@ -103,7 +103,7 @@ def copy_from_first(tensors) -> None:
     if size() == 1:
         return
     for tensor in tensors:
-        sent = tensor.detach().contiguous().to(_wire())
+        sent = tensor.detach().contiguous().to(_exchange_device())
         dist.broadcast(sent, src=0)
         tensor.copy_(sent)
 
@@ -140,7 +140,7 @@ class BatchPart:
     def join(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows of the items that are here to those of the whole batch.
 
-        ``[own * k, ...]`` gives ``[whole * k, ...]``: k rows an item, item by item. Own rows keep
+        ``[own * k, ...]`` gives ``[whole * k, ...]``: k rows per item, item by item. Own rows keep
         their graph, those of others come without; nothing flows back to a stand-in.
         """
         rows = rows.unflatten(0, (self.own or 1, -1))
@@ -181,7 +181,7 @@ class WholeBatch:
 WHOLE = WholeBatch()
 
 
-def _wire():
+def _exchange_device():
     """Where tensors have to be to be exchanged."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
 

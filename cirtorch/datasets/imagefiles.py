@@ -37,7 +37,7 @@ def list_images(
 
 
 def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str]:
-    """Names of a text file, one a line; blank lines are skipped.
+    """Names of a text file, one per line; blank lines are skipped.
 
     Args:
         errors: how bytes that are not UTF-8 are read: ``strict`` or ``surrogateescape``.
@@ -51,7 +51,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such list or folder of images") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text in UTF-8, one image name a line ({error})") from error
+        raise DataError(f"{path}: is not text in UTF-8, one name per line ({error})") from error
     names = [name for name in names if name]
     if not names:
         raise DataError(f"{path}: the list names no image")
@@ -59,7 +59,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
 
 
 def images_of(source: str | os.PathLike) -> tuple[str, list[str]]:
-    """Images of a folder and below, or of a text file with a path a line.
+    """Images of a folder and below, or of a text file with a path per line.
 
     Returns:
         folder that the names are relative to (that of the list for a list), and the names.

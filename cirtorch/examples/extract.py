@@ -29,7 +29,7 @@ def parse(arguments=None):
         "-i",
         required=True,
         metavar="FOLDER|LIST",
-        help="folder that is searched for images, or a text file with a path a line",
+        help="folder that is searched for images, or a text file with a path per line",
     )
     parser.add_argument(
         "--output",

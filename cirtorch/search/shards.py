@@ -46,7 +46,7 @@ class ShardedRows:
 class Shards:
     """Descriptors that an extraction wrote.
 
-    ``rows``: :class:`ShardedRows` ``[N, D]`` float32; ``names``: of the N images, one a row;
+    ``rows``: :class:`ShardedRows` ``[N, D]`` float32; ``names``: of the N images, one per row;
     ``images``: folder that the names are relative to; ``network``: fingerprint of the network.
     The last two are None where an index does not tell.
     """

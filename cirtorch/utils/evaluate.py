@@ -38,7 +38,7 @@ def compute_map(ranks, gnd, kappas=()):
     """Mean average precision of a ranking.
 
     Args:
-        ranks: ``[N, Q]`` database indices, best first, one column a query; or the
+        ranks: ``[N, Q]`` database indices, best first, one column per query; or the
             :class:`~cirtorch.search.ranking.RankPositions` of a database too large for that.
         gnd: a dict per query with ``ok`` and, optionally, ``junk``: lists of database indices.
             Queries without ``ok`` get NaN and are left out of the means.

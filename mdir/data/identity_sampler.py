@@ -23,10 +23,10 @@ class IdentitySampler(Sampler):
     K. An identity of a single item gives that one alone, items of a negative identity never come.
 
     Args:
-        dataset: tells ``identities``, a number an item, and may tell ``cameras`` likewise.
+        dataset: has ``identities``, a number per item, and maybe ``cameras`` likewise.
         seed, epoch: decide the draws.
         instances: K.
-        across_cameras: false: cameras are not looked at.
+        across_cameras: false: cameras do not matter.
     """
 
     needs = ("identities",)

@@ -22,7 +22,7 @@ _WITHOUT_END = ("BMP", "PPM", "TIFF")
 
 
 def read_names(source: str, recursive: bool = False) -> list[str]:
-    """Image names of a text file, one a line (blank lines are skipped), or paths of a folder.
+    """Image names of a text file, one per line (blank lines are skipped), or paths of a folder.
 
     Raises:
         DataError: there is no such file or folder, or no name in it.
@@ -52,7 +52,7 @@ def check_readable(files: Sequence[Path]) -> None:
 
 
 def listed(names: Sequence) -> str:
-    """Names one a line, and how many more there are than can be shown."""
+    """Names one per line, and how many more there are than can be shown."""
     rest = len(names) - _SHOWN
     more = [f"and {rest} more"] if rest > 0 else []
     return "".join(f"\n  {name}" for name in [*names[:_SHOWN], *more])

@@ -71,7 +71,7 @@ class Columns(TypedDict, total=False):
 
 
 def _check_sampler(section):
-    """What a sampler needs to know of the items and the dataset does not tell."""
+    """What a sampler needs of the items and the dataset does not give."""
     try:
         sampler, dataset = section["loader"]["sampler"]["name"], section["dataset"]["name"]
         wanted = getattr(registry.lookup("sampler", sampler), "needs", ())
@@ -80,7 +80,7 @@ def _check_sampler(section):
         return  # told elsewhere
     for name in wanted:
         if not hasattr(known, name):
-            message = f"{sampler} needs to know {name}, the dataset {dataset} tells none"
+            message = f"{sampler} needs {name}, which the dataset {dataset} does not give"
             yield Problem(("loader", "sampler", "name"), message)
 
 

@@ -114,7 +114,7 @@ def _columns(output, count):
     if columns.shape[1] != count:
         raise DataError(
             f"{count} images gave an output of shape {tuple(columns.shape)}; descriptors "
-            "are columns, one an image"
+            "are columns, one per image"
         )
     return columns
 

@@ -15,7 +15,7 @@ EXAMPLES = 4
 def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     """Write what the pipeline needs about photographs below ``folder`` into ``directory``.
 
-    * ``day.txt``, ``night.txt``: absolute paths, one a line (for RandomDomainsPair);
+    * ``day.txt``, ``night.txt``: absolute paths, one per line (for RandomDomainsPair);
     * ``db.tsv``, ``night_to_day.tsv``: all day photographs as database, the night photographs of
       known landmarks with a day photograph as queries (for the score cirdatasetap);
     * ``photos.pkl``: day photographs of known landmarks as database of tuples (for CirTuples;

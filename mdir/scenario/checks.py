@@ -73,7 +73,7 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
         if decision.action != RUN:
             continue
         if choice.lines is None and step.entry.reads_stdin(step.parameters):
-            message = "reads names from standard input, one a line, but that is a terminal"
+            message = "reads names from standard input, one per line, but that is a terminal"
             problems += plan.locate(step, [Problem((), f"{message}; pipe them in")])
         if not was_checked(decision):
             problems += check_parameters(plan, step, decision.parameters)

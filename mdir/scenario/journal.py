@@ -1,7 +1,7 @@
 """What ran, with which parameters and versions, and what it produced.
 
-One JSON file a step: ``<CIRTORCH_ROOT>/journal/<SCENARIO>/<TARGET>/<STEP>.json``; under an overlay
-file SCENARIO is ``BASE_NAME+SCENARIO_NAME``.
+One JSON file per step: ``<CIRTORCH_ROOT>/journal/<SCENARIO>/<TARGET>/<STEP>.json``; under an
+overlay file SCENARIO is ``BASE_NAME+SCENARIO_NAME``.
 """
 
 import datetime

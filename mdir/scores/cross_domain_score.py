@@ -25,7 +25,7 @@ class CrossDomainRecall:
     An epoch is the best one if it is better than all before, and the last epoch is measured
     whenever any is, as in the published projects.
 
-    Features are the first output of the network, one an image. The images are those that the run
+    Features are the first output of the network, one per image. The images are those that the run
     reports on: an epoch chosen by this score is chosen on them, as in the published projects.
 
     Args:

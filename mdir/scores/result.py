@@ -17,7 +17,7 @@ class ScoreResult:
 
     Attributes:
         averages: the score's numbers by name, larger is better.
-        per_query: name -> one number a query (NaN where a query has no positives).
+        per_query: name -> one number per query (NaN where a query has no positives).
         timings: name -> seconds.
         images: label -> image ``[3, H, W]`` in 0..1.
         rankings: a dict per query: ``name``, ``path``, ``box`` (x1, y1, x2, y2 or None), ``ap``

@@ -75,17 +75,17 @@ class RetrievalSet:
 
 def _check_files(source, paths):
     missing = [path for path in paths if not os.path.exists(path)]
-    _complain(source, missing, len(paths), "missing")
+    _require_none(source, missing, len(paths), "missing")
     unreadable = []
     for path in paths:
         try:
             Image.open(path).close()
         except (OSError, SyntaxError, ValueError):
             unreadable.append(path)
-    _complain(source, unreadable, len(paths), "not readable as images")
+    _require_none(source, unreadable, len(paths), "not readable as images")
 
 
-def _complain(source, bad, count, how):
+def _require_none(source, bad, count, how):
     if bad:
         more = f", and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise DataError(

@@ -51,7 +51,7 @@ def extract(
 
     Args:
         network: section ``{path, runtime}``; its wrappers do scales and whitening.
-        images: folder (searched recursively) or text file with a path a line.
+        images: folder (searched recursively) or text file with a path per line.
         directory: folder of the shards; relative to CIRTORCH_ROOT.
         image_size: longest side in pixels; null: as the files are.
         shard_size: images in a shard.

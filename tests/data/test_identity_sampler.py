@@ -141,7 +141,7 @@ def test_an_item_that_comes_again_gets_other_random_numbers(iterations):
             {"name": "CirImageList", "image_dir": "x", "image_size": None},
             {"name": "identities"},
             "name",
-            "identities needs to know identities, the dataset CirImageList tells none",
+            "identities needs identities, which the dataset CirImageList does not give",
         ),
     ],
 )

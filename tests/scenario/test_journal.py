@@ -251,8 +251,8 @@ def test_standard_input_that_is_a_terminal(folder):
     os.close(master)
     assert result.returncode == 2
     assert result.stderr.splitlines()[1] == (
-        "s.yml:2:3: target go, step 1_lines: reads names from standard input, one a line, but that "
-        "is a terminal; pipe them in"
+        "s.yml:2:3: target go, step 1_lines: reads names from standard input, one per line, but "
+        "that is a terminal; pipe them in"
     )
 
 

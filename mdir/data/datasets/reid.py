@@ -73,7 +73,7 @@ class ReidImages(Dataset):
 
     Attributes:
         files: paths of the pictures.
-        identities, cameras: a number a picture.
+        identities, cameras: a number per picture.
         queries: how many of the first items are queries.
 
     Args:
@@ -142,7 +142,7 @@ class ReidImages(Dataset):
         """The same pictures under other identities, such as numbers of clusters.
 
         Args:
-            labels: one a picture; those of a negative one are left out.
+            labels: one per picture; those of a negative one are left out.
         """
         return Relabelled(self, [int(label) for label in labels])
 

@@ -22,7 +22,7 @@ class RandomDomainsPair(Dataset):
 
     Args:
         transform: pipeline; both images go through it at once and share a crop window.
-        dataset_X, dataset_Y: text files, one image name a line, or folders of images.
+        dataset_X, dataset_Y: text files, one image name per line, or folders of images.
         image_dir: folder pattern of the names (see :func:`mdir.paths.path_join`).
         size: pairs an epoch; null: as many as the smaller list has images (``unaligned``: the
             larger one).

@@ -12,7 +12,7 @@ def image_names(items, dir_structure: str | None = None) -> list[str]:
         dir_structure: "input" mirrors the first name; "flat" joins all names by ``::`` with ``%``
             for ``/``, only the last with its suffix; None decides by the first item.
 
-    Names that would lead out of the folder (absolute ones, ``..``) are bent back into it.
+    Names that would lead out of the folder (absolute ones, ``..``) are kept inside it.
     """
     items = [[item] if isinstance(item, str) else list(item) for item in items]
     if dir_structure is None and items:

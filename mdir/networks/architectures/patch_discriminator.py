@@ -16,7 +16,7 @@ from mdir.registry import register
 
 @register("architecture", "official_p2p_discriminator")
 class PatchDiscriminator(nn.Module):
-    """(B,in,H,W) -> (B,1,h,w) raw judgements, one a patch (70 pixels wide by default).
+    """(B,in,H,W) -> (B,1,h,w) raw judgements, one per patch (70 pixels wide by default).
 
     Args:
         input_nc: image channels.

@@ -55,7 +55,7 @@ def counterpart_ranks(vectors, labels, queries, candidates, block=1024) -> torch
         block: queries at once.
 
     Returns:
-        long tensor, one a query: from 1; 0 where no candidate has the label.
+        long tensor, one per query: from 1; 0 where no candidate has the label.
     """
     ranks = []
     for chunk in queries.split(block):
