@@ -39,13 +39,14 @@ def encodings(distances, ranked, k1, k2):
     return np.stack([V[ranked[i, :k2]].mean(axis=0) for i in range(len(V))])
 
 
-def overlaps(V, i):
-    """Of row ``i`` with all rows, ``[N]``."""
-    found = np.zeros(len(V))
-    for g in np.flatnonzero(V[i]):
-        others = np.flatnonzero(V[:, g])
-        found[others] += np.minimum(V[i, g], V[others, g])
-    return found
+def overlaps(V, count):
+    """Yield, for the first ``count`` rows, the overlap with all rows ``[N]``."""
+    owners = [np.flatnonzero(column) for column in V.T]
+    for i in range(count):
+        found = np.zeros(len(V))
+        for g in np.flatnonzero(V[i]):
+            found[owners[g]] += np.minimum(V[i, g], V[owners[g], g])
+        yield found
 
 
 def jaccard(features, k1, k2):
@@ -54,8 +55,7 @@ def jaccard(features, k1, k2):
     ranked = neighbours(distances.astype(np.float64), k1)
     V = encodings(distances, ranked, k1, k2)
     J = np.empty_like(V)
-    for i in range(len(V)):
-        shared = overlaps(V, i)
+    for i, shared in enumerate(overlaps(V, len(V))):
         J[i] = np.maximum(1 - shared / (2 - shared), 0)
     return J
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from cirtorch.search.precision import full_precision
 from cirtorch.utils.errors import DataError
@@ -37,7 +38,7 @@ def distance_blocks(queries, gallery=None):
     """
     own = gallery is None
     gallery = queries if own else gallery
-    lengths = gallery.square().sum(dim=1)
+    lengths = torch.einsum("gd,gd->g", gallery, gallery)  # without a copy of the gallery
     for block in queries.split(_QUERIES_AT_ONCE):
         squares = block.square().sum(dim=1, keepdim=True)
         sums = 2 * squares if own else squares + lengths

@@ -15,7 +15,7 @@ def rerank_dense(rows, count, k1, k2, weight, power):
     D = squared_distances(rows) ** power
     D = (D / D.max(axis=0)).T.astype(np.float32)
     V = slow.encodings(D, slow.neighbours(D, k1 + 1), k1, k2)
-    shared = np.stack([slow.overlaps(V, i) for i in range(count)])
+    shared = np.stack(list(slow.overlaps(V, count)))
     J = 1 - shared / (2 - shared)
     return ((1 - weight) * J + weight * D[:count])[:, count:]
 
