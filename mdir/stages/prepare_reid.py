@@ -23,7 +23,7 @@ def prepare_reid(
     split_seed: int = 1,
     complete: bool = True,
 ):
-    """Refuse names that do not parse and damaged pictures; print how much there is of what.
+    """Refuse names that do not parse and damaged images; print how much there is of what.
 
     Args:
         set, image_dir, test_size, split_seed, complete: as of the dataset ``reid``.
@@ -36,8 +36,8 @@ def prepare_reid(
     found = ReidFiles(set, image_dir, test_size, split_seed, complete)
     parts = {split: found.read(split) for split in splits or found.layout.splits}
     used(found.root / found.layout.folder)
-    check_readable([found.root / one.file for pictures in parts.values() for one in pictures])
-    metadata = {split: _numbers(pictures) for split, pictures in parts.items()}
+    check_readable([found.root / one.file for images in parts.values() for one in images])
+    metadata = {split: _numbers(images) for split, images in parts.items()}
     _print_table(metadata)
     warnings = [*_warnings(found, parts)]
     if "query" in parts and "gallery" in parts:
@@ -58,11 +58,11 @@ def prepare_reid(
     return {**metadata, "warnings": warnings}
 
 
-def _numbers(pictures):
+def _numbers(images):
     return {
-        "identities": len({picture.identity for picture in pictures}),
-        "images": len(pictures),
-        "cameras": len({picture.camera for picture in pictures}),
+        "identities": len({image.identity for image in images}),
+        "images": len(images),
+        "cameras": len({image.camera for image in images}),
     }
 
 

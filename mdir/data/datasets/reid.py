@@ -1,4 +1,4 @@
-"""Pictures of persons or vehicles, each of an identity and a camera."""
+"""Images of persons or vehicles, each of an identity and a camera."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,8 +7,8 @@ from torch.utils.data import Dataset
 
 from cirtorch.downloads.known_files import known_folders
 from cirtorch.utils.errors import DataError
-from mdir.data.datasets.reid_folder import OwnPictures
-from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, Picture, VehicleID
+from mdir.data.datasets.reid_folder import OwnImages
+from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, ReidImage, VehicleID
 from mdir.data.image_files import open_image
 from mdir.paths import resolve_path
 from mdir.registry import register
@@ -21,7 +21,7 @@ TestSize = Annotated[int, at_least(1)]
 
 
 class ReidFiles:
-    """The pictures of one data set.
+    """The images of one data set.
 
     Args:
         set, image_dir, test_size, split_seed, complete: as of the dataset ``reid``.
@@ -32,7 +32,7 @@ class ReidFiles:
 
     def __init__(self, set: str, image_dir: str, test_size: int, split_seed: int, complete: bool):
         vehicleid = VehicleID(test_size, split_seed, complete)
-        others = {"msmt17": MSMT17(), "vehicleid": vehicleid, "folder": OwnPictures()}
+        others = {"msmt17": MSMT17(), "vehicleid": vehicleid, "folder": OwnImages()}
         self.layout = (NAMED_SETS | others)[set]
         self.root = Path(resolve_path(image_dir))
         if not (self.root / self.layout.folder).is_dir():
@@ -42,19 +42,19 @@ class ReidFiles:
 
     @property
     def has_cameras(self) -> bool:
-        """Whether the set says which camera took a picture."""
+        """Whether the set says which camera took an image."""
         return self.layout.has_cameras(self.root)
 
-    def read(self, split: str) -> list[Picture]:
-        """The pictures of ``train``, ``query`` or ``gallery``, with identities as the set has them.
+    def read(self, split: str) -> list[ReidImage]:
+        """The images of ``train``, ``query`` or ``gallery``, with identities as the set has them.
 
         Raises:
-            DataError, UserError: a folder, a list, or names that do not fit; or no picture at all.
+            DataError, UserError: a folder, a list, or names that do not fit; or no image at all.
         """
-        pictures = self.layout.read(self.root, split)
-        if not pictures:
+        images = self.layout.read(self.root, split)
+        if not images:
             raise DataError(f"{self.root / self.layout.folder}: {split} has no pictures")
-        return sorted(pictures)
+        return sorted(images)
 
 
 def ascending(identities: list[int]) -> list[int]:
@@ -65,26 +65,26 @@ def ascending(identities: list[int]) -> list[int]:
 
 @register("dataset", "reid")
 class ReidImages(Dataset):
-    """Pictures of a re-identification data set, sorted by file name.
+    """Images of a re-identification data set, sorted by file name.
 
-    An item is ``(image, about)``: what ``transform`` makes of the opened picture, and a dict of
+    An item is ``(image, about)``: what ``transform`` makes of the opened image, and a dict of
     ``index`` (in this dataset), ``identity`` and ``camera``. Identities of ``train`` are 0, 1, 2,
     ... in the order of their numbers; others are the set's own.
 
     Attributes:
-        files: paths of the pictures.
-        identities, cameras: a number per picture.
+        files: paths of the images.
+        identities, cameras: a number per image.
         queries: how many of the first items are queries.
 
     Args:
         transform: pipeline over one PIL image.
-        set: name of the data set; ``folder`` are pictures of one's own, see
-            :class:`mdir.data.datasets.reid_folder.OwnPictures`.
+        set: name of the data set; ``folder`` are images of one's own, see
+            :class:`mdir.data.datasets.reid_folder.OwnImages`.
         image_dir: the folder in which the set was unpacked (it holds ``Market-1501-v15.09.15`` and
-            the like; for ``folder`` the pictures' own one), relative to the root.
+            the like; for ``folder`` the images' own one), relative to the root.
         split: ``test`` are the queries followed by the gallery.
         test_size: of vehicleid, identities of the test: 800, 1600 or 2400.
-        split_seed: of vehicleid, decides which picture of an identity is the gallery's.
+        split_seed: of vehicleid, decides which image of an identity is the gallery's.
         complete: of vehicleid, whether it must have as many identities as published.
 
     Raises:
@@ -105,12 +105,12 @@ class ReidImages(Dataset):
     ):
         found = ReidFiles(set, image_dir, test_size, split_seed, complete)
         parts = {p: found.read(p) for p in (("query", "gallery") if split == "test" else (split,))}
-        pictures = [picture for part in parts.values() for picture in part]
+        images = [image for part in parts.values() for image in part]
         self.transform = transform
-        self.files = [found.root / picture.file for picture in pictures]
-        identities = [picture.identity for picture in pictures]
+        self.files = [found.root / image.file for image in images]
+        identities = [image.identity for image in images]
         self._identities = ascending(identities) if split == "train" else identities
-        self._cameras = [picture.camera for picture in pictures]
+        self._cameras = [image.camera for image in images]
         self.queries = len(parts.get("query", ()))
 
     def __len__(self):
@@ -120,11 +120,11 @@ class ReidImages(Dataset):
         return self.view(index), self.about(index)
 
     def view(self, index: int):
-        """The picture alone."""
+        """The image alone."""
         return self.transform(open_image(str(self.files[index])))
 
     def about(self, index: int) -> dict[str, int]:
-        """Index, identity and camera of a picture."""
+        """Index, identity and camera of an image."""
         identity, camera = self.identities[index], self.cameras[index]
         return {"index": index, "identity": identity, "camera": camera}
 
@@ -139,16 +139,16 @@ class ReidImages(Dataset):
         return self._cameras
 
     def relabelled(self, labels) -> "Relabelled":
-        """The same pictures under other identities, such as numbers of clusters.
+        """The same images under other identities, such as numbers of clusters.
 
         Args:
-            labels: one per picture; those of a negative one are left out.
+            labels: one per image; those of a negative one are left out.
         """
         return Relabelled(self, [int(label) for label in labels])
 
 
 class Relabelled(Dataset):
-    """Pictures of a dataset under other identities; ``index`` is still that in the dataset."""
+    """Images of a dataset under other identities; ``index`` is still that in the dataset."""
 
     def __init__(self, dataset: ReidImages, labels: list[int]):
         if len(labels) != len(dataset):

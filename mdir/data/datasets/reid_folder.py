@@ -1,8 +1,8 @@
-"""One's own pictures for re-identification: an index, or folders and names like Market-1501's."""
+"""One's own images for re-identification: an index, or folders and names like Market-1501's."""
 
 from pathlib import Path
 
-from mdir.data.datasets.reid_layouts import JUNK, SPLITS, NamedPictures, Picture
+from mdir.data.datasets.reid_layouts import JUNK, SPLITS, NamedImages, ReidImage
 from mdir.data.image_lists import listed
 from mdir.data.index_files import read_index
 from mdir.errors import UserError
@@ -11,7 +11,7 @@ INDEX = "index.csv"
 COLUMNS = ("path", "identity", "split")
 
 
-class OwnPictures:
+class OwnImages:
     """A folder with ``index.csv`` (``path,identity,camera,split``), or with Market-1501's folders.
 
     Identities and cameras of an index may be numbers or any texts, which are then counted in their
@@ -21,7 +21,7 @@ class OwnPictures:
 
     folder, splits = "", SPLITS
     numbered_anew = False
-    named = NamedPictures("", r"([-\d]+)_c(\d+)", suffixes=None)
+    named = NamedImages("", r"([-\d]+)_c(\d+)", suffixes=None)
 
     def has_cameras(self, root: Path) -> bool:
         """Whether the index names cameras; names always do."""
@@ -29,8 +29,8 @@ class OwnPictures:
             row.get("camera") for row, _ in read_index(root / INDEX, COLUMNS)
         )
 
-    def read(self, root: Path, split: str) -> list[Picture]:
-        """Pictures of a split, as the index has them or sorted by their names."""
+    def read(self, root: Path, split: str) -> list[ReidImage]:
+        """Images of a split, as the index has them or sorted by their names."""
         if not (root / INDEX).exists():
             return self.named.read(root, split)
         rows = read_index(root / INDEX, COLUMNS)
@@ -40,7 +40,7 @@ class OwnPictures:
         identities = _numbers([row["identity"] for row, _ in rows])
         cameras = _numbers([row["camera"] for row, _ in rows]) if self.has_cameras(root) else None
         return [
-            Picture(
+            ReidImage(
                 row["path"], identity, cameras[at] if cameras else int(row["split"] == "gallery")
             )
             for at, ((row, _), identity) in enumerate(zip(rows, identities, strict=True))

@@ -1,4 +1,4 @@
-"""Folders of the re-identification data sets: which identity and which camera a picture shows.
+"""Folders of the re-identification data sets: which identity and which camera an image shows.
 
 Layouts, patterns and numbers are those of SpCL (yxgeee/SpCL) and, for DukeMTMC-reID and the MSMT17
 packed like Market-1501, of Cluster Contrast (alibaba/cluster-contrast-reid).
@@ -18,15 +18,15 @@ from cirtorch.utils.errors import DataError
 from mdir.data.image_lists import listed
 
 SPLITS = ("train", "query", "gallery")
-JUNK = -1  # pictures of nobody: neither right nor wrong
+JUNK = -1  # images of nobody: neither right nor wrong
 MARKET_FOLDERS = dict(
     zip(SPLITS, ("bounding_box_train", "query", "bounding_box_test"), strict=True)
 )
 VEHICLEID_TRAIN, VEHICLEID_TEST = 13164, (800, 1600, 2400)
 
 
-class Picture(NamedTuple):
-    """One picture: its file below the data set's folder, who it shows, and which camera took it."""
+class ReidImage(NamedTuple):
+    """One image: its file below the data set's folder, who it shows, and which camera took it."""
 
     file: str
     identity: int
@@ -34,16 +34,16 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NamedPictures:
-    """Pictures in a folder a split, whose names begin with identity and camera.
+class NamedImages:
+    """Images in a folder per split, whose names begin with identity and camera.
 
     Attributes:
         pattern: of the name, two groups.
         cameras: numbers of the cameras in names, which count from 0 in this order; None: any, as
             they are.
         identities: numbers that there are; None: any.
-        junk: pictures of identity -1 are left out.
-        suffixes: of files that are pictures of the set; None: all that images have.
+        junk: images of identity -1 are left out.
+        suffixes: of the files of the set; None: those of all image formats.
         numbered_anew: the test's identities have nothing to do with the training's of one number.
     """
 
@@ -62,11 +62,11 @@ class NamedPictures:
         return tuple(self.folders)
 
     def has_cameras(self, root: Path) -> bool:
-        """Whether the set says which camera took a picture."""
+        """Whether the set says which camera took an image."""
         return True
 
-    def read(self, root: Path, split: str) -> list[Picture]:
-        """Pictures of a split, sorted by their names."""
+    def read(self, root: Path, split: str) -> list[ReidImage]:
+        """Images of a split, sorted by their names."""
         if split not in self.folders:
             raise DataError(f"{root / self.folder}: this data set has no test part, {split} is "
                             "empty; it can only be a source of training")  # fmt: skip
@@ -76,17 +76,17 @@ class NamedPictures:
         found, faults = [], []
         for name in names:
             try:
-                picture = self.parse(name)
+                image = self.parse(name)
             except ValueError as fault:
                 faults.append(f"{name}: {fault}")
                 continue
-            if not (self.junk and picture.identity == JUNK):
-                found.append(picture._replace(file=str(place / name)))
+            if not (self.junk and image.identity == JUNK):
+                found.append(image._replace(file=str(place / name)))
         if faults:
             raise DataError(f"{root / place}: {len(faults)} names do not fit:{listed(faults)}")
         return found
 
-    def parse(self, name: str) -> Picture:
+    def parse(self, name: str) -> ReidImage:
         """Identity and camera out of a file's name; ValueError says which rule it breaks."""
         match = re.search(self.pattern, name)
         try:
@@ -94,20 +94,20 @@ class NamedPictures:
         except (AttributeError, ValueError):
             raise ValueError(f"no identity and camera in it by {self.pattern}") from None
         if self.junk and identity == JUNK:
-            return Picture(name, identity, 0)
+            return ReidImage(name, identity, 0)
         if self.identities is not None and identity not in self.identities:
             low, high = self.identities[0], self.identities[-1]
             raise ValueError(f"identity {identity} is not one of {low} to {high}")
         if self.cameras is None:
-            return Picture(name, identity, camera)
+            return ReidImage(name, identity, camera)
         if camera not in self.cameras:
             raise ValueError(f"camera {camera} is not one of {', '.join(map(str, self.cameras))}")
-        return Picture(name, identity, self.cameras.index(camera))
+        return ReidImage(name, identity, self.cameras.index(camera))
 
 
 @dataclass(frozen=True)
 class MSMT17:
-    """Lists of pictures, in the order of the lists; or, without lists, a copy like Market-1501.
+    """Lists of images, in the order of the lists; or, without lists, a copy like Market-1501.
 
     Training and validation share their identities and both train. Cameras of lists stay as they
     are, 1 to 15.
@@ -120,17 +120,17 @@ class MSMT17:
         "query": (("list_query.txt", "test"),),
         "gallery": (("list_gallery.txt", "test"),),
     }
-    packed = NamedPictures("MSMT17_V1", r"([-\d]+)_c(\d+)", range(1, 16), numbered_anew=True)
+    packed = NamedImages("MSMT17_V1", r"([-\d]+)_c(\d+)", range(1, 16), numbered_anew=True)
 
     def has_cameras(self, root):
         return True
 
-    def read(self, root: Path, split: str) -> list[Picture]:
+    def read(self, root: Path, split: str) -> list[ReidImage]:
         base = root / self.folder
         lists = self.lists[split]
         if not (base / lists[0][0]).exists() and (base / MARKET_FOLDERS[split]).is_dir():
             return self.packed.read(root, split)
-        return [picture for name, folder in lists for picture in self._listed(base, name, folder)]
+        return [image for name, folder in lists for image in self._listed(base, name, folder)]
 
     def _listed(self, base, name, folder):
         for line in read_image_list(base / name):
@@ -139,12 +139,12 @@ class MSMT17:
             if match is None:
                 raise DataError(f"{base / name}: {line!r} is not a path such as "
                                 "0001/0001_003_15_0113noon_0100_2.jpg and a number")  # fmt: skip
-            yield Picture(os.path.join(self.folder, folder, file), int(match[1]), int(match[3]))
+            yield ReidImage(os.path.join(self.folder, folder, file), int(match[1]), int(match[3]))
 
 
 @dataclass(frozen=True)
 class VehicleID:
-    """Lists of pictures and identities; one picture of each test identity, drawn, is the gallery.
+    """Lists of images and identities; one image of each test identity, drawn, is the gallery.
 
     There are no cameras: queries get camera 0, the gallery 1, so that no match is left out.
 
@@ -163,11 +163,11 @@ class VehicleID:
     def has_cameras(self, root):
         return False
 
-    def read(self, root: Path, split: str) -> list[Picture]:
+    def read(self, root: Path, split: str) -> list[ReidImage]:
         lists = root / self.folder / "train_test_split"
         if split == "train":
             groups = self._groups(lists / "train_list.txt", VEHICLEID_TRAIN)
-            return [Picture(file, pid, 0) for pid, files in groups.items() for file in files]
+            return [ReidImage(file, pid, 0) for pid, files in groups.items() for file in files]
         if self.complete and self.test_size not in VEHICLEID_TEST:
             known = ", ".join(map(str, VEHICLEID_TEST))
             raise DataError(f"VehicleID: test_size {self.test_size} is not one of {known}")
@@ -175,9 +175,9 @@ class VehicleID:
         rng, parts = random.Random(self.seed), {"query": [], "gallery": []}
         for pid, files in groups.items():
             chosen = rng.choice(range(len(files)))
-            parts["gallery"].append(Picture(files[chosen], pid, 1))
+            parts["gallery"].append(ReidImage(files[chosen], pid, 1))
             rest = [file for at, file in enumerate(files) if at != chosen]
-            parts["query"] += [Picture(file, pid, 0) for file in rest]
+            parts["query"] += [ReidImage(file, pid, 0) for file in rest]
         return parts[split]
 
     def _groups(self, path, expected):
@@ -196,13 +196,11 @@ class VehicleID:
 _IMAGES = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 _SIGNED = r"([-\d]+)_c([-\d]+)"
 NAMED_SETS = {
-    "market1501": NamedPictures(
-        "Market-1501-v15.09.15", r"([-\d]+)_c(\d)", range(1, 7), range(1502)
-    ),
-    "dukemtmcreid": NamedPictures("DukeMTMC-reID", r"([-\d]+)_c(\d)", range(1, 9)),
-    "personx": NamedPictures("PersonX", _SIGNED, (3, 4, 8, 10, 11, 12), junk=False),
-    "veri": NamedPictures("VeRi", _SIGNED, range(1, 21), range(777), folders=_IMAGES),
-    "vehiclex": NamedPictures(
+    "market1501": NamedImages("Market-1501-v15.09.15", r"([-\d]+)_c(\d)", range(1, 7), range(1502)),
+    "dukemtmcreid": NamedImages("DukeMTMC-reID", r"([-\d]+)_c(\d)", range(1, 9)),
+    "personx": NamedImages("PersonX", _SIGNED, (3, 4, 8, 10, 11, 12), junk=False),
+    "veri": NamedImages("VeRi", _SIGNED, range(1, 21), range(777), folders=_IMAGES),
+    "vehiclex": NamedImages(
         "AIC20_ReID_Simulation",
         _SIGNED,
         range(6, 37),
