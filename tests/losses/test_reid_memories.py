@@ -152,6 +152,9 @@ def test_the_first_of_equally_hard_images_counts():
 def test_occurrences():
     assert occurrences(torch.tensor([7, 3, 7, 7, 0, 3])).tolist() == [0, 0, 1, 2, 0, 1]
     assert occurrences(torch.tensor([], dtype=torch.long)).tolist() == []
+    many = torch.randint(0, 3, (2000,), generator=torch.Generator().manual_seed(0)).tolist()
+    expected = [many[:at].count(value) for at, value in enumerate(many)]
+    assert occurrences(torch.tensor(many)).tolist() == expected
 
 
 def test_class_means():

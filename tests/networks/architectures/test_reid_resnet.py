@@ -64,6 +64,15 @@ def test_extraction_takes_them_as_they_are():
     same(descriptors, expected, 1e-6)
     several = network([image[None] for image in x])  # a list of batches is one batch
     same(torch.cat(several, dim=1).detach(), expected, 1e-6)
+    assert network.model.maps_images_apart
+
+
+def test_batches_of_a_list_stay_apart_in_training():
+    section = {"architecture": "reid_resnet", "backbone": "resnet18", "pretrained": False}
+    network = sections.build(sections.single(section, wrappers="")).train()
+    batches = [images(4, seed, torch.float32) for seed in (0, 1)]
+    for found, batch in zip(network(batches), batches, strict=True):
+        same(found, network(batch), 1e-6)
 
 
 @pytest.mark.parametrize("domains", [1, 2])
