@@ -14,7 +14,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 PIXELS_ON_GPU = 8 << 20
 PIXELS_ON_CPU = 1 << 19
-WAITING_BATCHES = 4
+WAITING_BATCHES = 8
 
 
 def default_workers():
@@ -54,7 +54,7 @@ def same_size_batches(images, limit, weight=lambda image: 1):
     Args:
         images: iterable of anything with a shape ``[..., C, H, W]``; an item without a shape is
             handed out at once, alone.
-        limit: sum of the weights of a batch (at least one image each); four times as much waits.
+        limit: sum of the weights of a batch (at least one image each); eight times as much waits.
         weight: of an image, the same for all of one size: each counts one, or :func:`area`.
 
     Yields:

@@ -37,16 +37,23 @@ def test_pictures_in_memory_do_not_grow_with_their_number_or_their_sizes(sizes, 
     for positions, pictures in same_size_batches(reading, batch_size):
         assert len({picture.shape for picture in pictures}) == 1
         waiting = reading.read - handed_out - (batch_size == 1)
-        assert waiting <= 4 * batch_size + 1
+        assert waiting <= 8 * batch_size + 1
         handed_out += len(positions)
     assert handed_out == 600
     # those that wait, the one just read, and the last batch in the hands of the caller
-    assert reading.most_alive <= (4 * batch_size if batch_size > 1 else 0) + 1 + batch_size
+    assert reading.most_alive <= (8 * batch_size if batch_size > 1 else 0) + 1 + batch_size
 
 
-def test_sixty_sizes_are_not_all_read_before_the_first_batch():
-    reading = Reading(range(60))
-    assert next(same_size_batches(reading, 8))[0] == [0] and reading.read == 33
+def test_eighty_sizes_are_not_all_read_before_the_first_batch():
+    reading = Reading(range(80))
+    assert next(same_size_batches(reading, 8))[0] == [0] and reading.read == 65
+
+
+def test_as_many_sizes_as_a_batch_holds_images_all_come_in_full_batches():
+    found = [positions for positions, _ in same_size_batches(Reading([0, 1, 2, 3] * 40), 4)]
+    assert found == [
+        [i, i + 4, i + 8, i + 12] for start in range(0, 160, 16) for i in range(start, start + 4)
+    ]
 
 
 def test_a_frequent_size_comes_in_full_batches_however_many_others_there_are():
