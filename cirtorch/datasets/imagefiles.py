@@ -15,6 +15,7 @@ def list_images(
 
     An image is a file, or a link to one, with a suffix of ``IMAGE_SUFFIXES`` in any case. Hidden
     files and folders (``._a.jpg``, ``.Trash``) hold none. Linked folders are searched like others.
+    A link that leads nowhere is listed: an image that is missing is for its reader to tell.
 
     Args:
         recursive: look into sub-folders, too.
@@ -29,7 +30,8 @@ def list_images(
     names = sorted(
         os.path.relpath(entry.path, folder)
         for entry in files_below(folder, hidden=False, recursive=recursive)
-        if entry.name.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(entry.path)
+        if entry.name.lower().endswith(IMAGE_SUFFIXES)
+        and (entry.is_symlink() or entry.is_file(follow_symlinks=False))
     )
     if not names and not may_be_empty:
         raise DataError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")

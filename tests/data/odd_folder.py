@@ -25,8 +25,6 @@ def odd_folder(folder: Path) -> Path:
         (folder / name).write_bytes(b"Mac OS X")
     os.symlink(elsewhere / "target.png", folder / "link.jpeg")
     os.symlink(elsewhere / "linked", folder / "linked")
-    os.symlink(folder / "nowhere.jpg", folder / "broken.jpg")
-    os.symlink("itself.jpg", folder / "itself.jpg")
     os.symlink("..", folder / "sub" / "back")
     os.symlink(folder, elsewhere / "linked" / "far" / "round")
     return folder

@@ -44,6 +44,23 @@ def test_the_list(odd):
     assert images_of(odd) == (str(odd), ALL)
 
 
+def test_a_link_that_leads_nowhere_is_told_by_who_opens_it(odd, root):
+    os.symlink(odd / "nowhere.jpg", odd / "broken.jpg")
+    os.symlink("itself.jpg", odd / "itself.jpg")
+    broken = ["broken.jpg", "itself.jpg"]
+    assert list_images(odd) == sorted([*FLAT, *broken])
+    assert set(broken) <= set(ImageSource({"dataset": {"image_dir": "odd"}}).names)
+    for name in broken:
+        with pytest.raises(DataError, match=f"odd/{name}"):
+            open_image(str(odd / name))
+    (root / "set" / "day").mkdir(parents=True)
+    (root / "set" / "night").mkdir()
+    for domain in ("day", "night"):
+        os.symlink(odd, root / "set" / domain / "train")
+    with pytest.raises(DataError, match=r"(?s)4 unreadable images.*broken.jpg"):
+        TwoDomains(lambda image: image.size, image_dir="set")
+
+
 @pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
 def test_what_is_listed_can_be_read(tmp_path, suffix):
     pixels = np.full((5, 7), 200, np.uint8)
