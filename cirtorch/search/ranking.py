@@ -55,7 +55,7 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
     queries = torch.as_tensor(qvecs, dtype=torch.float32, device=device)
     rows = min(rows_at_once, -(-database.shape[0] // _TILE) * _TILE)
     positions = []
-    for start in range(0, len(gnd), _QUERIES_AT_ONCE):
+    for start in range(0, queries.shape[1], _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
         positions += _positions(database, queries[:, part], gnd[part], rows)
     return RankPositions(positions)

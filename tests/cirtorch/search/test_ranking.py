@@ -77,6 +77,8 @@ def test_many_queries_are_counted_part_by_part():
     ranks = np.argsort(np.argsort(-(database @ queries), axis=0, kind="stable"), axis=0)
     expected = [{k: ranks[k, i] for k in {i % 90, 7, i % 11}} for i in range(300)]
     assert found == expected
+    with pytest.raises(RuntimeError):  # never as if there were fewer queries
+        count_ranks(database, queries, gnd[:128])
 
 
 def test_indices_outside_the_database_are_skipped():
