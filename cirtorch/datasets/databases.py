@@ -34,7 +34,11 @@ def load_database(path, split=None):
     missing = sorted(set(keys) - set(content if isinstance(content, dict) else ()))
     if missing:
         raise DataError(f"{where} has no {', '.join(missing)} (needed: {', '.join(keys)})")
-    columns = {key: np.asarray(content[key]).tolist() for key in keys}
+    kinds = {key: str if key == "cids" else np.int64 for key in keys}
+    try:
+        columns = {key: np.ravel(content[key]).astype(kind).tolist() for key, kind in kinds.items()}
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: cids are texts, all others whole numbers ({error})") from None
     _check_columns(columns, where)
     return columns
 

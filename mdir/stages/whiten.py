@@ -8,11 +8,12 @@ from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
+from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
-from mdir.artifacts import produced, write_bytes
+from mdir.artifacts import produced, used, write_bytes
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
@@ -22,11 +23,10 @@ from mdir.inference.run import (
     check_inference,
     run_inference,
 )
-from mdir.inference.whitening_files import read_pairs
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.networks.whitening import read_whitening
-from mdir.paths import resolve_path
+from mdir.paths import local_file, resolve_path
 from mdir.registry import Section
 from mdir.resources import Resources
 from mdir.stages.step import step
@@ -79,11 +79,13 @@ def _extract_and_learn(network, output, data, whitening, forward):
     if distributed.from_first(path is not None and _is_done(path, origin)):
         _tell(path)
         return {"status": "skipped", "whitening_path": path}
-    cids, qidxs, pidxs = read_pairs(whitening["dataset_pkl"])
-    names = [cid2filename(cid, "") for cid in cids]
-    metadata, names, vectors = run_inference(model, output, data, [names], forward)
+    source = local_file(whitening["dataset_pkl"])
+    used(source)
+    database = load_database(source)
+    images = [cid2filename(cid, "") for cid in database["cids"]]
+    metadata, names, vectors = run_inference(model, output, data, [images], forward)
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
-    pairs = [[rows[cid2filename(cids[i], "")] for i in idxs] for idxs in (qidxs, pidxs)]
+    pairs = [[rows[images[i]] for i in database[key]] for key in ("qidxs", "pidxs")]
     learned, result = _learn(whitening["type"], vectors, pairs)
     if path is not None and distributed.is_first():
         _store(path, result, origin)

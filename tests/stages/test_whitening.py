@@ -10,7 +10,6 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
-from mdir.inference.whitening_files import read_pairs
 from mdir.networks.files import save_network
 from mdir.networks.portable import write_whitening
 from mdir.networks.whitening import read_whitening
@@ -147,8 +146,10 @@ def test_whitenings_of_every_form_are_read(root, form):
 def test_lists_that_are_wrong(root, change):
     content = {k: v for k, v in {**PAIRS, **change}.items() if v is not None}
     (root / "bad.pkl").write_bytes(pickle.dumps(content))
+    given = params()
+    given["whitening"]["dataset_pkl"] = "bad.pkl"
     with pytest.raises(DataError, match="bad.pkl"):
-        read_pairs("bad.pkl")
+        infer_and_learn_whitening(given)
 
 
 @pytest.mark.parametrize(

@@ -164,10 +164,19 @@ def test_whitening_lists_are_checked(tmp_path):
         ({"pidxs": [2]}, "list.pkl: pidxs names image 2 of 2"),
         ({"pidxs": []}, "list.pkl has columns of different lengths"),
         ({"cids": []}, "list.pkl is empty: 0 images, 1 pairs"),
+        ({"qidxs": ["first"]}, "list.pkl: cids are texts, all others whole numbers .*first"),
+        ({"qidxs": None}, "list.pkl: cids are texts, all others whole numbers"),
     ):
         path.write_bytes(pickle.dumps({**columns, **change}))
         with pytest.raises(DataError, match=message):
             load_database(path)
+
+
+def test_numbers_of_a_list_may_be_named_and_counted_otherwise(tmp_path):
+    path = tmp_path / "list.pkl"
+    columns = {"cids": [7, 12], "qidxs": np.array([[0.0, 1.0]]), "pidxs": np.array([[1.0, 0.0]])}
+    path.write_bytes(pickle.dumps(columns))
+    assert load_database(path) == {"cids": ["7", "12"], "qidxs": [0, 1], "pidxs": [1, 0]}
 
 
 def test_test_set(root):
