@@ -111,7 +111,7 @@ def _empty_result(sink, columns, section):
 @torch.no_grad()
 def _collect_all(forward, dataset, section, sink, positions, threaded):
     loader = section.get("loader") or {}
-    batches = load_same_size(dataset, loader, loader.get("batch_size", 1), "infer")
+    batches = load_same_size(dataset, loader, loader.get("batch_size") or 1, "infer")
     with Writer(threaded) as writer:
         for indices, batch in batches:
             rows = [positions[index] for index in indices]

@@ -197,7 +197,7 @@ def test_mistakes_are_found_before_anything_runs(root, section, key, value, mess
         infer(given, (["a.png"],))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
 def test_descriptors(pictures, batch_size):
     _, names, vectors = infer(embedding(batch_size=batch_size), ([*SIZES],))
     assert names == [*SIZES] and vectors.dtype == np.float64
