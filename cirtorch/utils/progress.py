@@ -15,8 +15,8 @@ def on_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def progress(items, total: int, what: str, unit: str = "images"):
-    """Yield from ``items`` while telling how many of ``total`` are done, the rate and time left.
+def progress(images, total: int, what: str):
+    """Yield from ``images`` while telling how many of ``total`` are done, the rate and time left.
 
     Work that takes less than a minute prints nothing into a file or a pipe.
     """
@@ -24,12 +24,12 @@ def progress(items, total: int, what: str, unit: str = "images"):
     def tell(done, total, rate):
         if rate is not None:
             left = (total - done) / rate
-            print(f"{what}: {done}/{total} {unit}, {rate:.3g} a second, {left:.0f} s left")
+            print(f"{what}: {done}/{total} images, {rate:.3g} a second, {left:.0f} s left")
 
-    with reported(tell, _LINE_EVERY_S, total=total, desc=what, unit=f" {unit}") as report:
+    with reported(tell, _LINE_EVERY_S, total=total, desc=what, unit=" images") as report:
         report(0, total)
-        for done, item in enumerate(items, 1):
-            yield item
+        for done, image in enumerate(images, 1):
+            yield image
             report(done, total)
 
 

@@ -33,8 +33,8 @@ _ADMITTED = [
 ]
 
 
-def load_weights(path, device="cpu"):
-    """The content of a file of ``torch.save``.
+def load_weights(path):
+    """The content of a file of ``torch.save``, on the CPU.
 
     It may hold tensors, NumPy arrays of numbers, plain containers, numbers, text and paths.
 
@@ -43,7 +43,7 @@ def load_weights(path, device="cpu"):
     """
     try:
         with torch.serialization.safe_globals(_ADMITTED):
-            return torch.load(path, map_location=device, weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:

@@ -17,7 +17,7 @@ from mdir.paths import local_file
 _NAMES, _INCLUDED = "_network_names", "_networks_included"
 
 
-def read_weights(path: str, device="cpu"):
+def read_weights(path: str):
     """The content of a torch file: tensors, NumPy arrays, plain containers, numbers, text only.
 
     Raises:
@@ -25,7 +25,7 @@ def read_weights(path: str, device="cpu"):
     """
     path = local_file(path)
     used(path)
-    return load_weights(path, device)
+    return load_weights(path)
 
 
 def read_network_files(path: str) -> dict:
