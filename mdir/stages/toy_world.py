@@ -1,14 +1,20 @@
-"""Step: draw the toy world."""
+"""Steps: draw the toy world."""
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 from mdir.artifacts import produced
 from mdir.errors import UserError
 from mdir.paths import resolve_path
+from mdir.registry.ranges import at_least, between
 from mdir.stages.step import step
 from mdir.toy_world.layouts import Sizes
+from mdir.toy_world.reid import MANIFEST as REID_MANIFEST
+from mdir.toy_world.reid import MOST_CAMERAS, ReidSizes, write_toy_reid
 from mdir.toy_world.world import MANIFEST, write_toy_world
+
+DrawnSet = Literal["market1501", "msmt17", "personx", "veri", "vehicleid", "vehiclex"]
 
 
 @step
@@ -49,4 +55,39 @@ def toy_world(
     produced(folder / MANIFEST)
     for name in sorted({path.split("/jpg/")[0].split("/ims/")[0] for path in manifest["files"]}):
         produced(folder / name)
+    return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}
+
+
+@step
+def toy_reid(
+    _inputs,
+    *,
+    directory: str,
+    sets: list[DrawnSet],
+    seed: int = 0,
+    height: Annotated[int, at_least(32)] = ReidSizes.height,
+    identities: Annotated[int, at_least(2)] = ReidSizes.identities,
+    test_identities: Annotated[int, at_least(2)] = ReidSizes.test_identities,
+    cameras: Annotated[int, between(2, MOST_CAMERAS)] = ReidSizes.cameras,
+    pictures: Annotated[int, at_least(2)] = ReidSizes.pictures,
+):
+    """Draw pedestrians and vehicles and write them in the layouts of re-identification sets.
+
+    Args:
+        directory: folder that then holds ``data/market1501`` and so on, each to be named by the
+            ``image_dir`` of a dataset ``reid``; relative to CIRTORCH_ROOT.
+        sets: to be drawn; those of games, personx and vehiclex, have another look than the others.
+            vehicleid has as many test identities as are asked for (``test_size``, ``complete``).
+        seed: another seed is other identities and other cameras.
+        height: of a pedestrian's picture in pixels; a vehicle's is as wide.
+        identities, test_identities: of each set.
+        cameras: that see every identity.
+        pictures: of an identity by a camera; of the test, the first one is a query.
+    """
+    sizes = ReidSizes(height, identities, test_identities, cameras, pictures)
+    folder = Path(resolve_path(directory) or ".")
+    manifest = write_toy_reid(folder, sets, seed, sizes)
+    produced(folder / REID_MANIFEST)
+    for name in sets:
+        produced(folder / "data" / name)
     return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}

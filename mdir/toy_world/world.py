@@ -33,15 +33,22 @@ def write_toy_world(
     Raises:
         UserError: where a file would land there is one that the toy world did not write.
     """
-    directory, sizes = Path(directory), sizes or Sizes()
-    layout = make_layout(seed, sizes)
-    known = _known(directory)
-    wanted = {
-        "version": VERSION,
-        "seed": seed,
-        "sizes": asdict(sizes),
-        "pictures": len(layout.shots),
-    }
+    sizes = sizes or Sizes()
+    about = {"version": VERSION, "seed": seed, "sizes": asdict(sizes)}
+    return write_layout(Path(directory) / MANIFEST, make_layout(seed, sizes), about)
+
+
+def write_layout(manifest: Path, layout: Layout, about: dict) -> dict:
+    """Write pictures and files beside a manifest; what is complete there is left as it is.
+
+    Args:
+        about: what decides the contents: the version of the drawing, seed, sizes.
+
+    Returns, Raises:
+        as :func:`write_toy_world`.
+    """
+    directory, known = manifest.parent, _known(manifest)
+    wanted = about | {"pictures": len(layout.shots)}
     _refuse_foreign_files(directory, layout, known)
     same = all(known.get(key) == value for key, value in wanted.items())
     if (
@@ -51,11 +58,11 @@ def write_toy_world(
     ):
         return known
     _remove_leftovers(directory, layout, known)
-    _write_manifest(directory, wanted | {"complete": False, "files": dict.fromkeys(layout)})
+    _write_manifest(manifest, wanted | {"complete": False, "files": dict.fromkeys(layout)})
     files = {path: _write(directory / path, layout, path) for path in layout}
-    manifest = wanted | {"complete": True, "files": files}
-    _write_manifest(directory, manifest)
-    return manifest
+    found = wanted | {"complete": True, "files": files}
+    _write_manifest(manifest, found)
+    return found
 
 
 def _write(path: Path, layout: Layout, name: str) -> str:
@@ -80,8 +87,7 @@ def encode(image, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _known(directory: Path) -> dict:
-    path = directory / MANIFEST
+def _known(path: Path) -> dict:
     if not path.exists():
         return {"files": {}, "complete": True}
     try:
@@ -124,6 +130,6 @@ def _digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def _write_manifest(directory, manifest):
-    with atomic_write(directory / MANIFEST, "w") as file:
+def _write_manifest(path, manifest):
+    with atomic_write(path, "w") as file:
         json.dump(manifest, file, indent=1)
