@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from cirtorch.downloads.known_files import known_folders
 from cirtorch.utils.errors import DataError
 from mdir.data.datasets.reid_folder import OwnImages
-from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, ReidImage, VehicleID
+from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, ReidImage, SetLayout, VehicleID
 from mdir.data.image_files import open_image
 from mdir.paths import resolve_path
 from mdir.registry import register
@@ -31,9 +31,13 @@ class ReidFiles:
     """
 
     def __init__(self, set: str, image_dir: str, test_size: int, split_seed: int, complete: bool):
-        vehicleid = VehicleID(test_size, split_seed, complete)
-        others = {"msmt17": MSMT17(), "vehicleid": vehicleid, "folder": OwnImages()}
-        self.layout = (NAMED_SETS | others)[set]
+        layouts: dict[str, SetLayout] = {
+            **NAMED_SETS,
+            "msmt17": MSMT17(),
+            "vehicleid": VehicleID(test_size, split_seed, complete),
+            "folder": OwnImages(),
+        }
+        self.layout = layouts[set]
         self.root = Path(resolve_path(image_dir))
         if not (self.root / self.layout.folder).is_dir():
             known = [f.by_hand for f in known_folders("reid") if f.to.split("/")[0] == set]

@@ -1,8 +1,6 @@
 """One's own images for re-identification: an index, or folders and names like Market-1501's."""
 
-from pathlib import Path
-
-from mdir.data.datasets.reid_layouts import JUNK, SPLITS, NamedImages, ReidImage
+from mdir.data.datasets.reid_layouts import JUNK, SPLITS, NamedImages, ReidImage, SetLayout
 from mdir.data.image_lists import listed
 from mdir.data.index_files import read_index
 from mdir.errors import UserError
@@ -11,7 +9,7 @@ INDEX = "index.csv"
 COLUMNS = ("path", "identity", "split")
 
 
-class OwnImages:
+class OwnImages(SetLayout):
     """A folder with ``index.csv`` (``path,identity,camera,split``), or with Market-1501's folders.
 
     Identities and cameras of an index may be numbers or any texts, which are then counted in their
@@ -19,18 +17,15 @@ class OwnImages:
     match is left out. Names in folders begin with ``IDENTITY_cCAMERA``.
     """
 
-    folder, splits = "", SPLITS
-    numbered_anew = False
+    folder = ""
     named = NamedImages("", r"([-\d]+)_c(\d+)", suffixes=None)
 
-    def has_cameras(self, root: Path) -> bool:
-        """Whether the index names cameras; names always do."""
+    def has_cameras(self, root):
         return not (root / INDEX).exists() or any(
             row.get("camera") for row, _ in read_index(root / INDEX, COLUMNS)
         )
 
-    def read(self, root: Path, split: str) -> list[ReidImage]:
-        """Images of a split, as the index has them or sorted by their names."""
+    def read(self, root, split):
         if not (root / INDEX).exists():
             return self.named.read(root, split)
         rows = read_index(root / INDEX, COLUMNS)

@@ -33,8 +33,34 @@ class ReidImage(NamedTuple):
     camera: int
 
 
+class SetLayout:
+    """How one data set lies in its folder.
+
+    Attributes:
+        folder: in which it lies, below the one that it was unpacked in.
+        splits: that it has.
+        numbered_anew: the test's identities have nothing to do with the training's of one number.
+    """
+
+    folder: str
+    splits: tuple[str, ...] = SPLITS
+    numbered_anew: bool = False
+
+    def has_cameras(self, root: Path) -> bool:
+        """Whether the set says which camera took an image."""
+        return True
+
+    def read(self, root: Path, split: str) -> list[ReidImage]:
+        """Images of a split, in the order of its lists.
+
+        Raises:
+            DataError, UserError: what does not fit, with its file and its rule.
+        """
+        raise TypeError(f"{type(self).__name__} reads nothing")
+
+
 @dataclass(frozen=True)
-class NamedImages:
+class NamedImages(SetLayout):
     """Images in a folder per split, whose names begin with identity and camera.
 
     Attributes:
@@ -43,8 +69,8 @@ class NamedImages:
             they are.
         identities: numbers that there are; None: any.
         junk: images of identity -1 are left out.
+        folders: of the splits that there are.
         suffixes: of the files of the set; None: those of all image formats.
-        numbered_anew: the test's identities have nothing to do with the training's of one number.
     """
 
     folder: str
@@ -57,16 +83,10 @@ class NamedImages:
     numbered_anew: bool = False
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """The splits that the set has."""
+    def splits(self):
         return tuple(self.folders)
 
-    def has_cameras(self, root: Path) -> bool:
-        """Whether the set says which camera took an image."""
-        return True
-
-    def read(self, root: Path, split: str) -> list[ReidImage]:
-        """Images of a split, sorted by their names."""
+    def read(self, root, split):
         if split not in self.folders:
             raise DataError(f"{root / self.folder}: this data set has no test part, {split} is "
                             "empty; it can only be a source of training")  # fmt: skip
@@ -90,8 +110,8 @@ class NamedImages:
         """Identity and camera out of a file's name; ValueError says which rule it breaks."""
         match = re.search(self.pattern, name)
         try:
-            identity, camera = map(int, match.groups())
-        except (AttributeError, ValueError):
+            identity, camera = map(int, match.groups() if match else ())
+        except ValueError:  # no match, or a group of signs alone
             raise ValueError(f"no identity and camera in it by {self.pattern}") from None
         if self.junk and identity == JUNK:
             return ReidImage(name, identity, 0)
@@ -105,15 +125,14 @@ class NamedImages:
         return ReidImage(name, identity, self.cameras.index(camera))
 
 
-@dataclass(frozen=True)
-class MSMT17:
+class MSMT17(SetLayout):
     """Lists of images, in the order of the lists; or, without lists, a copy like Market-1501.
 
     Training and validation share their identities and both train. Cameras of lists stay as they
     are, 1 to 15.
     """
 
-    folder, splits = "MSMT17_V1", SPLITS
+    folder = "MSMT17_V1"
     numbered_anew = True
     lists = {
         "train": (("list_train.txt", "train"), ("list_val.txt", "train")),
@@ -122,10 +141,7 @@ class MSMT17:
     }
     packed = NamedImages("MSMT17_V1", r"([-\d]+)_c(\d+)", range(1, 16), numbered_anew=True)
 
-    def has_cameras(self, root):
-        return True
-
-    def read(self, root: Path, split: str) -> list[ReidImage]:
+    def read(self, root, split):
         base = root / self.folder
         lists = self.lists[split]
         if not (base / lists[0][0]).exists() and (base / MARKET_FOLDERS[split]).is_dir():
@@ -143,7 +159,7 @@ class MSMT17:
 
 
 @dataclass(frozen=True)
-class VehicleID:
+class VehicleID(SetLayout):
     """Lists of images and identities; one image of each test identity, drawn, is the gallery.
 
     There are no cameras: queries get camera 0, the gallery 1, so that no match is left out.
@@ -157,13 +173,12 @@ class VehicleID:
     test_size: int = VEHICLEID_TEST[0]
     seed: int = 1
     complete: bool = True
-    folder, splits = "VehicleID", SPLITS
-    numbered_anew = False
+    folder = "VehicleID"
 
     def has_cameras(self, root):
         return False
 
-    def read(self, root: Path, split: str) -> list[ReidImage]:
+    def read(self, root, split):
         lists = root / self.folder / "train_test_split"
         if split == "train":
             groups = self._groups(lists / "train_list.txt", VEHICLEID_TRAIN)
