@@ -83,12 +83,9 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     options = dict(output["inference"])
     threaded = options.pop("async", False)
     section = merge_defaults(data["test"], network.runtime.get("data"))
-    if not columns or len(columns[0]) == 0:
-        empty = registry.make("output", options)
-        return {"status": "skipped"}, *_empty_result(empty, columns, section)
     sink = registry.make("output", options)
     # the first decides: another may already find images that were written a moment ago
-    columns, positions = distributed.from_first(sink.prepare(columns, section))
+    columns, positions = distributed.from_first(sink.prepare(list(columns) or [[]], section))
     if not positions:
         return {"status": "skipped"}, *sink.result()
     _tell_inputs(columns[0], section["dataset"].get("image_dir"))
@@ -100,12 +97,6 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     seconds = time.time() - started
     stats = {"total_time": int(seconds), "avg_time": seconds / len(positions)}
     return {"stats": stats, "resource_usage": resources.usage()}, *sink.result()
-
-
-def _empty_result(sink, columns, section):
-    columns = list(columns) or [[]]
-    sink.prepare(columns, section)
-    return sink.result()
 
 
 @torch.no_grad()
