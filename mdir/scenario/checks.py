@@ -8,11 +8,11 @@ from mdir.scenario.plan import (
     check_parameters,
     check_variables,
     load_scenario,
+    resolved,
     sketch,
     unknown_targets,
 )
 from mdir.scenario.tree import Located, ScenarioError
-from mdir.scenario.variables import Pending, Resolver
 
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
@@ -85,11 +85,7 @@ def _check_plan(plan, known: list[Located]):
     """Variables and parameters of the steps in which nothing else is wrong yet."""
     broken = {each.problem.path[:2] for each in known}
     problems = [each for each in check_variables(plan) if each.problem.path[:2] not in broken]
-    context = plan.context()
-    for step in plan.steps:
-        context.add(step.name, step.function, step.parameters)
-        parameters = Resolver(context).resolve(step.parameters)
-        context.finish(step.name, parameters, Pending(step.name))
+    for step, parameters, _ in resolved(plan):
         if (plan.target, step.name) not in broken and () not in broken:
             problems += check_parameters(plan, step, parameters)
     return problems

@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cirtorch.utils.errors import suggest
@@ -170,11 +170,23 @@ def unknown_targets(scenario: Scenario) -> dict[str, Located]:
     }
 
 
+def resolved(plan: Plan) -> Iterator[tuple[Step, dict, list[Problem]]]:
+    """Every step with its parameters and the problems of the variables without a value.
+
+    Results of steps are not known yet; what names them stays as it is.
+    """
+    context = plan.context()
+    for step in plan.steps:
+        context.add(step.name, step.function, step.parameters)
+        resolver = Resolver(context)
+        parameters = resolver.resolve(step.parameters)
+        yield step, parameters, resolver.problems
+        context.finish(step.name, parameters, Pending(step.name))
+
+
 def check_variables(plan: Plan) -> list[Located]:
-    """Problems of all variables, results of steps being left out as not known yet."""
-    return [
-        located for step, _, problems in _resolved(plan) for located in plan.locate(step, problems)
-    ]
+    """Problems of all variables."""
+    return [each for step, _, found in resolved(plan) for each in plan.locate(step, found)]
 
 
 def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Located]:
@@ -247,20 +259,9 @@ def _structure(name, node):
     return None, None
 
 
-def _resolved(plan):
-    """Every step with its parameters and the problems of the variables without a value."""
-    context = plan.context()
-    for step in plan.steps:
-        context.add(step.name, step.function, step.parameters)
-        resolver = Resolver(context)
-        parameters = resolver.resolve(step.parameters)
-        yield step, parameters, resolver.problems
-        context.finish(step.name, parameters, Pending(step.name))
-
-
 def _unmade_warnings(plan):
     """A step that reads from a folder which only a later step makes."""
-    steps = [(step, parameters) for step, parameters, _ in _resolved(plan)]
+    steps = [(step, parameters) for step, parameters, _ in resolved(plan)]
     made = [tuple(_made_folders(step, parameters)) for step, parameters in steps]
     for index, (step, parameters) in enumerate(steps):
         for keys, path in _read_paths(parameters, step.entry.reads):
