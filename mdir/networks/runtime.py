@@ -9,7 +9,7 @@ from mdir.registry import Holds, Named, Problem, within
 FROM_CHECKPOINT = "load_from_checkpoint"
 
 _Stored = Literal["load_from_checkpoint"]
-_Wrappers = str | Annotated[dict, Holds(Named("wrapper", "[^_]*_"))] | None
+_Wrappers = str | Annotated[dict, Named("wrapper", "[^_]*_")] | None
 
 
 class StageWrappers(TypedDict):

@@ -79,7 +79,7 @@ class Holds:
 
 @dataclass(frozen=True)
 class Named:
-    """Contents of a mapping: parameters of components of ``kind``, by their names.
+    """Annotation: parameters of components of ``kind`` by name, which its component checks itself.
 
     ``prefix`` is the pattern of what stands before a name.
     """
@@ -110,27 +110,27 @@ def holds_unresolved(value) -> bool:
     return is_unresolved(value)
 
 
-def arms(annotation, marks=(Section, Options)) -> list:
-    """The alternatives of an annotation, with ``marks`` in place of what they annotate."""
+def arms(annotation) -> list:
+    """The alternatives of an annotation, with marks in place of the mappings they annotate."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return [arm for part in typing.get_args(annotation) for arm in arms(part, marks)]
+        return [arm for part in typing.get_args(annotation) for arm in arms(part)]
     if typing.get_origin(annotation) is typing.Annotated:
-        inner, *found = typing.get_args(annotation)
-        for mark in found:
-            if isinstance(mark, marks):
+        inner, *marks = typing.get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, (Section, Options, Holds, Named)):
                 return [mark]
             if isinstance(mark, Check):
                 return [Checked(inner, mark)]
-        return arms(inner, marks)
+        return arms(inner)
     return [Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
 
 
-def unchecked_arms(annotation, marks=(Section, Options)) -> list:
+def unchecked_arms(annotation) -> list:
     """As :func:`arms`, those with a :class:`Check` as if they had none."""
     return [
         each
-        for arm in arms(annotation, marks)
-        for each in (arms(arm.annotation, marks) if isinstance(arm, Checked) else [arm])
+        for arm in arms(annotation)
+        for each in (arms(arm.annotation) if isinstance(arm, Checked) else [arm])
     ]
 
 
@@ -231,6 +231,8 @@ def _item_annotations(origin, arguments, count):
 def _matches(annotation, value) -> bool:
     if isinstance(annotation, (Section, Options)):
         return False
+    if isinstance(annotation, (Holds, Named)):
+        return isinstance(value, dict)
     if typing.get_origin(annotation) is typing.Literal:
         return any(
             value == item and type(value) is type(item) for item in typing.get_args(annotation)
@@ -251,10 +253,15 @@ def _matches(annotation, value) -> bool:
     return isinstance(value, plain) if isinstance(plain, (type, tuple)) else True
 
 
+def with_article(noun: str) -> str:
+    """``'an optimizer'``, ``'a score'``."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def _one_in_words(arm) -> str:
     if isinstance(arm, Section):
-        return f"a {arm.kind} section"
-    if isinstance(arm, Options):
+        return with_article(f"{arm.kind} section")
+    if isinstance(arm, (Options, Holds, Named)):
         return WORDS[dict]
     if isinstance(arm, Checked):
         return in_words(arm.annotation)

@@ -48,6 +48,7 @@ from mdir.registry.annotations import (
     in_words,
     is_meant,
     is_unresolved,
+    with_article,
     within,
 )
 
@@ -116,7 +117,7 @@ def register(kind: str, *names: str, check: Callable | None = None):
     """Decorator: make a class or function known as ``names`` of ``kind``, with a check of its own.
 
     Args:
-        check: ``(section) -> iterable of Problem``; not asked of what is known to be wrong.
+        check: ``(section) -> iterable of Problem``; it may stumble over what is wrong otherwise.
     """
 
     def decorate(component):
@@ -177,13 +178,6 @@ def build(kind: str, section: dict, *given, **extra):
     section = {**section, **extra}
     refuse(check(Section(kind), section))
     return make(kind, section, *given)
-
-
-def build_named(kind: str, name: str, params: dict, *given):
-    """As :func:`build`, for kinds whose name stands outside the section."""
-    component = lookup(kind, name)
-    refuse(check_parameters(component, params))
-    return construct(component, params, *given)
 
 
 def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
@@ -341,7 +335,7 @@ def _check_mapping(mark, value, path):
         return
     if isinstance(value, dict) and mark.beside:
         keys = schema(mark.beside)[0]
-        beside = {key: value[key] for key in keys if key in value}
+        beside = {k: item for k, item in value.items() if k in keys or is_unresolved(k)}
         yield from check_parameters(mark.beside, beside, path, name)
         value = {key: item for key, item in value.items() if key not in keys}
     yield from _check_section(mark, value, path)
@@ -350,7 +344,8 @@ def _check_mapping(mark, value, path):
 def _check_section(section, value, path):
     kind = KINDS[section.kind]
     if not isinstance(value, dict):
-        yield Problem(path, f"expected a {section.kind} section (a mapping), got {value!r}")
+        wanted = with_article(f"{section.kind} section")
+        yield Problem(path, f"expected {wanted} (a mapping), got {value!r}")
         return
     if kind.key not in value:
         components = _components(section.kind)

@@ -83,7 +83,7 @@ def _output_problems(output):
 class Watching(TypedDict, total=False):
     """What watches a training: parameters by processor (progress, htmlreport, tensorboard)."""
 
-    learning: Annotated[dict, Holds(Named("processor"))] | None
+    learning: Annotated[dict, Named("processor")] | None
 
 
 @step(check=_check)

@@ -32,7 +32,7 @@ def make_method(case, name, section, dtype, **params):
     optimizer = make_optimizer(section["optimizer"], network)
     np.random.seed(case["numpy_seed"])
     random.seed(case["python_seed"])
-    return registry.build_named("method", name, params, network, optimizer, criterion)
+    return registry.build("method", {"type": name, **params}, network, optimizer, criterion)
 
 
 def batch_of(case, step, dtype):

@@ -10,13 +10,16 @@ from mdir import registry
 from mdir.registry import (
     Check,
     ComponentError,
+    Holds,
     Kind,
+    Named,
     Options,
     Problem,
     Section,
     build,
     check,
     check_parameters,
+    in_words,
     make,
     within,
 )
@@ -145,6 +148,20 @@ def test_variables_are_left_for_later(text):
 )
 def test_sections(section, path, message):
     assert messages(Section("tests_part"), section) == [(path, message)]
+
+
+def test_the_article_of_a_section():
+    annotation = Annotated[dict, Section("optimizer")] | Annotated[dict, Section("score")] | None
+    assert in_words(annotation) == "an optimizer section or a score section or null"
+    message = "expected an optimizer section (a mapping), got 3"
+    assert messages(Section("optimizer"), 3) == [((), message)]
+
+
+def test_mappings_that_their_component_checks():
+    held = Annotated[dict, Holds(Section("optimizer"))] | Annotated[dict, Named("processor")] | int
+    assert in_words(held) == "a mapping or a whole number"
+    assert messages(held, {"anything": 3}) == []
+    assert messages(held, "x") == [((), "expected a mapping or a whole number, got 'x'")]
 
 
 def test_the_name_of_what_has_none_is_not_offered():
@@ -309,6 +326,11 @@ def test_keys_beside_those_of_a_component():
         (("top",), "unknown parameter 'top'. Allowed: size (of tests_part part)"),
     ]
     assert messages(part, None) == [((), "expected a tests_part section (a mapping), got None")]
+    part = Section("tests_part", beside=Span)
+    assert messages(part, {"kind": "part", "size": 2, "${1_a.x}": 2}) == []
+    assert messages(part, {"kind": "part", "size": 2}) == [
+        ((), "missing parameter 'low' of Span: a number")
+    ]
 
 
 def test_making_trusts_what_is_checked_already():

@@ -73,7 +73,7 @@ def test_the_keys_of_nested_mappings(tmp_path):
         "parameters:",
         "  network        a network section; required",
         "  output         a mapping; required",
-        "    inference    a output section; required",
+        "    inference    an output section; required",
         "      async      true or false; optional",
         "    debug        true or false; optional",
         "  data           a mapping; required",

@@ -13,7 +13,7 @@ import typing
 from mdir import registry
 from mdir.registry.annotations import VARIABLE
 from mdir.scenario.assist.components import argument_texts, documentation
-from mdir.scenario.assist.dotted import Routes, parts, patterns
+from mdir.scenario.assist.dotted import Routes, patterns
 from mdir.scenario.overlay import TEMPLATE
 
 TYPES = {
@@ -45,7 +45,7 @@ class Definitions:
 
     def value(self, annotation) -> dict:
         """What a parameter of that annotation admits."""
-        return either([self._one(part) for part in parts(annotation)])
+        return either([self._one(part) for part in registry.unchecked_arms(annotation)])
 
     def parameter(self, field: registry.Field) -> dict:
         """As :meth:`value`; null may hold the place of what each use of a template fills in."""

@@ -17,12 +17,6 @@ Route = tuple[str, ...]
 Found = Iterable[tuple[Route, dict]]
 
 
-def parts(annotation) -> list:
-    """The alternatives of an annotation, as marks (Section, Options, Holds) or plain types."""
-    marks = (registry.Section, registry.Options, registry.Holds)
-    return registry.unchecked_arms(annotation, marks)
-
-
 class Routes:
     """Finds the ``(route, schema)`` below an annotation; schemas are those of ``definitions``."""
 
@@ -60,13 +54,12 @@ class Routes:
             yield (key, *route), schema
 
     def _of_annotation(self, annotation):
-        found = parts(annotation)
-        sections = {part: _section(part) for part in found if _section(part)}
-        for part in found:
-            others = [section.kind for other, section in sections.items() if other != part]
-            if part in sections:
-                foreign = frozenset(name for kind in others for name in _names(kind))
-                yield from self.of_kind(sections[part].kind, sections[part].beside, foreign)
+        found = [(part, _section(part)) for part in registry.unchecked_arms(annotation)]
+        kinds = {section.kind for _, section in found if section}
+        for part, section in found:
+            if section:
+                foreign = (name for kind in kinds - {section.kind} for name in _names(kind))
+                yield from self.of_kind(section.kind, section.beside, frozenset(foreign))
             else:
                 yield from self._of_part(part)
 
@@ -129,7 +122,9 @@ def _names(kind, within=False):
     for component in map(functools.partial(registry.lookup, kind), registry.names(kind)):
         fields, others = registry.schema(component)
         for name, annotation in [*((n, f.annotation) for n, f in fields.items()), ("", others)]:
-            kinds = [each.kind for each in map(_section, parts(annotation)) if each]
+            kinds = [
+                each.kind for each in map(_section, registry.unchecked_arms(annotation)) if each
+            ]
             if not within or kind in kinds:
                 found.add(name)
     return found

@@ -130,7 +130,9 @@ def changed(name, change, **params):
     change(section)
     usual = make_method(name, **SMALL)
     criterion = registry.build("criterion", section)
-    return registry.build_named("method", name, params, usual.network, usual.optimizer, criterion)
+    return registry.build(
+        "method", {"type": name, **params}, usual.network, usual.optimizer, criterion
+    )
 
 
 @pytest.mark.parametrize("left_out", ["identity", "nce"])
@@ -232,7 +234,7 @@ def test_rcf_in_place_of_hed():
     turns = {"type": "alternation", "order": ",".join(active), "alternate_iteration": 1}
     optimizer = make_optimizer({"composition": turns, **dict.fromkeys(active, adam)}, network)
     criterion = registry.build("criterion", criterion_section("hedngan"))
-    method = registry.build_named("method", "hedngan", {}, network, optimizer, criterion)
+    method = registry.build("method", {"type": "hedngan"}, network, optimizer, criterion)
     losses = method.step(images(dtype=torch.float32))
     assert all(torch.isfinite(value) for value in losses.values())
 
@@ -254,14 +256,14 @@ def test_a_criterion_without_the_heads_is_refused(name):
     usual = make_method(name, **SMALL)
     for criterion in (registry.build("criterion", {"loss": "l1"}), None):
         with pytest.raises(UserError, match="needs a multihead_loss with the heads adversarial"):
-            registry.build_named("method", name, {}, usual.network, usual.optimizer, criterion)
+            registry.build("method", {"type": name}, usual.network, usual.optimizer, criterion)
 
 
 def test_cyclegan_wants_a_cycle_loss():
     usual = make_method("cyclegan", **SMALL)
     criterion = registry.build("criterion", {"loss": "l1"})
     with pytest.raises(UserError, match="needs a cycle_loss"):
-        registry.build_named("method", "cyclegan", {}, usual.network, usual.optimizer, criterion)
+        registry.build("method", {"type": "cyclegan"}, usual.network, usual.optimizer, criterion)
 
 
 def test_an_ambiguous_weight_is_refused():
