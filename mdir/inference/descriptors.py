@@ -4,7 +4,6 @@ The one place where mining, whitening and evaluation get their descriptors from.
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 from torch.utils.data import Subset
@@ -14,7 +13,7 @@ from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
 
-_BUCKET_ON_GPU = 8
+_BATCH_ON_GPU = 8
 
 
 @torch.no_grad()
@@ -57,11 +56,11 @@ def prepare_dataset(dataset, network) -> dict | None:
     """
     if not hasattr(dataset, "prepare_epoch"):
         return None
-    return dataset.prepare_epoch(partial(_extract_on_device, network))
 
+    def extract(images, what):
+        return extract_descriptors(network, images, what=what).to(network.device)
 
-def _extract_on_device(network, images, what):
-    return extract_descriptors(network, images, what=what).to(network.device)
+    return dataset.prepare_epoch(extract)
 
 
 def extract_together(network, dataset, loader: dict | None = None, what: str = "descriptors"):
@@ -89,11 +88,11 @@ def extract_batches(
     Indices come in the order in which batches fill; unreadable images are left out.
     """
     network.eval()
-    options = dict(loader or {})
-    size = options.pop("batch_size", None) or _default_bucket(network)
+    default = _BATCH_ON_GPU if network.device.type == "cuda" else 1
+    size = (loader or {}).get("batch_size") or default
     if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
         size = 1
-    for indices, images in load_same_size(dataset, options, size, what):
+    for indices, images in load_same_size(dataset, loader, size, what):
         if not isinstance(images, dict):
             yield indices, _columns(network(images), len(indices))
 
@@ -102,10 +101,6 @@ def wrappers_of(network) -> list:
     """All wrappers that images meet on their way through a network in eval mode."""
     own = list(network.wrappers["eval"])
     return own + [wrapper for member in network.members.values() for wrapper in wrappers_of(member)]
-
-
-def _default_bucket(network):
-    return _BUCKET_ON_GPU if network.device.type == "cuda" else 1
 
 
 def _columns(output, count):

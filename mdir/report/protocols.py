@@ -54,15 +54,17 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     alike = {}
     for row, found in protocols.items():
         for name, protocol in found.items():
-            words = "; ".join(
-                f"{key.replace('_', ' ')}: {condition_text(value)}"
-                for key, value in protocol.items()
-            )
-            alike.setdefault((name.replace("_", " "), words), []).append(row)
+            alike.setdefault((name.replace("_", " "), _in_a_line(protocol)), []).append(row)
     lines = [[name, ", ".join(rows), words] for (name, words), rows in alike.items()]
     text = "Scores are comparable under the same conditions only."
     return PageSection(
         "Conditions", text, Table(["score", "rows", "conditions"], lines, words=True)
+    )
+
+
+def _in_a_line(protocol):
+    return "; ".join(
+        f"{key.replace('_', ' ')}: {condition_text(value)}" for key, value in protocol.items()
     )
 
 
@@ -92,8 +94,5 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     lines = [[_without_stage(name), f"{value:.5g}"] for name, value in measured.items()]
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():
-        conditions = (
-            f"{key.replace('_', ' ')}: {condition_text(value)}" for key, value in protocol.items()
-        )
-        table.notes.append(f"{name} \N{EM DASH} {'; '.join(conditions)}.")
+        table.notes.append(f"{name} \N{EM DASH} {_in_a_line(protocol)}.")
     return table
