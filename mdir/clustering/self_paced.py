@@ -71,9 +71,9 @@ def self_paced_labels(distances, eps=0.6, eps_gap=0.02, threshold=None, min_samp
     normal, tight, loose = (
         _dbscan(graph, radius, min_samples) for radius in (eps, eps - eps_gap, eps + eps_gap)
     )
-    own = _noise_apart(normal)
-    compactness = 1 - _overlap(own, _noise_apart(tight))
-    independence = 1 - _overlap(own, _noise_apart(loose))
+    own = noise_apart(normal)
+    compactness = 1 - _overlap(own, noise_apart(tight))
+    independence = 1 - _overlap(own, noise_apart(loose))
     sizes = np.bincount(own)
     best_compactness, best_independence = (
         _least(own, scores, len(sizes)) for scores in (compactness, independence)
@@ -103,7 +103,7 @@ def _dbscan(graph, eps, min_samples):
     return found.labels_.astype(np.int64)
 
 
-def _noise_apart(labels):
+def noise_apart(labels):
     """Every instance without a cluster becomes one, numbered after the others."""
     labels = labels.copy()
     noise = labels < 0

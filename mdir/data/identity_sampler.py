@@ -52,6 +52,11 @@ class IdentitySampler(Sampler):
     def __len__(self):
         return sum(1 if len(items) == 1 else self.instances for items in self.members)
 
+    @property
+    def contents(self) -> str:
+        """What a pass is made of, for messages."""
+        return f"{len(self.members)} identities or clusters, {self.instances} of each"
+
     def __iter__(self):
         with seeded(sample_seed(self.seed, self.epoch, ORDER)):
             return iter(list(self.draw()))

@@ -66,7 +66,7 @@ class PassesSampler(Sampler):
         self.sampler, self.batch_size, self.iterations = sampler, batch_size, iterations
         self.first_epoch = first_epoch
         if len(sampler) < batch_size:
-            raise UserError(f"a pass has {len(sampler)} items, a batch {batch_size}")
+            raise UserError(too_few(sampler, batch_size))
 
     def __len__(self):
         return self.iterations * self.batch_size
@@ -82,6 +82,12 @@ class PassesSampler(Sampler):
                 one_pass.epoch = self.first_epoch * _PASSES + number
                 order = list(OnePass(one_pass))
             yield from order[batch * self.batch_size : (batch + 1) * self.batch_size]
+
+
+def too_few(sampler: Sampler, batch_size: int) -> str:
+    """What to say of a pass that is less than a batch; a sampler's ``contents`` tells why."""
+    contents = f" ({sampler.contents})" if hasattr(sampler, "contents") else ""
+    return f"a pass has {len(sampler)} items{contents}, a batch {batch_size}"
 
 
 def sample_seed(seed: int, epoch: int, index: int, repeat: int = 0) -> int:

@@ -6,7 +6,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from cirtorch.utils.errors import DataError
 from mdir.data.loading import make_loader
-from mdir.data.samplers import sample_seed
+from mdir.data.samplers import sample_seed, too_few
+from mdir.errors import UserError
 
 _STREAM = -3  # in place of an index: what one stream draws is nothing to another
 _KEPT = (
@@ -42,6 +43,9 @@ def stream_loaders(
 
     That is ``iterations``, or one pass over the first stream; the others give as many batches out
     of an endless row of passes. What the first one gives does not depend on there being others.
+
+    Raises:
+        UserError: a pass is less than a batch.
     """
     loaders = []
     for number, stream in enumerate(streams):
@@ -57,6 +61,8 @@ def stream_loaders(
             )
         )
         iterations = len(loaders[0])
+    if not iterations:
+        raise UserError(too_few(loaders[0].sampler.sampler, loaders[0].batch_size))
     return loaders
 
 

@@ -6,7 +6,7 @@ The one place where mining, whitening and evaluation get their descriptors from.
 from collections.abc import Iterator
 
 import torch
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Subset
 
 from cirtorch.utils.errors import DataError
 from mdir import distributed
@@ -14,6 +14,19 @@ from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
 
 _BATCH_ON_GPU = 8
+
+
+class Views(Dataset):
+    """One view of each item of a dataset, without what else it tells."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        return self.dataset.view(index)
 
 
 @torch.no_grad()

@@ -49,11 +49,13 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
     network, method = training.network, training.method
     network.eval()
     begin = time.time()
-    mined = method.prepare_epoch(training.dataset, epoch)
+    told = method.prepare_epoch(training.dataset, epoch) or {}
     events.hand_on(method.results())
+    spent = {name: value for name, value in told.items() if name.endswith("_s")}
+    mined = {name: value for name, value in told.items() if name not in spent}
     if mined:
         events.register(epoch, None, None, "train/learning/data_mining", mined, "scalar/loss")
-    spent = {"prepare_data": time.time() - begin}
+    spent["prepare_data"] = time.time() - begin
     events.register(epoch, None, None, "train/learning/prepare_epoch", spent, "scalar/time")
     network.train()
 

@@ -73,20 +73,6 @@ def occurrences(values: torch.Tensor) -> torch.Tensor:
     return before
 
 
-def class_means(rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean rows ``[C, D]`` of the labels 0 to C - 1; of ``[N, D]``, negative ones are left out.
-
-    Raises:
-        ValueError: a label below the largest has no row.
-    """
-    rows, labels = rows[labels >= 0], labels[labels >= 0]
-    counts = labels.bincount()
-    if not counts.all():
-        raise ValueError(f"class means: no row has the label {int((counts == 0).nonzero()[0])}")
-    sums = rows.new_zeros(len(counts), rows.shape[1]).index_add_(0, labels, rows)
-    return sums / counts[:, None]
-
-
 def require_places(places: torch.Tensor, size: int, what: str) -> None:
     """ValueError where one lies outside a memory; on a GPU they are not looked at, which waits."""
     if places.device.type == "cpu" and len(places):

@@ -100,7 +100,8 @@ class Method:
             epoch: from 0.
 
         Returns:
-            numbers (or lists of numbers) by name to be logged, or None.
+            numbers (or lists of numbers) by name to be logged, seconds where the name ends in
+            ``_s``; or None.
         """
         if not isinstance(dataset, list):
             return prepare_dataset(dataset, self.network)

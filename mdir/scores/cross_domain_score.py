@@ -4,13 +4,12 @@ import time
 from typing import Annotated, Literal
 
 import torch
-from torch.utils.data import Dataset
 
 from cirtorch.search.exact import Search
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
-from mdir.inference.descriptors import extract_descriptors
+from mdir.inference.descriptors import Views, extract_descriptors
 from mdir.registry import Check, Section, register
 from mdir.scores.measures.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
 from mdir.scores.result import ScoreResult
@@ -86,7 +85,7 @@ class CrossDomainRecall:
 
     def vectors(self, network) -> torch.Tensor:
         """Features (N, D) float32 of all images, domain A first."""
-        views = _Views(self.dataset)
+        views = Views(self.dataset)
         loader = {"batch_size": self.batch_size}
         return extract_descriptors(_Features(network), views, loader, "features").T.contiguous()
 
@@ -126,19 +125,6 @@ class CrossDomainRecall:
     def _named(self, index):
         path = self.dataset.files[index]
         return {"name": f"{path.parent.name}/{path.stem}", "path": str(path)}
-
-
-class _Views(Dataset):
-    """One view of each image."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, index):
-        return self.dataset.view(index)
 
 
 class _Features:

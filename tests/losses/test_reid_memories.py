@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mdir.losses.cluster_memory import ClusterMemoryLoss
 from mdir.losses.hybrid_memory import HybridMemoryLoss
-from mdir.losses.row_memory import class_means, occurrences
+from mdir.losses.row_memory import occurrences
 from tests.losses.test_contrastive_losses import DTYPES, unit_rows
 
 LABELS = torch.tensor([0, 1, 2, 5, 5, 2, 8, 5, 9])  # 3, 4, 6 and 7 are empty
@@ -155,14 +155,6 @@ def test_occurrences():
     many = torch.randint(0, 3, (2000,), generator=torch.Generator().manual_seed(0)).tolist()
     expected = [many[:at].count(value) for at, value in enumerate(many)]
     assert occurrences(torch.tensor(many)).tolist() == expected
-
-
-def test_class_means():
-    rows = torch.tensor([[1.0, 0], [5, 5], [0, 1], [3, 0]])
-    means = class_means(rows, torch.tensor([1, -1, 0, 1]))
-    assert means.tolist() == [[0, 1], [2, 0]]
-    with pytest.raises(ValueError, match="no row has the label 1"):
-        class_means(rows, torch.tensor([2, -1, 0, 2]))
 
 
 @pytest.mark.parametrize("make", [hybrid, cluster])

@@ -54,6 +54,10 @@ class Progress(Processor):
         for row in filter(self._concerns, rows):
             self._take(epoch, row)
 
+    def result(self, result):
+        if self.print_each and (line := getattr(result, "summary", None)):
+            print(line, file=sys.stderr, flush=True)
+
     def close(self):
         self._end_stage()
 
