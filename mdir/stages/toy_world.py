@@ -69,7 +69,7 @@ def toy_reid(
     identities: Annotated[int, at_least(2)] = ReidSizes.identities,
     test_identities: Annotated[int, at_least(2)] = ReidSizes.test_identities,
     cameras: Annotated[int, between(2, MOST_CAMERAS)] = ReidSizes.cameras,
-    pictures: Annotated[int, at_least(2)] = ReidSizes.pictures,
+    images: Annotated[int, at_least(2)] = ReidSizes.images,
 ):
     """Draw pedestrians and vehicles and write them in the layouts of re-identification sets.
 
@@ -79,12 +79,12 @@ def toy_reid(
         sets: to be drawn; those of games, personx and vehiclex, have another look than the others.
             vehicleid has as many test identities as are asked for (``test_size``, ``complete``).
         seed: another seed is other identities and other cameras.
-        height: of a pedestrian's picture in pixels; a vehicle's is as wide.
+        height: of a pedestrian's image in pixels; a vehicle's is as wide.
         identities, test_identities: of each set.
         cameras: that see every identity.
-        pictures: of an identity by a camera; of the test, the first one is a query.
+        images: of an identity by a camera; of the test, the first one is a query.
     """
-    sizes = ReidSizes(height, identities, test_identities, cameras, pictures)
+    sizes = ReidSizes(height, identities, test_identities, cameras, images)
     folder = Path(resolve_path(directory) or ".")
     manifest = write_toy_reid(folder, sets, seed, sizes)
     produced(folder / REID_MANIFEST)

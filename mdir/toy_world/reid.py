@@ -34,20 +34,20 @@ _YAWS = (25, 50, 155, 130, 330, 210)  # of vehicles, by camera
 class ReidSizes:
     """How much is drawn of every set.
 
-    ``height`` of pedestrians in pixels (a vehicle's picture is as wide), numbers of identities that
-    train and that test, of cameras, and of pictures that a camera takes of each.
+    ``height`` of pedestrians in pixels (a vehicle's image is as wide), numbers of identities that
+    train and that test, of cameras, and of images that a camera takes of each.
     """
 
     height: int = 128
     identities: int = 24
     test_identities: int = 16
     cameras: int = 4
-    pictures: int = 4
+    images: int = 4
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A picture to be taken: who (None: nobody), where, and which of that camera."""
+    """An image to be taken: who (None: nobody), where, and which of that camera."""
 
     who: Person | Vehicle | None
     camera: Camera
@@ -56,7 +56,7 @@ class Sighting:
     hour: float = 1.0
 
     def take(self) -> np.ndarray:
-        """The picture: uint8 array [height, width, 3], RGB."""
+        """The image: uint8 array [height, width, 3], RGB."""
         rng = generator(self.who, self.camera, self.shot)
         tall = self.height * 3 // 4 if self.camera.kind in VEHICLES else self.height
         size = round(tall * (WIDE if self.camera.kind in VEHICLES else NARROW)), tall
@@ -79,15 +79,15 @@ class _Set:
         self.cameras = [Camera(seed, name, at, LOOKS[name]) for at in range(sizes.cameras)]
 
     def shots(self, numbers):
-        """``(number, camera, picture)`` of all identities of those numbers, by all cameras."""
+        """``(number, camera, image)`` of all identities of those numbers, by all cameras."""
         sizes = self.sizes
-        return ((number, camera, picture) for number in numbers for camera in range(sizes.cameras)
-                for picture in range(sizes.pictures))  # fmt: skip
+        return ((number, camera, image) for number in numbers for camera in range(sizes.cameras)
+                for image in range(sizes.images))  # fmt: skip
 
-    def sighting(self, number, camera, picture, hour=1.0):
+    def sighting(self, number, camera, image, hour=1.0):
         """The sighting of an identity, of nobody for None."""
         who = None if number is None else self.kind(self.seed, self.name, number)
-        return Sighting(who, self.cameras[camera], self.sizes.height, picture, hour)
+        return Sighting(who, self.cameras[camera], self.sizes.height, image, hour)
 
     @property
     def trained(self):
@@ -105,7 +105,7 @@ def write_toy_reid(
 ):
     """Draw small re-identification sets below ``data`` of a folder, each as the real one lies.
 
-    The first picture that a camera takes of a test identity is a query, the others are the gallery,
+    The first image that a camera takes of a test identity is a query, the others are the gallery,
     which in ``market1501`` also shows strangers and junk.
 
     Args:
@@ -124,43 +124,43 @@ def write_toy_reid(
 def _named(layout, folder, drawn):
     rules = NAMED_SETS[drawn.name]
 
-    def add(split, identity, camera, picture, number):
-        tail = {"veri": f"_{picture:08d}_0", "vehiclex": f"_{picture}"}.get(
-            drawn.name, f"s1_{picture:06d}_01"
+    def add(split, identity, camera, image, number):
+        tail = {"veri": f"_{image:08d}_0", "vehiclex": f"_{image}"}.get(
+            drawn.name, f"s1_{image:06d}_01"
         )
         digits = 3 if drawn.name in VEHICLES else 1
         name = f"{identity:04d}" if identity >= 0 else str(identity)
         name += f"_c{rules.cameras[camera]:0{digits}d}{tail}.jpg"
         place = f"{folder}/{rules.folder}/{rules.folders[split]}"
-        layout.shots[f"{place}/{name}"] = drawn.sighting(number, camera, picture)
+        layout.shots[f"{place}/{name}"] = drawn.sighting(number, camera, image)
 
-    for number, camera, picture in drawn.shots(drawn.trained):
-        add("train", number + 1, camera, picture, number)
+    for number, camera, image in drawn.shots(drawn.trained):
+        add("train", number + 1, camera, image, number)
     if "query" not in rules.folders:
         return
-    for number, camera, picture in drawn.shots(drawn.tested):
-        add("gallery" if picture else "query", number + 1, camera, picture, number)
+    for number, camera, image in drawn.shots(drawn.tested):
+        add("gallery" if image else "query", number + 1, camera, image, number)
     if drawn.name == "market1501":
         for camera in range(drawn.sizes.cameras):
-            for picture in range(drawn.sizes.pictures):
-                stranger = _PASSERS_BY + camera * drawn.sizes.pictures + picture
-                add("gallery", 0, camera, picture, stranger)
-                add("gallery", -1, camera, picture, None)
+            for image in range(drawn.sizes.images):
+                stranger = _PASSERS_BY + camera * drawn.sizes.images + image
+                add("gallery", 0, camera, image, stranger)
+                add("gallery", -1, camera, image, None)
 
 
 def _msmt17(layout, folder, drawn):
     """Lists in which training and test both count their identities from 0."""
     lists = {"train": [], "val": [], "query": [], "gallery": []}
     for part, numbers in (("train", drawn.trained), ("test", drawn.tested)):
-        for number, camera, picture in drawn.shots(numbers):
-            identity, (hour, light) = number - numbers[0], _HOURS[picture % len(_HOURS)]
-            name = f"{identity:04d}_{picture:03d}_{camera + 1:02d}_0113{hour}_0001_{picture}.jpg"
+        for number, camera, image in drawn.shots(numbers):
+            identity, (hour, light) = number - numbers[0], _HOURS[image % len(_HOURS)]
+            name = f"{identity:04d}_{image:03d}_{camera + 1:02d}_0113{hour}_0001_{image}.jpg"
             file = f"{identity:04d}/{name}"
-            shot = drawn.sighting(number, camera, picture, light)
+            shot = drawn.sighting(number, camera, image, light)
             layout.shots[f"{folder}/MSMT17_V1/{part}/{file}"] = shot
-            last = picture == drawn.sizes.pictures - 1
+            last = image == drawn.sizes.images - 1
             split = ("val" if last else "train") if part == "train" else (
-                "gallery" if picture else "query")  # fmt: skip
+                "gallery" if image else "query")  # fmt: skip
             lists[split].append(f"{file} {identity}\n")
     for split, lines in lists.items():
         layout.files[f"{folder}/MSMT17_V1/list_{split}.txt"] = "".join(lines).encode
@@ -171,9 +171,9 @@ def _vehicleid(layout, folder, drawn):
     lists = {"train_list": drawn.trained, f"test_list_{len(drawn.tested)}": drawn.tested}
     for name, numbers in lists.items():
         lines = []
-        for at, (number, camera, picture) in enumerate(drawn.shots(numbers)):
+        for at, (number, camera, image) in enumerate(drawn.shots(numbers)):
             file = f"{numbers[0] + 1:04d}{at:03d}"
-            shot = drawn.sighting(number, camera, picture)
+            shot = drawn.sighting(number, camera, image)
             layout.shots[f"{folder}/VehicleID/image/{file}.jpg"] = shot
             lines.append(f"{file} {number + 1}\n")
         place = f"{folder}/VehicleID/train_test_split/{name}.txt"

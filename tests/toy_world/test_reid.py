@@ -16,7 +16,7 @@ from mdir.toy_world.reid import LOOKS, ReidSizes, Sighting, write_toy_reid
 from mdir.toy_world.surveillance import Camera
 from mdir.toy_world.vehicles import Vehicle
 
-SMALL = ReidSizes(height=48, identities=3, test_identities=2, cameras=2, pictures=2)
+SMALL = ReidSizes(height=48, identities=3, test_identities=2, cameras=2, images=2)
 OPTIONS = {"vehicleid": {"test_size": 2, "complete": False}}
 
 
@@ -117,7 +117,7 @@ def test_an_identity_is_nearer_to_itself_than_to_others(kind, who):
 
 
 def test_the_step(root):
-    small = {"height": 32, "identities": 2, "test_identities": 2, "cameras": 2, "pictures": 2}
+    small = {"height": 32, "identities": 2, "test_identities": 2, "cameras": 2, "images": 2}
     with collecting() as artifacts:
         found, *_ = toy_reid({"directory": "toy", "sets": ["vehiclex"], **small})
     assert found == {"directory": str(root / "toy"), "seed": 0, "pictures": 8}

@@ -80,6 +80,23 @@ def test_other_labels_leave_out_what_has_none(tmp_path):
         dataset(tmp_path).relabelled([0, 1])
 
 
+def test_epochs_of_batches_under_the_labels_of_clusters(tmp_path):
+    market(tmp_path, [f"{pid:04d}_c{camera}s1_1.jpg" for pid in range(6) for camera in (1, 2)])
+    items = dataset(tmp_path).relabelled([at % 2 if at < 8 else -1 for at in range(12)])
+    loader = {"batch_size": 8, "num_workers": 0}
+    loader["sampler"] = {"name": "identities", "instances": 4}
+    batches = list(make_loader(items, {"loader": loader}, iterations=3, epoch=5, first_epoch=5))
+    assert len(batches) == 3
+    for _, about in batches:
+        assert sorted(about["identity"].tolist()) == [0] * 4 + [1] * 4
+        assert (about["index"] % 2).tolist() == about["identity"].tolist()
+        assert about["index"].max() < 8
+    loader["batch_size"] = 16
+    told = r"a pass has 8 items \(2 identities.*, 4 of each\), a batch 16"
+    with pytest.raises(UserError, match=told):
+        make_loader(items, {"loader": loader}, iterations=3)
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
