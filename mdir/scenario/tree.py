@@ -79,8 +79,13 @@ def without_places(node: Node):
 
 
 def find(node: Node, path) -> Node:
-    """The node at a path of keys and indices, or the last one on the way that exists."""
+    """The node at a path of keys and indices, or the last one on the way that exists.
+
+    What a variable stands for has no nodes of its own.
+    """
     for part in path:
+        if isinstance(node.value, str):
+            break
         try:
             node = node.value[part]
         except (KeyError, IndexError, TypeError):

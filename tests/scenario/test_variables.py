@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdir.scenario.checks import check_everything
+from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Context, Pending, Resolver
 
 PLAIN = st.recursive(
@@ -116,3 +118,16 @@ def test_later_steps_see_what_a_step_was_given():
     made = context(parameters)
     parameters["k"].clear()
     assert Resolver(made).resolve("${1_a.k.deep}") == 1
+
+
+def test_a_mistake_in_a_list_that_a_variable_stands_for(tmp_path):
+    file = tmp_path / "s.yml"
+    file.write_text("""\
+all:
+    1_a: {__function__: mdir.stages.settings.settings, splits: [train, 3]}
+    2_b: {__function__: mdir.stages.pairs.check_pairs, image_dir: x, splits: "${1_a.splits}"}
+""")
+    with pytest.raises(ScenarioError) as caught:
+        check_everything([str(file)])
+    where = f"{file}:3:70: target all, step 2_b, key splits.1"
+    assert str(caught.value) == f"{where}: expected text, got 3"
