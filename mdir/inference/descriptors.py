@@ -12,6 +12,7 @@ from cirtorch.utils.errors import DataError
 from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
+from mdir.registry import takes
 
 _BATCH_ON_GPU = 8
 
@@ -69,6 +70,8 @@ def prepare_dataset(dataset, network) -> dict | None:
     """
     if not hasattr(dataset, "prepare_epoch"):
         return None
+    if takes(dataset.prepare_epoch, "device"):  # one written for version 1.0
+        return dataset.prepare_epoch(network, network.device)
 
     def extract(images, what):
         return extract_descriptors(network, images, what=what).to(network.device)

@@ -120,7 +120,9 @@ class SingleValidation:
         """Evaluate the network and register rows; it is left in eval mode."""
         self.network.eval()
         if self.score is not None:
-            result = self.score(self.network)
+            # A score written for version 1.0 takes the device, too.
+            device = {"device": self.network.device} if registry.takes(self.score, "device") else {}
+            result = self.score(self.network, **device)
             register_score(events, epoch, self.key, result)
             folder = self.setting.rankings if distributed.is_first() else None
             if folder is not None and (result.rankings or result.protocol):

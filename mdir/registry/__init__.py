@@ -31,6 +31,7 @@ from mdir.registry.components import (
     refuse,
     register,
     schema,
+    takes,
     unknown,
     values,
 )

@@ -7,7 +7,8 @@ A component is a class or function registered under a kind and a name::
         def __init__(self, *, margin: float = 0.1): ...
 
 **Keyword-only parameters are what a scenario may write; positional ones are what the engine
-hands over** (a network, a device, a transform). The annotation says what is admitted:
+hands over** (a network, a device, a transform); a component that names fewer of them gets the first
+ones. The annotation says what is admitted:
 
 * plain types, ``Literal``, unions, ``list[int]``, ... are checked strictly (a text such as
   ``2e-4``, which YAML 1.1 does not read as a number, is accepted for a float);
@@ -51,6 +52,7 @@ from mdir.registry.annotations import (
     with_article,
     within,
 )
+from mdir.registry.plugins import PluginError, load
 
 
 class ComponentError(UserError):
@@ -119,6 +121,8 @@ def register(kind: str, *names: str, check: Callable | None = None):
     Args:
         check: ``(section) -> iterable of Problem``; it may stumble over what is wrong otherwise.
     """
+    if kind not in KINDS:
+        raise UserError(unknown("kind", kind, KINDS))
 
     def decorate(component):
         if check is not None:
@@ -161,7 +165,12 @@ def make(kind: str, section: dict, *given):
 
 def construct(component, params: dict, *given):
     """Call a component with positional arguments and parameters that are checked already."""
-    return component(*given, **values(component, params))
+    return component(*given[: _room(component, len(given))], **values(component, params))
+
+
+def takes(function, parameter: str) -> bool:
+    """Whether a function has a parameter of that name."""
+    return parameter in inspect.signature(function).parameters
 
 
 def build(kind: str, section: dict, *given, **extra):
@@ -216,6 +225,14 @@ def check_parameters(component, params, path: tuple = (), what: str | None = Non
     ]
     yield from problems
     yield from _check_further(component, params, path, bool(problems))
+
+
+def _room(component, count):
+    """How many of so many positional arguments a component takes."""
+    kinds = [parameter.kind for parameter in inspect.signature(component).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return count
+    return sum(kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD) for kind in kinds)
 
 
 @functools.cache
@@ -319,8 +336,8 @@ def _components(kind):
 def _load_entry_points():
     for entry in entry_points(group="mdir.components"):
         try:
-            entry.load()
-        except ImportError as error:
+            load(entry)
+        except PluginError as error:
             message = f"the components {entry.name!r} ({entry.value}) cannot be imported: {error}"
             raise UserError(message) from error
 

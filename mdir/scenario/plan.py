@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from cirtorch.utils.errors import suggest
 from mdir import registry
 from mdir.registry import Problem
+from mdir.registry.plugins import PluginError
 from mdir.scenario import step_table
 from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
@@ -196,7 +197,7 @@ def check_parameters(plan: Plan, step: Step, parameters: dict) -> list[Located]:
     """
     try:
         function = getattr(step_table.load(step.function), "function", None)
-    except (ImportError, AttributeError) as error:
+    except PluginError as error:
         message = f"the step function {step.function!r} cannot be imported: {error}"
         return plan.locate(step, [Problem((FUNCTION,), message)])
     if function is None:

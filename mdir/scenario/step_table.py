@@ -7,6 +7,7 @@ import functools
 from importlib.metadata import EntryPoint, entry_points
 
 from cirtorch.utils.errors import suggest
+from mdir.registry import plugins
 from mdir.stages import STEPS, StepEntry
 
 GROUP = "mdir.steps"
@@ -38,8 +39,8 @@ def entry(name: str) -> StepEntry:
         return STEPS[name]
     external = _external()[name]
     try:
-        found = external.load()
-    except (ImportError, AttributeError):
+        found = plugins.load(external)
+    except plugins.PluginError:
         found = None
     if isinstance(found, StepEntry):
         return found
@@ -53,8 +54,11 @@ def load(name: str):
     Returns:
         a function ``(params, data) -> (metadata, *outputs)``; those made by
         :func:`mdir.stages.step.step` have their typed ``function`` beside.
+
+    Raises:
+        PluginError: it cannot be imported; the message says why.
     """
-    return EntryPoint(name, entry(name).place, GROUP).load()
+    return plugins.load(EntryPoint(name, entry(name).place, GROUP))
 
 
 @functools.cache

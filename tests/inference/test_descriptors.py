@@ -135,6 +135,15 @@ def test_a_dataset_chooses_its_items_by_descriptors():
     assert prepare_dataset(Images(), net) is None
 
 
+def test_a_dataset_may_take_the_network_and_the_device():
+    class Mined(Images):
+        def prepare_epoch(self, network, device):
+            return {"given": (network, device)}
+
+    net = network(None)
+    assert prepare_dataset(Mined(), net) == {"given": (net, torch.device("cpu"))}
+
+
 def test_mining_computes_where_the_network_is():
     class Elsewhere:
         wrappers, members, device = {"eval": []}, {}, torch.device("meta")

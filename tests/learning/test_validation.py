@@ -77,6 +77,24 @@ def test_a_score_becomes_rows(setting, tmp_path):
     )
 
 
+@register("score", "score_of_tests_with_device")
+class ScoreWithDevice:
+    """Written when scores were given the device, too."""
+
+    def __call__(self, network, device):
+        return ScoreResult(averages={"on_cpu": float(device == torch.device("cpu"))})
+
+
+def test_a_score_may_take_the_device(setting):
+    (member,) = make_validation(
+        single(criterion={"type": "score_of_tests_with_device"}), setting
+    ).members
+    events = Events()
+    member.run(events, 0)
+    events.close_epoch()
+    assert events.metrics.metadata() == {"val/validation/score_avg:on_cpu": [1.0]}
+
+
 def test_a_score_may_want_the_last_epoch_and_no_ties(setting, monkeypatch):
     (member,) = make_validation(single(), setting).members
     assert member.ties_are_best

@@ -318,6 +318,17 @@ def test_numbers_of_a_nested_mapping_are_made_floats():
     assert span["low"] == "2e-4"
 
 
+def test_a_component_gets_the_first_of_what_is_handed_over():
+    def one(network, *, size: int):
+        return network, size
+
+    def any_number(*given):
+        return given
+
+    assert registry.construct(one, {"size": 2}, "network", "data") == ("network", 2)
+    assert registry.construct(any_number, {}, "network", "data") == ("network", "data")
+
+
 def test_keys_beside_those_of_a_component():
     part = Section("tests_part", beside=Sides)
     assert messages(part, {"kind": "part", "size": 2, "side": "left"}) == []

@@ -8,6 +8,7 @@ import re
 import textwrap
 
 from mdir import registry
+from mdir.registry.plugins import PluginError
 from mdir.scenario import step_table
 from mdir.scenario.plan import FUNCTION
 from mdir.scenario.program import program
@@ -39,7 +40,7 @@ def main(arguments: list[str]) -> int:
         parser.error(registry.unknown(options.kind, options.name, names))
     try:
         print(_page(options.kind, options.name, kinds[options.kind]))
-    except (ImportError, AttributeError) as error:
+    except PluginError as error:
         parser.error(f"the {options.kind} {options.name!r} cannot be imported: {error}")
     return 0
 
@@ -53,7 +54,7 @@ def find_component(kind: str, name: str):
     """The component, or the typed function of a step (the step where it declares no parameters).
 
     Raises:
-        ImportError, AttributeError: a step of another package cannot be imported.
+        PluginError: a step of another package cannot be imported.
     """
     if kind != STEP:
         return registry.lookup(kind, name)
@@ -85,7 +86,7 @@ def argument_texts(documentation: str) -> dict[str, str]:
 def _summary(kind, name):
     try:
         component = find_component(kind, name)
-    except (ImportError, AttributeError) as error:
+    except PluginError as error:
         return f"cannot be imported: {error}"
     return documentation(component).partition("\n")[0]
 

@@ -6,6 +6,7 @@ import json
 import typing
 
 from mdir import registry
+from mdir.registry.plugins import PluginError
 from mdir.scenario import step_table
 from mdir.scenario.assist.components import STEP, find_component
 from mdir.scenario.assist.definitions import Definitions
@@ -67,7 +68,7 @@ def _step(definitions):
     for name in step_table.names():
         try:
             component = find_component(STEP, name)
-        except (ImportError, AttributeError):
+        except PluginError:
             continue
         names.append(name)
         if component is step_table.load(name):  # its parameters are not declared
