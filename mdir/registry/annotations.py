@@ -9,7 +9,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
@@ -65,9 +65,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Check:
-    """Annotation: ``function(value)`` raises ValueError with a message where the value is bad."""
+    """Annotation: ``function(value)`` raises ValueError with a message where the value is bad.
+
+    ``annotation`` is what it annotates, filled in by :func:`arms`.
+    """
 
     function: Callable
+    annotation: object = None
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,6 @@ class Named:
 
     kind: str
     prefix: str = ""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """An annotation together with its :class:`Check`."""
-
-    annotation: object
-    check: Check
 
 
 def is_unresolved(value) -> bool:
@@ -120,7 +116,7 @@ def arms(annotation) -> list:
             if isinstance(mark, (Section, Options, Holds, Named)):
                 return [mark]
             if isinstance(mark, Check):
-                return [Checked(inner, mark)]
+                return [replace(mark, annotation=inner)]
         return arms(inner)
     return [Options(annotation)] if typing.is_typeddict(annotation) else [annotation]
 
@@ -130,7 +126,7 @@ def unchecked_arms(annotation) -> list:
     return [
         each
         for arm in arms(annotation)
-        for each in (arms(arm.annotation) if isinstance(arm, Checked) else [arm])
+        for each in (arms(arm.annotation) if isinstance(arm, Check) else [arm])
     ]
 
 
@@ -146,7 +142,7 @@ def expected(annotation, value) -> str:
 
 def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
     """Problems of a value against one alternative; ``check`` goes deeper (annotation, value)."""
-    if isinstance(annotation, Checked):
+    if isinstance(annotation, Check):
         yield from _check_checked(annotation, value, path, check)
         return
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
@@ -168,7 +164,7 @@ def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
 
 def is_meant(annotation, value) -> bool:
     """Whether a value is of an annotation's outer kind, so that its mistake lies deeper."""
-    if isinstance(annotation, Checked):
+    if isinstance(annotation, Check):
         return any(is_meant(arm, value) for arm in arms(annotation.annotation))
     return _matches(annotation, value)
 
@@ -216,7 +212,7 @@ def _check_checked(annotation, value, path, check):
     if problems or holds_unresolved(value):
         return
     try:
-        annotation.check.function(convert(annotation, value, lambda mark, mapping: mapping))
+        annotation.function(convert(annotation, value, lambda mark, mapping: mapping))
     except ValueError as error:
         yield Problem(path, str(error))
 
@@ -263,7 +259,7 @@ def _one_in_words(arm) -> str:
         return with_article(f"{arm.kind} section")
     if isinstance(arm, (Options, Holds, Named)):
         return WORDS[dict]
-    if isinstance(arm, Checked):
+    if isinstance(arm, Check):
         return in_words(arm.annotation)
     origin, arguments = typing.get_origin(arm), typing.get_args(arm)
     if origin is typing.Literal:
