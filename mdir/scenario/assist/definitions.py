@@ -61,7 +61,10 @@ class Definitions:
     def fields(self, function) -> dict:
         """A mapping of the keys of a TypedDict, or of the parameters of a function or class."""
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        return self.define(name, lambda: _mapping([closed(*self.parameters(function))]))
+        self.sections[name] = self.define(
+            name, lambda: _mapping([closed(*self.parameters(function))])
+        )
+        return self.sections[name]
 
     def named(self, named: registry.Named, name: str) -> dict:
         """What stands under the name of a component: its parameters, or some value for them."""
