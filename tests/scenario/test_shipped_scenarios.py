@@ -47,13 +47,12 @@ def test_validate(path):
 
 
 def covered():
-    """Scenarios with an overlay: a toy.yml fits its whole family, others what they name."""
+    """Scenarios with an overlay: what it names, and a toy.yml its whole family."""
     for overlay in filter(is_overlay, FILES):
+        named = re.findall(r"^#.*perform_scenario.py \S+ (\S+)", overlay.read_text(), re.M)
+        paths = [PROJECT / "scenarios" / path for path in named]
         if overlay.name == "toy.yml":
-            paths = [path for path in SHIPPED if overlay.parent in path.parents]
-        else:
-            named = re.findall(r"^#.*perform_scenario.py \S+ (\S+)", overlay.read_text(), re.M)
-            paths = [PROJECT / "scenarios" / path for path in named]
+            paths += [path for path in SHIPPED if overlay.parent in path.parents]
         for path in paths:
             yield pytest.param(path, overlay, id=f"{name(path)} {overlay.name}")
 
