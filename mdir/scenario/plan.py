@@ -151,7 +151,8 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Located]]:
     for name, child in node.value.items():
         if isinstance(name, str) and name.startswith("_"):
             continue
-        message, place = _structure(name, child)
+        is_added = child.where.source != scenario.layers[0]
+        message, place = _structure(name, child, node.value.keys() - {name} if is_added else ())
         if message:
             problems.append(Located(Problem((target, name), message), place))
         else:
@@ -243,15 +244,19 @@ def _is_added(scenario, node):
     return node.where in scenario.later and not has_step
 
 
-def _structure(name, node):
-    """What is wrong with a step, and where; ``(None, None)`` when it is sound."""
+def _structure(name, node, meant):
+    """What is wrong with a step, and where; ``(None, None)`` when it is sound.
+
+    ``meant`` are the steps of which it may be a misspelling.
+    """
     if not isinstance(name, str):
         return f"the name of a step must be text, not {name!r}", node.where
     if not isinstance(node.value, dict):
         return f"a step must be a mapping with {FUNCTION}, not {without_places(node)!r}", node.where
     if FUNCTION not in node.value:
+        hint = suggest(name, meant)
         message = f"missing {FUNCTION}, the name of the function that performs the step"
-        return message, node.where
+        return f"{message}.{hint}" if hint else message, node.where
     function = node.value[FUNCTION]
     if not isinstance(function.value, str):
         return f"{FUNCTION} must be text, not {without_places(function)!r}", function.where

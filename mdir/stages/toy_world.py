@@ -1,11 +1,9 @@
 """Steps: draw the toy world."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
 from mdir.artifacts import produced
-from mdir.errors import UserError
 from mdir.paths import resolve_path
 from mdir.registry.ranges import at_least, between
 from mdir.stages.step import step
@@ -14,6 +12,7 @@ from mdir.toy_world.reid import MANIFEST as REID_MANIFEST
 from mdir.toy_world.reid import MOST_CAMERAS, ReidSizes, write_toy_reid
 from mdir.toy_world.world import MANIFEST, write_toy_world
 
+Several = Annotated[int, at_least(2)]
 DrawnSet = Literal["market1501", "msmt17", "personx", "veri", "vehicleid", "vehiclex"]
 
 
@@ -23,13 +22,13 @@ def toy_world(
     *,
     directory: str,
     seed: int = 0,
-    image_size: int = Sizes.image_size,
-    train_places: int = Sizes.train_places,
-    val_places: int = Sizes.val_places,
-    test_places: int = Sizes.test_places,
-    day_views: int = Sizes.day_views,
-    night_views: int = Sizes.night_views,
-    pairs: int = Sizes.pairs,
+    image_size: Annotated[int, at_least(48)] = Sizes.image_size,
+    train_places: Several = Sizes.train_places,
+    val_places: Several = Sizes.val_places,
+    test_places: Several = Sizes.test_places,
+    day_views: Several = Sizes.day_views,
+    night_views: Several = Sizes.night_views,
+    pairs: Several = Sizes.pairs,
 ):
     """Draw a small city by day and by night and write it in the layouts of the real datasets.
 
@@ -44,12 +43,6 @@ def toy_world(
         pairs: aligned images of the two-domain sets for training (half as many more validate).
     """
     sizes = Sizes(image_size, train_places, val_places, test_places, day_views, night_views, pairs)
-    for field in fields(sizes):
-        low = 48 if field.name == "image_size" else 2
-        if getattr(sizes, field.name) < low:
-            raise UserError(
-                f"toy_world: {field.name} must be at least {low}, got {getattr(sizes, field.name)}"
-            )
     folder = Path(resolve_path(directory) or ".")
     manifest = write_toy_world(folder, seed, sizes)
     produced(folder / MANIFEST)
@@ -66,10 +59,10 @@ def toy_reid(
     sets: list[DrawnSet],
     seed: int = 0,
     height: Annotated[int, at_least(32)] = ReidSizes.height,
-    identities: Annotated[int, at_least(2)] = ReidSizes.identities,
-    test_identities: Annotated[int, at_least(2)] = ReidSizes.test_identities,
+    identities: Several = ReidSizes.identities,
+    test_identities: Several = ReidSizes.test_identities,
     cameras: Annotated[int, between(2, MOST_CAMERAS)] = ReidSizes.cameras,
-    images: Annotated[int, at_least(2)] = ReidSizes.images,
+    images: Several = ReidSizes.images,
 ):
     """Draw pedestrians and vehicles and write them in the layouts of re-identification sets.
 

@@ -150,6 +150,17 @@ def test_structure(folder):
     ]
 
 
+def test_a_misspelt_step_of_an_overlay_and_of_an_argument(folder):
+    (folder / "over.yml").write_text("go:\n  2_copi: {pth: x}\n")
+    result = run("go", "s.yml", "over.yml", "go.1_wrte.text=x", folder=folder)
+    assert result.returncode == 2
+    missing = "missing __function__, the name of the function that performs the step. Did you mean"
+    assert result.stderr.splitlines()[1:3] == [
+        f"over.yml:2:3: target go, step 2_copi: {missing} '2_copy'?",
+        f"argument 'go.1_wrte.text=x': target go, step 1_wrte: {missing} '1_write'?",
+    ]
+
+
 def test_parameters(folder):
     text = (
         "go:\n"

@@ -3,7 +3,6 @@
 import pytest
 
 from mdir.artifacts import collecting
-from mdir.errors import UserError
 from mdir.registry import ComponentError
 from mdir.stages.toy_world import toy_world
 
@@ -29,5 +28,5 @@ def test_writes_below_the_root_and_tells_what(root):
 def test_refuses_nonsense(root):
     with pytest.raises(ComponentError, match="unknown parameter 'sead'. Did you mean 'seed'"):
         toy_world({"directory": "x", "sead": 1})
-    with pytest.raises(UserError, match="image_size must be at least 48, got 8"):
+    with pytest.raises(ComponentError, match="image_size: expected 48 or more, got 8"):
         toy_world({"directory": "x", "image_size": 8})
