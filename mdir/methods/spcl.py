@@ -98,6 +98,11 @@ class SpCL(PseudoLabelMethod):
             )
         for name, one in zip(names, datasets, strict=True):
             self.require_same_images(name, one)
+        if getattr(self.network.model, "domains", 1) > len(datasets):
+            raise UserError(
+                "the network's batch normalisation is of two domains, and there is no source; "
+                "set network.model.domains: 1"
+            )
         self.classes = max(datasets[0].identities) + 1 if len(datasets) == 2 else 0
 
     def start_memory(self):

@@ -85,6 +85,26 @@ def test_two_processes_find_the_labels_of_one(given, root, run):
     np.testing.assert_allclose(logged[1]["total"], expected[2][1]["total"], rtol=1e-3)
 
 
+def test_processes_may_normalise_by_themselves(given, root):
+    """Statistics of a part are others than those of the whole; both processes stay equal."""
+    networks = []
+    for batch_norm in ("synchronised", "per_process"):
+        params = given("uda", epochs=1, batch_norm=batch_norm)
+        assert launch(lambda _, params=params: train(params)) == [0, 0]
+        networks.append(trained(root, 1)[0])
+        (root / "run").rename(root / batch_norm)
+    first, second = (network["feat_bn.BN_T.running_var"] for network in networks)
+    torch.testing.assert_close(first, second, rtol=0.2, atol=0)
+    assert not torch.allclose(first, second, rtol=1e-4)
+
+
+def test_two_domains_need_a_source(given):
+    params = given("usl", epochs=1)
+    params["network"]["model"]["domains"] = 2
+    with pytest.raises(UserError, match="there is no source"):
+        train(params)
+
+
 def test_all_clusters_are_trusted_on_demand(given, root):
     train(given("usl", epochs=1, self_paced=False))
     assert trained(root, 1)[1]["method"]["threshold"] is None

@@ -20,6 +20,7 @@ class TinyReid(nn.Module):
 
     def __init__(self, *, domains: int = 1):
         super().__init__()
+        self.domains = domains
         self.base = nn.Conv2d(3, 16, 4, stride=4, bias=False)
         self.feat_bn = nn.BatchNorm1d(16)
         if domains == 2:
