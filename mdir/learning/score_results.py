@@ -41,7 +41,8 @@ def register_score(events, epoch: int, key: Callable[[str], str], result) -> Non
 
 
 def write_rankings(path: Path, result) -> None:
-    """Write what was found for each query, and under which protocol, as JSON."""
+    """Write what was found for each query, under which protocol, and details, as JSON."""
+    content = {"protocol": result.protocol, "queries": result.rankings, **result.details()}
     with atomic_write(path, "w", encoding="utf-8") as file:
-        json.dump({"protocol": result.protocol, "queries": result.rankings}, file)
+        json.dump(content, file)
     produced(path)

@@ -52,8 +52,8 @@ class Method:
         views: how many views of an image it takes; None where the method is not one of views.
         criterion_name: the only criterion that fits it; None: any that is called alike.
         dividing: how a batch may be divided among processes.
-        processors: parameters by name of the processors that its own parameters ask for, besides
-            those of ``output.learning``.
+        processors: parameters by name of the processors that it needs besides those of
+            ``output.learning``.
 
     Args:
         network: a network or container of networks (``mdir.networks.base.Network``).

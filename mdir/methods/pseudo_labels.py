@@ -3,7 +3,8 @@
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class PseudoLabels:
         labels: int64 ``[N]``, one an image; -1: it is left out.
         clusters: labels of several images. unclustered: images that share theirs with none.
         seconds: of each part of the preparation.
+        dataset: whose images they are; None until the method keeps them.
     """
 
     epoch: int
@@ -44,6 +46,7 @@ class PseudoLabels:
     clusters: int
     unclustered: int
     seconds: Seconds = field(default_factory=Seconds)
+    dataset: Any = None
 
     @property
     def summary(self) -> str:
@@ -70,6 +73,8 @@ class PseudoLabelMethod(Method):
             the whole, ``per_process`` those of each part, as published runs on several GPUs did.
     """
 
+    processors = MappingProxyType({"clusters": {}})
+
     def __init__(self, network, optimizer, criterion, data, images: str, batch_norm: BatchNorm):
         super().__init__(network, optimizer, criterion, data)
         self.images = images
@@ -94,7 +99,8 @@ class PseudoLabelMethod(Method):
 
     def keep(self, found: PseudoLabels) -> dict[str, float]:
         """Let the epoch learn from these labels; the numbers to be logged."""
-        self.labels, self._found = found.labels, found
+        self.labels = found.labels
+        self._found = replace(found, dataset=self.data(self.images))
         return found.numbers()
 
     def results(self):

@@ -16,9 +16,13 @@ from mdir.registry import Check, Section, register
 from mdir.registry.ranges import at_least, between
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 from mdir.scores.measures.rerank import reranked_blocks
+from mdir.scores.measures.tsne import tsne_points
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
+_CMC_RANKS = 50
+_MAPPED = 12  # identities in a map, and at most so many pictures of each:
+_MAPPED_PICTURES = 30
 
 
 class Rerank(TypedDict, total=False):
@@ -78,16 +82,17 @@ class ReidScore:
         result = ScoreResult(timings={"extract_descriptors": time.time() - begin})
         queries, gallery = rows[: self.dataset.queries], rows[self.dataset.queries :]
         shown = _Nearest()
-        self.measure(result, shown.watch(distance_blocks(queries, gallery)), "")
+        cmc = {"cmc": self.measure(result, shown.watch(distance_blocks(queries, gallery)), "")}
         precision = result.per_query.pop("ap")
         if self.rerank is not None:
             shown = _Nearest()
             again = reranked_blocks(queries, gallery, **self.rerank)
-            self.measure(result, shown.watch(again), "_reranked")
+            cmc["cmc_reranked"] = self.measure(result, shown.watch(again), "_reranked")
             precision = result.per_query.pop("ap_reranked")
         result.rankings = self.rankings(shown.places, precision)
         result.timings["total_s"] = time.time() - begin
         result.protocol = self.protocol(len(gallery))
+        result.details = lambda: cmc | {"map": self.map(rows)}
         return result
 
     def describe(self, network) -> torch.Tensor:
@@ -97,14 +102,29 @@ class ReidScore:
         return normalize(columns.T, dim=1)
 
     def measure(self, result, distances, ending):
-        """Add the averages and each query's average precision under names of that ending."""
+        """Add the averages and each query's average precision under names of that ending.
+
+        Returns:
+            The CMC, ``[50]`` or as long as the highest rank asked for.
+        """
         names = np.array(self.dataset.identities), np.array(self.dataset.cameras)
         query, gallery = zip(*(np.split(one, [self.dataset.queries]) for one in names), strict=True)
-        found = reid_scores(distances, query, gallery, topk=max(self.ranks))
+        found = reid_scores(distances, query, gallery, topk=max(*self.ranks, _CMC_RANKS))
         averages = {"mAP": found.mean_ap, "mINP": found.mean_inp}
         averages |= {f"top{rank}": float(found.cmc[rank - 1]) for rank in self.ranks}
         result.averages |= {name + ending: value for name, value in averages.items()}
         result.per_query[f"ap{ending}"] = found.average_precision.tolist()
+        return found.cmc.tolist()
+
+    def map(self, rows) -> dict:
+        """t-SNE ``points`` of some queries' identities, with their ``identities``, ``cameras``."""
+        about = np.array(self.dataset.identities), np.array(self.dataset.cameras)
+        known = np.unique(about[0][: self.dataset.queries])
+        places = [np.flatnonzero(about[0] == one) for one in _evenly(known, _MAPPED)]
+        chosen = np.concatenate([_evenly(one, _MAPPED_PICTURES) for one in places])
+        points = tsne_points(rows[chosen].double().cpu().numpy(), seed=0)
+        identities, cameras = (one[chosen].tolist() for one in about)
+        return {"points": points, "identities": identities, "cameras": cameras}
 
     def rankings(self, places, precision) -> list[dict]:
         """The nearest pictures of each query; those of its own camera and identity do not count."""
@@ -134,6 +154,11 @@ class ReidScore:
         if self.rerank is not None:
             told["re-ranking"] = self.rerank or "as published"
         return told
+
+
+def _evenly(values, most):
+    """At most so many of an array, from all over it."""
+    return values[:: -(-len(values) // most)]
 
 
 class _Nearest:

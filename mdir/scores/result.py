@@ -6,6 +6,7 @@ says where. Its attribute ``decisive`` is the ``KEY:NAME`` of the number that te
 best; None: none does.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -24,6 +25,8 @@ class ScoreResult:
             (None without positives) and ``found``, the best database images in order, each with
             ``name``, ``path`` and ``right`` (True, False, or None for junk, which does not count).
         protocol: the conditions under which the numbers hold, plain values by name.
+        details: gives what else is to be kept with the rankings, plain values by name; called only
+            where they are written, as it may take its time.
     """
 
     averages: dict[str, float] = field(default_factory=dict)
@@ -32,3 +35,4 @@ class ScoreResult:
     images: dict[str, Tensor] = field(default_factory=dict)
     rankings: list[dict] = field(default_factory=list)
     protocol: dict = field(default_factory=dict)
+    details: Callable[[], dict] = dict

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from sklearn.manifold import TSNE
 
 from mdir.artifacts import used, write_bytes
 from mdir.learning.compute import default_device
@@ -21,9 +20,9 @@ from mdir.networks.files import write_tensors
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.report.curves import read_events, read_series
+from mdir.scores.measures.tsne import tsne_points
 from mdir.stages.step import step
 
-_DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end
 _SCORES = Metric("val", "learning", "score_avg")
 _LOSS = Metric("train", "learning", "loss")
 
@@ -160,15 +159,6 @@ def _embedding(measure, result, vectors, seed):
         "domains": measure.dataset.domains,
         "domain_of": measure.dataset.domain_of,
         "labels": measure.dataset.labels,
-        "points": _map(vectors.double().numpy(), seed),
+        "points": tsne_points(vectors.double().numpy(), seed),
         "recall": _recalls(result.averages),
     }
-
-
-def _map(vectors, seed):
-    """The t-SNE, a point a row; None for features of a collapsed network, which have no map."""
-    if len(np.unique(vectors, axis=0)) < _DISTINCT:
-        return None
-    perplexity = min(30, (len(vectors) - 1) // 3)
-    tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
-    return tsne.fit_transform(vectors).round(4).tolist()

@@ -55,6 +55,9 @@ def test_a_run_learns_from_its_clusters(given, root, run, capfd):
     features = extra["method"]["criterion"]["features"]
     assert len(features) == {"usl": 36, "uda": 5 + 36, "clusters": labels.max() + 1}[run]
     torch.testing.assert_close(features.norm(dim=1), torch.ones(len(features)))
+    kept = json.loads((root / "run/epochs/clusters.json").read_text())
+    assert kept["epoch"] == 3 and [one["label"] for one in kept["images"]] == labels.tolist()
+    assert len({one["identity"] for one in kept["images"]}) == 6
     told = capfd.readouterr().err
     assert "Labels [01]: 6 clusters, 0 of 36 images in none; features " in told
 

@@ -49,6 +49,12 @@ def test_numbers_and_rankings(root, network):
     assert set(list(found)[4:]) == {f"{name}_reranked" for name in list(found)[:4]}
     assert result.protocol["dataset"] == "market1501"
     assert (result.protocol["queries"], result.protocol["images"]) == (4, 20)
+    details = result.details()
+    assert details["cmc"] == pytest.approx(expected.cmc[:50])
+    assert details["cmc_reranked"][2] == found["top3_reranked"]
+    assert details["map"]["identities"] == [5] * 6 + [6] * 6 + [7] * 6 + [8] * 6
+    assert details["map"]["cameras"] == 4 * [0, 0, 0, 1, 1, 1]
+    assert np.isfinite(details["map"]["points"]).all() and len(details["map"]["points"]) == 24
     first = result.rankings[0]
     assert first["name"].startswith("0005_c1") and len(first["found"]) == 10
     # Of the query's person, those by camera 1 are junk and those by camera 2 right.
@@ -68,6 +74,14 @@ def test_rankings_without_reranking_are_in_the_order_of_distances(root, network)
         torch.testing.assert_close(
             torch.cdist(rows[query : query + 1], found)[0], expected[query], atol=1e-3, rtol=0
         )
+
+
+def test_a_map_shows_some_pictures_of_some_identities(root, network, monkeypatch):
+    write_market(root, persons=4)
+    monkeypatch.setattr("mdir.scores.reid_score._MAPPED", 2)
+    monkeypatch.setattr("mdir.scores.reid_score._MAPPED_PICTURES", 4)
+    found = score(root)(network).details()["map"]
+    assert found["identities"] == [5] * 3 + [7] * 3 and len(found["points"]) == 6
 
 
 def test_a_training_split_is_refused(root):
@@ -96,7 +110,9 @@ def test_the_best_epoch_by_map_is_published_in_their_form(root):
     evaluation = {"network": {"path": "run/epochs/net_best.pth", "runtime": {}}, "data": {}}
     found = validate(evaluation | {"validation": validation, "rankings": "rankings"})[0]["eval"]
     assert found["val/validation/score_avg:mAP"] == pytest.approx(best["metric_avg.3"])
-    assert json.loads((root / "rankings/val.json").read_text())["protocol"]["images"] == 25
+    kept = json.loads((root / "rankings/val.json").read_text())
+    assert kept["protocol"]["images"] == 25
+    assert len(kept["cmc"]) == 50 and kept["cmc"][0] == found["val/validation/score_avg:top1"]
 
 
 def test_a_reid_resnet_is_written_and_read_in_their_form(root):
