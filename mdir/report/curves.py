@@ -70,6 +70,8 @@ def draw_series(series: dict[str, Series], path: Path) -> None:
         if one.epochs:
             x, y = zip(*one.epochs, strict=True)
             axis.plot(x, y, color=COLOUR, linewidth=1.6, marker="o", markersize=2.5)
+        counts = not one.iterations and all(value.is_integer() for _, value in one.epochs)
+        axis.locator_params(axis="both" if counts else "x", integer=True)
         axis.set_xlabel("epoch", color=INK, fontsize=7)
     save_svg(figure, path)
 

@@ -5,7 +5,15 @@ import re
 from pathlib import Path
 
 from mdir.errors import UserError
-from mdir.report.figures import INK, PALETTE, panels, save_svg, set_title
+from mdir.report.figures import (
+    INK,
+    PALETTE,
+    panels,
+    save_svg,
+    scatter_groups,
+    set_title,
+    without_ticks,
+)
 from mdir.report.tables import Table
 
 _LINES = 60  # pairs joined in a map, so that it stays readable
@@ -92,14 +100,11 @@ def draw_maps(embeddings: dict[str, dict], path: Path) -> bool:
     figure, axes = panels(len(drawn), 3.0)
     for axis, (name, embedding) in zip(axes, drawn.items(), strict=False):
         set_title(axis, name)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        without_ticks(axis)
         for a, b in list(_pairs(embedding))[:_LINES]:
             axis.plot(*zip(a, b, strict=True), color=INK, alpha=0.35, linewidth=0.5, zorder=1)
-        for domain, title in enumerate(embedding["domains"]):
-            chosen = zip(embedding["points"], embedding["domain_of"], strict=True)
-            x, y = zip(*(point for point, of in chosen if of == domain), strict=True)
-            axis.scatter(x, y, s=9, color=PALETTE[domain], label=title, zorder=2)
+        titles = dict(enumerate(embedding["domains"]))
+        scatter_groups(axis, embedding["points"], embedding["domain_of"], titles)
     axes[0].legend(fontsize=7, labelcolor=INK, framealpha=0)
     save_svg(figure, path)
     return True

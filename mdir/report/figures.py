@@ -7,6 +7,7 @@ from cirtorch.utils.files import atomic_write
 
 COLOUR = "#2f7ed8"
 PALETTE = (COLOUR, "#e4572e", "#3aa655", "#8e6bbf", "#c99a2e", "#5b6470", "#d6559b", "#2aa7a7")
+MARKERS = "o^sDvP"
 INK = "#8a8f98"
 COLUMNS = 3
 
@@ -35,6 +36,25 @@ def set_title(axis, name: str) -> None:
     for side, spine in axis.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(INK)
+
+
+def without_ticks(axis) -> None:
+    """Positions in this panel mean nothing by themselves."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def scatter_groups(axis, points: list, groups: list, titles: dict) -> None:
+    """Draw points of a plane, each group in a colour and, where these run out, another shape.
+
+    Args:
+        groups: of each point. titles: of each group, in the order of colours.
+    """
+    for number, (group, title) in enumerate(titles.items()):
+        chosen = [point for point, of in zip(points, groups, strict=True) if of == group]
+        round_of_colours, colour = divmod(number, len(PALETTE))
+        look = {"color": PALETTE[colour], "marker": MARKERS[round_of_colours % len(MARKERS)]}
+        axis.scatter(*zip(*chosen, strict=True), s=9, linewidths=0, label=title, zorder=2, **look)
 
 
 def save_svg(figure, path: Path) -> None:

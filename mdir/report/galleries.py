@@ -1,12 +1,15 @@
-"""Queries with the pictures found for them, right ones framed green and wrong ones red."""
+"""Queries with the pictures found for them: right ones, wrong ones and those that do not count."""
 
 import json
 import math
 from pathlib import Path
 
 from mdir.errors import UserError
-from mdir.report.page import Picture, Strip
+from mdir.report.page import PageSection, Picture, Strip
 from mdir.report.pictures import PictureFolder, spread
+
+_LEGEND = "Right answers are framed green, wrong ones red; what is dashed does not count."
+_MARKS = {True: "right", False: "wrong"}
 
 
 def read_rankings(path: Path) -> dict:
@@ -15,7 +18,7 @@ def read_rankings(path: Path) -> dict:
     Returns:
         ``{"protocol": {...}, "queries": [{"name", "path", "box", "ap", "found": [{"name", "path",
         "right"}]}]}``; ``right`` is None for pictures that do not count, and ``ap`` and ``right``
-        are None where no ground truth is known.
+        are None where no ground truth is known. Beside them, details of the score.
     """
     try:
         rankings = json.loads(path.read_text(encoding="utf-8"))
@@ -25,27 +28,28 @@ def read_rankings(path: Path) -> dict:
     return rankings
 
 
-def gallery(rankings: dict, pictures: PictureFolder, queries: int, found: int) -> list[Strip]:
-    """Strips of so many queries, evenly from the best to the worst, with their first answers.
+def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found: int):
+    """A section of so many queries, evenly from the best to the worst, with their first answers.
 
     Where no query has an average precision, they come evenly from the first to the last.
     """
     scored = [query for query in rankings["queries"] if _known(query["ap"])]
     scored.sort(key=lambda query: -query["ap"])
     shown = scored or rankings["queries"]
-    strips = []
+    section = PageSection(title, _LEGEND if scored else "")
     for number in spread(len(shown), queries):
         query = shown[number]
-        title = query["name"]
+        head = query["name"]
         if scored:
-            title += f": average precision {100 * query['ap']:.1f} %"
-        strip = Strip(title, [])
+            head += f": average precision {100 * query['ap']:.1f} %"
+        strip = Strip(head, [])
         strip.pictures.append(Picture(pictures.add(query["path"], query.get("box")), "query"))
         for place, answer in enumerate(query["found"][:found], 1):
             copy = pictures.add(answer["path"])
-            strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", answer["right"]))
-        strips.append(strip)
-    return strips
+            mark = _MARKS.get(answer["right"], "junk" if scored else None)
+            strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", mark))
+        section.strips.append(strip)
+    return section
 
 
 def _known(value):

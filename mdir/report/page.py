@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 
@@ -11,11 +12,14 @@ from mdir.report.tables import Table
 
 @dataclass
 class Picture:
-    """A picture with words under it; ``right`` frames it green (True) or red (False)."""
+    """A picture with words under it.
+
+    ``mark`` frames it: green if it is right, red if it is wrong, dashed if it does not count.
+    """
 
     path: str
     caption: str = ""
-    right: bool | None = None
+    mark: Literal["right", "wrong", "junk"] | None = None
 
 
 @dataclass

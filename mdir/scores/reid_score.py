@@ -14,6 +14,7 @@ from mdir.errors import UserError
 from mdir.inference.descriptors import Views, extract_descriptors
 from mdir.registry import Check, Section, register
 from mdir.registry.ranges import at_least, between
+from mdir.report.pictures import spread
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 from mdir.scores.measures.rerank import reranked_blocks
 from mdir.scores.measures.tsne import tsne_points
@@ -157,8 +158,7 @@ class ReidScore:
 
 
 def _evenly(values, most):
-    """At most so many of an array, from all over it."""
-    return values[:: -(-len(values) // most)]
+    return values[spread(len(values), most)]
 
 
 class _Nearest:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
+from mdir.report.clusters import clusters_section
 from mdir.report.curves import draw_series, read_events, read_series
 from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
 from mdir.report.galleries import gallery, read_rankings
+from mdir.report.identities import identities_section
 from mdir.report.page import PageSection, Picture, write_page
 from mdir.report.pictures import PictureFolder
 from mdir.report.protocols import conditions_section, measure_table, read_protocols
@@ -48,12 +50,13 @@ def report(
             of its scores.
         measures: name -> ``{eval: metadata of a validate step, rankings: its folder}``: losses and
             scores as they are, such as FID, with the conditions under which they hold.
-        losses: name -> folder of a training run.
+        losses: name -> folder of a training run; of pseudo labels, the largest clusters, too.
         translations: name -> ``{input: folder, output: folder}``.
-        galleries: name -> rankings file of a step ``validate`` or ``search``.
+        galleries: name -> rankings file of a step ``validate`` or ``search``; of the score
+            ``reid``, its CMC and t-SNE maps, too.
         embeddings: name -> embedding file of the step ``recall``: recall curves and t-SNE maps.
-        pictures: how many translations and queries of each are shown.
-        found: how many answers of a query are shown.
+        pictures: how many translations, queries and clusters of each are shown.
+        found: how many answers of a query, or pictures of a cluster, are shown.
 
     Returns:
         Metadata: ``page``, ``scores`` {row: {column: value}} and ``table`` (as text).
@@ -65,14 +68,20 @@ def report(
     table.notes += notes or []
     sections = []
     if scores:
-        sections.append(PageSection("Scores", "Mean average precision in percent.", table))
+        sections.append(PageSection("Scores", "In percent.", table))
         write_table(table, folder, "scores")
         print(f"\n{table.as_text()}\n", flush=True)
     for name, place in (measures or {}).items():
         conditions = read_protocols(Path(resolve_path(place["rankings"])))
         sections.append(PageSection(name, table=measure_table(place["eval"], conditions)))
     for name, run in (losses or {}).items():
-        sections.append(_losses(name, Path(resolve_path(run)), folder))
+        epochs = Path(resolve_path(run)) / "epochs"
+        sections.append(_losses(name, epochs / "events.jsonl", folder))
+        clusters = epochs / "clusters.json"
+        if clusters.exists():
+            used(clusters)
+            head = f"{name}: clusters"
+            sections.append(clusters_section(head, clusters, copies, pictures, found))
     if embeddings:
         sections.append(_embeddings(embeddings, folder))
     for name, place in (translations or {}).items():
@@ -80,11 +89,11 @@ def report(
         used(after)
         strips = translation_strips(before, after, copies, pictures)
         sections.append(PageSection(name, strips=strips))
-    for name, path in (galleries or {}).items():
-        path = Path(resolve_path(path))
-        used(path)
-        rankings = read_rankings(path)
-        sections.append(PageSection(name, strips=gallery(rankings, copies, pictures, found)))
+    rankings = {name: _rankings(path) for name, path in (galleries or {}).items()}
+    if identities := identities_section(rankings, folder):
+        sections.append(identities)
+    for name, read in rankings.items():
+        sections.append(gallery(name, read, copies, pictures, found))
     if protocols:
         folders = {row: Path(resolve_path(path)) for row, path in protocols.items()}
         read = {row: read_protocols(path) for row, path in folders.items()}
@@ -96,8 +105,13 @@ def report(
     return {"page": str(page), "scores": values, "table": table.as_text() if scores else ""}
 
 
-def _losses(name, run, folder):
-    events = run / "epochs" / "events.jsonl"
+def _rankings(path):
+    path = Path(resolve_path(path))
+    used(path)
+    return read_rankings(path)
+
+
+def _losses(name, events, folder):
     used(events)
     section = PageSection(name)
     series = read_series(read_events(events))

@@ -200,7 +200,8 @@ def test_the_step_writes_table_and_page(root, capsys):
     assert not any("://" in link or link.startswith("/") for link in links.links)
     assert "image size: 96; whitening: none" in page.read_text()
     assert "untuned, tuned" in page.read_text()
-    assert links.frames.count("right") == 3 and links.frames.count("wrong") == 3
+    assert [links.frames.count(mark) for mark in ("right", "wrong", "junk")] == [3, 3, 3]
+    assert "what is dashed does not count" in page.read_text()
     assert {"scores.txt", "scores.md", "scores.csv", "index.html", "files"} == {
         path.name for path in page.parent.iterdir()
     }

@@ -81,7 +81,7 @@ def test_a_map_shows_some_pictures_of_some_identities(root, network, monkeypatch
     monkeypatch.setattr("mdir.scores.reid_score._MAPPED", 2)
     monkeypatch.setattr("mdir.scores.reid_score._MAPPED_PICTURES", 4)
     found = score(root)(network).details()["map"]
-    assert found["identities"] == [5] * 3 + [7] * 3 and len(found["points"]) == 6
+    assert found["identities"] == [5] * 4 + [8] * 4 and len(found["points"]) == 8
 
 
 def test_a_training_split_is_refused(root):
