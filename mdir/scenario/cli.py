@@ -287,6 +287,8 @@ def _terminate(number, frame):
     """SIGTERM ends the main process in order; a worker that inherited this just ends."""
     if os.getpid() != _MAIN_PROCESS:
         os._exit(143)
+    # Who ends a process often tells its whole group, and so tells it twice.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 

@@ -10,6 +10,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(PROJECT / "perform_scenario.py")]
 
 STEPS = '''
+import atexit
 import os
 import signal
 import time
@@ -89,7 +90,8 @@ def fail(params, data=()):
         used(None)
     if kind == "interrupt":
         os.kill(os.getpid(), signal.SIGINT)
-    if kind == "terminate":
+    if kind == "terminate":  # twice, as who ends a whole group of processes may do
+        atexit.register(os.kill, os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(5)
     return {}
