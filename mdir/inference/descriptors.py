@@ -6,6 +6,7 @@ The one place where mining, whitening and evaluation get their descriptors from.
 from collections.abc import Iterator
 
 import torch
+from torch.nn.functional import normalize
 from torch.utils.data import Dataset, Subset
 
 from cirtorch.utils.errors import DataError
@@ -56,6 +57,14 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
     for indices, columns in found:
         result[:, indices] = columns
     return result
+
+
+def extract_unit_rows(network, dataset, loader: dict | None, what: str) -> torch.Tensor:
+    """L2-normalised descriptors ``[N, D]``, on the CPU, of one view of each item of a dataset.
+
+    For arguments and errors see :func:`extract_descriptors`.
+    """
+    return normalize(extract_descriptors(network, Views(dataset), loader, what).T, dim=1)
 
 
 def prepare_dataset(dataset, network) -> dict | None:

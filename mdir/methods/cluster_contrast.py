@@ -60,7 +60,7 @@ class ClusterContrast(PseudoLabelMethod):
         self.require_same_images(self.images, dataset)
         seconds = Seconds()
         with seconds.of("features"):
-            features = self.describe(self.images).numpy()
+            features = self.extract(self.images).numpy()
         found = from_the_first(self.find_labels, features, epoch, seconds)
         centroids = torch.from_numpy(class_means(features, found.labels))
         self.criterion.start(normalize(centroids, dim=1))

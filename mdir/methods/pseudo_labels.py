@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from mdir import distributed
 from mdir.errors import UserError
-from mdir.inference.descriptors import Views, extract_descriptors
+from mdir.inference.descriptors import extract_unit_rows
 from mdir.methods.base import Dividing, Method
 
 BatchNorm = Literal["synchronised", "per_process"]
@@ -82,12 +81,10 @@ class PseudoLabelMethod(Method):
         self.labels: np.ndarray | None = None
         self._found: PseudoLabels | None = None
 
-    def describe(self, name: str) -> torch.Tensor:
+    def extract(self, name: str) -> torch.Tensor:
         """Unit rows ``[N, D]``, on the CPU, of all images of a data section."""
         loader = self.data.section(name).get("loader")
-        views = Views(self.data(name))
-        columns = extract_descriptors(self.network, views, loader, f"features of {name}")
-        return normalize(columns.T, dim=1)
+        return extract_unit_rows(self.network, self.data(name), loader, f"features of {name}")
 
     def require_same_images(self, name: str, dataset) -> None:
         """UserError unless a data section describes the very images of a training's."""

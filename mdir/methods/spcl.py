@@ -107,10 +107,10 @@ class SpCL(PseudoLabelMethod):
 
     def start_memory(self):
         """Fill the memory with what the network sees before it has learned anything."""
-        rows = self.describe(self.images)
+        rows = self.extract(self.images)
         if self.source_images is not None:
             classes = np.array(self.data(self.source_images).identities)
-            centroids = class_means(self.describe(self.source_images).numpy(), classes)
+            centroids = class_means(self.extract(self.source_images).numpy(), classes)
             rows = torch.cat([normalize(torch.from_numpy(centroids), dim=1), rows])
         self.criterion.start(rows, torch.arange(len(rows)))
 

@@ -6,12 +6,11 @@ from typing import Annotated, TypedDict
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError
-from mdir.inference.descriptors import Views, extract_descriptors
+from mdir.inference.descriptors import extract_unit_rows
 from mdir.registry import Check, Section, register
 from mdir.registry.ranges import at_least, between
 from mdir.report.pictures import spread
@@ -79,7 +78,7 @@ class ReidScore:
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()
-        rows = self.describe(network).to(network.device)
+        rows = self.extract(network).to(network.device)
         result = ScoreResult(timings={"extract_descriptors": time.time() - begin})
         queries, gallery = rows[: self.dataset.queries], rows[self.dataset.queries :]
         shown = _Nearest()
@@ -96,11 +95,10 @@ class ReidScore:
         result.details = lambda: cmc | {"map": self.map(rows)}
         return result
 
-    def describe(self, network) -> torch.Tensor:
+    def extract(self, network) -> torch.Tensor:
         """Unit rows ``[N, D]`` of all images, queries first."""
         loader = {"batch_size": self.batch_size}
-        columns = extract_descriptors(network, Views(self.dataset), loader, "features")
-        return normalize(columns.T, dim=1)
+        return extract_unit_rows(network, self.dataset, loader, "features")
 
     def measure(self, result, distances, ending):
         """Add the averages and each query's average precision under names of that ending.

@@ -36,7 +36,7 @@ def test_numbers_and_rankings(root, network):
     measure = score(root, ranks=[1, 3], rerank={"k1": 6, "k2": 2})
     result = measure(network)
     dataset = measure.dataset
-    rows = measure.describe(network).numpy()
+    rows = measure.extract(network).numpy()
     queries = dataset.queries
     distances = ((rows[:queries, None] - rows[None, queries:]) ** 2).sum(axis=2)
     about = np.array(dataset.identities), np.array(dataset.cameras)
@@ -66,7 +66,7 @@ def test_numbers_and_rankings(root, network):
 def test_rankings_without_reranking_are_in_the_order_of_distances(root, network):
     write_market(root, persons=4)
     measure = score(root)
-    rows = measure.describe(network)
+    rows = measure.extract(network)
     expected = torch.cdist(rows[:4], rows[4:]).sort(dim=1).values[:, :10]
     places = {path.stem: place for place, path in enumerate(measure.dataset.files)}
     for query, ranking in enumerate(measure(network).rankings):
