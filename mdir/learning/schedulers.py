@@ -6,10 +6,10 @@ count from 0. A schedule has no state of its own: the epoch decides.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, TypedDict
 
-from mdir.registry import Check, Problem, Section, make, refuse, register
+from mdir.registry import Check, Problem, Section, make, refuse, register, within
 from mdir.registry.ranges import above, at_least
 
 
@@ -56,6 +56,23 @@ def step(
 def const(epochs) -> Callable[[int], float]:
     """The initial learning rate throughout."""
     return lambda epoch: 1.0
+
+
+def check_schedule(section, epochs) -> Iterator[Problem]:
+    """What is doubtful about a schedule, or a composition of them, over so many epochs."""
+    if not isinstance(section, dict) or not isinstance(epochs, int):
+        return
+    for name, member in section.items() if "composition" in section else ():
+        if isinstance(member, dict) and "composition" not in member:
+            yield from within((name,), check_schedule(member, epochs))
+    decay = section.get("n_epochs_decay")
+    if section.get("algorithm") == "lambda_p2p" and isinstance(decay, int) and decay > epochs > 0:
+        first = lambda_p2p(epochs, n_epochs_decay=decay)(0)
+        message = (
+            f"the rate falls over {decay} epochs and there are only {epochs}: "
+            f"the first one learns at {first:.3g} of it"
+        )
+        yield Problem(("n_epochs_decay",), message, warns=True)
 
 
 class ScheduleSet(TypedDict):

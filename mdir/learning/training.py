@@ -13,9 +13,9 @@ from mdir.errors import UserError
 from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import DividedLoader, DividedSteps
-from mdir.learning.schedulers import make_scheduler
+from mdir.learning.schedulers import check_schedule, make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
-from mdir.registry import Options, Problem, Section, register
+from mdir.registry import Options, Problem, Section, register, within
 from mdir.registry.ranges import at_least
 
 SHUFFLED = {"shuffle": True}
@@ -33,7 +33,9 @@ class Iteration(TypedDict):
     criterion: Literal["default"] | Annotated[dict, Section("criterion")]
 
 
-def _check_default(params):
+def _check_parts(params):
+    schedule = check_schedule(params.get("scheduler"), params.get("epochs"))
+    yield from within(("scheduler",), schedule)
     section = params.get("epoch_iteration")
     wanted = section.get("criterion") if isinstance(section, dict) else None
     if wanted == "default" and params.get("criterion", {}) is None:
@@ -41,7 +43,7 @@ def _check_default(params):
         yield Problem(("epoch_iteration", "criterion"), message)
 
 
-@register("training", "EpochTraining", check=_check_default)
+@register("training", "EpochTraining", check=_check_parts)
 class EpochTraining:
     """A method with its data, loss, optimizer and schedule, over a number of epochs.
 

@@ -29,15 +29,19 @@ WORDS = {
 
 
 class Problem(NamedTuple):
-    """One mistake in a scenario: where it is (keys from the top of what was checked) and what."""
+    """One mistake in a scenario: where it is (keys from the top of what was checked) and what.
+
+    What is only doubtful (``warns``) is told, and the run goes on.
+    """
 
     path: tuple
     message: str
+    warns: bool = False
 
 
 def within(prefix: tuple, problems: Iterable[Problem]) -> Iterator[Problem]:
     """Problems of a value as those of what holds it under ``prefix``."""
-    return (Problem((*prefix, *path), message) for path, message in problems)
+    return (each._replace(path=(*prefix, *each.path)) for each in problems)
 
 
 @dataclass(frozen=True)

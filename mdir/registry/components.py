@@ -109,8 +109,8 @@ KINDS = {
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Raise a :class:`ComponentError` with the problems, if there are any."""
-    problems = list(problems)
+    """Raise a :class:`ComponentError` with the problems, if there are any but warnings."""
+    problems = [each for each in problems if not each.warns]
     if problems:
         raise ComponentError(problems)
 

@@ -12,7 +12,7 @@ from mdir.scenario.plan import (
     sketch,
     unknown_targets,
 )
-from mdir.scenario.tree import Located, ScenarioError
+from mdir.scenario.tree import Located, ScenarioError, distinct
 
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
@@ -34,10 +34,7 @@ def check_everything(args: list[str]) -> list[str]:
         problems += found
         warnings += plan.warnings
         problems += _check_plan(plan, problems)
-    problems += unknown.values()
-    if problems:
-        raise ScenarioError(problems)
-    return warnings
+    return warnings + _refuse([*problems, *unknown.values()])
 
 
 def check_scenario_level(scenario: Scenario, target: str) -> Plan:
@@ -58,11 +55,14 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
     return plan
 
 
-def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) -> None:
+def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) -> list[str]:
     """Check every step that may run.
 
     Parameters that this version has not accepted before are checked, and that standard input is
     there for a step that reads it.
+
+    Returns:
+        warnings.
 
     Raises:
         ScenarioError: with every problem of every step.
@@ -77,8 +77,15 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
             problems += plan.locate(step, [Problem((), f"{message}; pipe them in")])
         if not was_checked(decision):
             problems += check_parameters(plan, step, decision.parameters)
-    if problems:
-        raise ScenarioError(problems)
+    return _refuse(problems)
+
+
+def _refuse(problems):
+    """Raise with those that are more than warnings; the texts of the warnings."""
+    errors = [each for each in problems if not each.problem.warns]
+    if errors:
+        raise ScenarioError(errors)
+    return [str(each) for each in distinct(problems)]
 
 
 def _check_plan(plan, known: list[Located]):

@@ -183,7 +183,7 @@ def _perform(plan, options, arguments):
     choice = Choice(options.force, options.start, options.only, lines)
     decisions = Decider(plan, journal, choice).decide_all()
     _print_warnings(journal.warnings)
-    check_before_running(plan, decisions, choice)
+    _print_warnings(check_before_running(plan, decisions, choice))
     if options.dry_run:
         _say(_dry_run(decisions))
         return 0

@@ -81,8 +81,11 @@ class Plan:
     def locate(self, step: Step, problems: Iterable[Problem]) -> list[Located]:
         """Problems of a step's parameters, with the nearest places that are known."""
         return [
-            Located(Problem((self.target, step.name, *path), message), find(step.node, path).where)
-            for path, message in problems
+            Located(
+                each._replace(path=(self.target, step.name, *each.path)),
+                find(step.node, each.path).where,
+            )
+            for each in problems
         ]
 
     def context(self) -> Context:

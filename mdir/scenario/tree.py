@@ -1,5 +1,6 @@
 """The tree of a scenario: plain values that remember where they were written, and problems."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +49,18 @@ class Located:
     place: Place | None
 
     def __str__(self):
-        path, message = self.problem
+        path, message = self.problem.path, self.problem.message
         words = [f"{word} {part}" for word, part in zip(("target", "step"), path, strict=False)]
         if len(path) > 2:
             words.append("key " + ".".join(map(str, path[2:])))
         lead = f"{self.place}: " if self.place else ""
         return lead + (", ".join(words) + ": " if words else "") + message
+
+
+def distinct(problems: Iterable[Located]) -> list[Located]:
+    """The first of those that say the same of the same place."""
+    first = {(each.place, each.problem.message): each for each in reversed(list(problems))}
+    return list(reversed(first.values()))
 
 
 class ScenarioError(UserError, ValueError):
@@ -64,8 +71,7 @@ class ScenarioError(UserError, ValueError):
 
     def __init__(self, problems, note=None):
         self.note = note
-        problems = {(each.place, each.problem.message): each for each in reversed(list(problems))}
-        self.problems = list(reversed(problems.values()))
+        self.problems = distinct(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
