@@ -8,6 +8,10 @@ class DataError(ValueError):
     """Data, a file or a setting is not as it must be; the message names it and says what to do."""
 
 
+class DamagedFile(DataError):
+    """A file is cut short, or its content is not what was written; the message names it."""
+
+
 class ImageError(DataError, OSError):
     """An image file is missing or cannot be read; the message names it."""
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from cirtorch.downloads.fetch import fetch, hash_in_name
-from cirtorch.utils.errors import DataError
+from cirtorch.utils.digests import Sealing, check_archive
+from cirtorch.utils.errors import DamagedFile, DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root
 from cirtorch.utils.nested import map_tensors
@@ -39,36 +40,48 @@ def load_weights(path):
     It may hold tensors, NumPy arrays of numbers, plain containers, numbers, text and paths.
 
     Raises:
-        DataError: there is no such file, it is damaged, or it names anything else.
+        DamagedFile: it is not what was written, or nothing that torch writes.
+        DataError: there is no such file, or it names anything else.
     """
     try:
+        check_archive(path)
         with torch.serialization.safe_globals(_ADMITTED):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise DataError(f"{path}: is a folder, a file is expected") from None
+    except DamagedFile:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except Exception as error:  # damaged files make the unpickler stumble in many ways
-        raise DataError(f"{path}: {_why_refused(error)}") from error
+        raise _refusal(path, error) from error
 
 
-def _why_refused(error):
+def _refusal(path, error):
     """What ``torch.load`` found wrong, in a few words and without its advice to load it anyway."""
     name = re.search(r"GLOBAL (\S+)", str(error))
     if name:
-        return (
-            "refuses to load; only tensors, arrays of numbers and plain values are admitted, it "
-            f"names {name[1]}"
+        return DataError(
+            f"{path}: refuses to load; only tensors, arrays of numbers and plain values are "
+            f"admitted, it names {name[1]}"
         )
     if isinstance(error, pickle.UnpicklingError):
-        return "refuses to load; it is damaged, or not a file of torch"
-    return f"not a readable torch file ({(str(error).splitlines() or ['it is empty'])[0]})"
+        return DamagedFile(f"{path}: refuses to load; it is damaged, or not a file of torch")
+    why = (str(error).splitlines() or ["it is empty"])[0]
+    return DamagedFile(f"{path}: not a readable torch file ({why})")
 
 
 def save_weights(value, path):
-    """Write a tensor or nested containers of them, moved to the CPU: every machine reads it."""
+    """Write a tensor or nested containers of them, moved to the CPU: every machine reads it.
+
+    The file carries a digest (:mod:`cirtorch.utils.digests`).
+    """
     with atomic_write(path) as file:
-        torch.save(map_tensors(lambda tensor: tensor.detach().cpu(), value), file)
+        sealing = Sealing(file)
+        torch.save(map_tensors(lambda tensor: tensor.detach().cpu(), value), sealing)
+        sealing.seal()
 
 
 def load_url(url, model_dir=None, named_hash=True):
