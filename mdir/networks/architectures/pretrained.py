@@ -13,14 +13,15 @@ def load_pretrained(module: nn.Module, source: str, rename=lambda key: key) -> N
     Args:
         module: receives the weights.
         source: path (relative ones under the root) or URL (kept under ``<root>/weights``).
-        rename: published key -> our key.
+        rename: published key -> our key; None: the weight is left out.
 
     Raises:
         DataError: where the file is absent, no state_dict, or of other keys or shapes.
     """
     state = read_weights(source)
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise DataError(f"pretrained weights {source}: not a state_dict")
     renamed = {rename(key): value for key, value in state.items()}
+    renamed.pop(None, None)
     load_state(module, renamed, f"pretrained weights {source}")
