@@ -65,7 +65,7 @@ def method_problems(training: dict, iteration: dict, data):
         data: the step's data sections.
     """
     method = component("method", iteration.get("type"))
-    yield from _criterion_problems(getattr(method, "criterion_name", None), training, iteration)
+    yield from _criterion_problems(method, training, iteration)
     names = iteration.get("data")
     if method is None or not isinstance(names, (str, list)):
         return
@@ -81,7 +81,8 @@ def method_problems(training: dict, iteration: dict, data):
             yield from within(("data", name), found)
 
 
-def _criterion_problems(wanted, training, iteration):
+def _criterion_problems(method, training, iteration):
+    wanted = getattr(method, "criterion_name", None)
     path: tuple[str, ...] = ("epoch_iteration", "criterion")
     criterion = iteration.get("criterion")
     if criterion == "default":
@@ -90,6 +91,9 @@ def _criterion_problems(wanted, training, iteration):
     if wanted and isinstance(given, str) and not is_unresolved(given) and given != wanted:
         message = f"the method {iteration['type']} takes the criterion {wanted!r}, got {given!r}"
         yield Problem(("learning", "training", *path, "loss"), message)
+    if method is not None and isinstance(criterion, dict):
+        found = method.check_criterion(iteration, criterion)
+        yield from within(("learning", "training", *path), found)
 
 
 def _views_problems(name, views, section):

@@ -31,8 +31,9 @@ class MultilayerPatchNCELoss(nn.Module):
     """Mean over feature layers of the contrastive loss between patches.
 
     Args:
-        batch_dim_for_bmm: into how many equal groups the patches of a batch are split; negatives
-            come from the own group. 1: from all images; the batch size: from the same image.
+        batch_dim_for_bmm: into how many equal groups the images of a batch are split; negatives
+            come from the own group. 1: from all images; the batch size: from the same image, of
+            a smaller last batch, too.
         nce_layers: generator layers to tap, such as ``"4,8,12,16"``.
         num_patches: patches drawn from each layer of each image.
         temperature: divides the similarities.
@@ -55,12 +56,19 @@ class MultilayerPatchNCELoss(nn.Module):
         self.layers, self.num_patches = parse_layers(nce_layers), num_patches
 
     def forward(
-        self, queries: list[torch.Tensor], keys: list[torch.Tensor], part=WHOLE
+        self,
+        queries: list[torch.Tensor],
+        keys: list[torch.Tensor],
+        part=WHOLE,
+        images: int | None = None,
     ) -> LossValue:
         """Loss of translated against source features, one (N, C) pair per layer.
 
-        N = images * patches, image by image; N must be divisible by ``batch_dim_for_bmm``. Rows
-        are expected to have unit length. No gradient reaches the keys.
+        N = images * patches, image by image. Rows are expected to have unit length. No gradient
+        reaches the keys.
+
+        ``images`` of the whole batch must be divisible by ``batch_dim_for_bmm`` or be fewer; null:
+        so many as there are times ``num_patches`` rows.
 
         Of a divided batch the rows are those of the images in this ``part``, and so is the loss;
         negatives come from the whole batch all the same.
@@ -72,23 +80,36 @@ class MultilayerPatchNCELoss(nn.Module):
             )
         parts = {
             f"layer{layer}": (
-                self.weight * part.cut(self.per_patch(part.join(query), part.join(key)))
+                self.weight * part.cut(self.per_patch(part.join(query), part.join(key), images))
             ).mean()
             for layer, query, key in zip(self.layers, queries, keys, strict=True)
         }
         return LossValue(sum(parts.values()) / len(parts), parts)
 
-    def per_patch(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    def per_patch(
+        self, query: torch.Tensor, key: torch.Tensor, images: int | None = None
+    ) -> torch.Tensor:
         """Unweighted loss of each patch, (N,): cross-entropy of its own place among all places."""
-        if len(query) % self.groups:
-            raise UserError(
-                f"{len(query)} patches cannot be split into batch_dim_for_bmm={self.groups} equal "
-                "groups"
-            )
-        query = query.unflatten(0, (self.groups, -1))
-        key = key.detach().unflatten(0, (self.groups, -1))
+        groups = self._groups(len(query), images)
+        query = query.unflatten(0, (groups, -1))
+        key = key.detach().unflatten(0, (groups, -1))
         similarities = torch.bmm(query, key.transpose(1, 2))
         masked = similarities.new_full((*similarities.shape[:2], 1), MASKED_SIMILARITY)
         logits = torch.cat([similarities, masked], dim=2) / self.temperature
-        own_place = torch.arange(query.shape[1], device=query.device).repeat(self.groups)
+        own_place = torch.arange(query.shape[1], device=query.device).repeat(groups)
         return F.cross_entropy(logits.flatten(0, 1), own_place, reduction="none")
+
+    def _groups(self, rows, images):
+        """A group holds whole images: of fewer images than groups, one each."""
+        if images is None and rows % self.num_patches == 0:
+            images = rows // self.num_patches
+        whole = rows if images is None else images
+        groups = min(self.groups, whole)
+        if whole % groups:
+            raise UserError(
+                f"PatchNCE: a batch of {whole} {'patches' if images is None else 'images'} cannot "
+                f"be split into batch_dim_for_bmm={self.groups} equal groups; let the data "
+                "section's loader drop the last batch (drop_last: true) or choose another "
+                "batch_size"
+            )
+        return groups

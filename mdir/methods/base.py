@@ -1,6 +1,6 @@
 """What a training algorithm is to the loop that runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,6 +10,7 @@ from mdir.data.streams import Stream
 from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.inference.descriptors import prepare_dataset
+from mdir.registry import Problem
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,15 @@ class Method:
         self.optimizer = optimizer
         self.criterion = criterion
         self.data = data
+
+    @classmethod
+    def check_criterion(cls, iteration: dict, criterion: dict) -> Iterable[Problem]:
+        """Problems of the criterion's section, before the run; nothing by default.
+
+        Args:
+            iteration: the section ``epoch_iteration``, unchecked like the other.
+        """
+        return ()
 
     @property
     def device(self):

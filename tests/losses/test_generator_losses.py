@@ -107,7 +107,7 @@ def test_patchnce(dtype, groups):
         0.5 * sum(naive_patchnce(q, k, groups, 0.1)) / len(q)
         for q, k in zip(queries, keys, strict=True)
     ]
-    named = as_named(loss(queries, keys))
+    named = as_named(loss(queries, keys, images=6))
     assert list(named) == ["total", "layer4", "layer8"]
     values = [float(value) for value in named.values()]
     assert values == pytest.approx([sum(expected) / 2, *expected], rel=1e-4)
@@ -123,8 +123,19 @@ def test_patchnce_refuses_what_does_not_fit():
     rows = torch.randn(3, 4)
     with pytest.raises(UserError, match="1 query and 2 key layers|2 query and 2 key layers"):
         loss([rows, rows], [rows, rows])
-    with pytest.raises(UserError, match="3 patches cannot be split"):
+    with pytest.raises(UserError, match="a batch of 3 patches cannot be split"):
         loss([rows], [rows])
+    rows = torch.randn(12, 4)
+    with pytest.raises(UserError, match="a batch of 3 images cannot be split"):
+        loss([rows], [rows])
+
+
+@pytest.mark.parametrize("images", [None, 2])
+def test_patchnce_of_a_smaller_last_batch_has_negatives_from_whole_images(images):
+    query, key = torch.nn.functional.normalize(torch.randn(2, 8, 5), dim=2)
+    loss = build("multilayer_patchnce_loss", **patchnce(batch_dim_for_bmm=4))
+    expected = sum(naive_patchnce(query, key, 2, 0.07)) / 8
+    assert loss([query], [key], images=images).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -41,3 +41,28 @@ def test_a_decay_over_more_epochs_than_there_are(folder, command):
 def test_a_decay_over_all_epochs_is_no_reason(folder):
     result = run("validate", "s.yml", folder=folder)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+CUT = """\
+go:
+  1_train:
+    __function__: mdir.stages.train.train
+    __template__: iccv23/parameters/train_cut.yml
+    learning.training.criterion.nce.weight: {weight}
+"""
+
+
+@pytest.mark.parametrize(
+    "weight, more, told",
+    [
+        (1, [], False),
+        (10, ["go.1_train.learning.training.epoch_iteration.scale_discriminator=false"], False),
+        (0.5, [], True),
+    ],
+)
+def test_a_weight_of_patchnce_that_gandtr_applies_twice(folder, weight, more, told):
+    (folder / "cut.yml").write_text(CUT.format(weight=weight))
+    result = run("validate", "cut.yml", *more, folder=folder)
+    assert result.returncode == 0, result
+    assert ("multiplied by 0.5 here and by its square in gandtr" in result.stderr) == told
+    assert len(result.stderr.splitlines()) == told

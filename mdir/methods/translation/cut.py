@@ -12,7 +12,7 @@ from mdir.errors import UserError
 from mdir.losses.patchnce import MultilayerPatchNCELoss
 from mdir.losses.value import LossValue
 from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
-from mdir.registry import register
+from mdir.registry import Problem, register
 
 
 @register("method", "SupervisedCUTEpoch", "cut")
@@ -55,6 +55,19 @@ class CUT(OneSidedGan):
         self.identity_weight = criterion.weights["identity"] if self.nce.weight else 0
         self.flip_equivariance = flip_equivariance
         self.fake_first, self.scale_discriminator = fake_first, scale_discriminator
+
+    @classmethod
+    def check_criterion(cls, iteration, criterion):
+        """The original authors' version, too, weighs once."""
+        nce = criterion.get("nce")
+        weight = nce.get("weight", 1) if isinstance(nce, dict) else 1
+        is_gandtr = iteration.get("scale_discriminator", True)
+        if is_gandtr and isinstance(weight, (int, float)) and weight not in (0, 1):
+            message = (
+                f"PatchNCE is multiplied by {weight:g} here and by its square in gandtr, where "
+                "this scenario would train differently"
+            )
+            yield Problem(("nce", "weight"), message, warns=True)
 
     def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
@@ -131,7 +144,7 @@ class CUT(OneSidedGan):
         # head's weights for the queries. The criterion detaches the keys.
         keys, places = head(keys, count)
         queries, _ = head(queries, count, places)
-        return self.nce(queries, keys, part)
+        return self.nce(queries, keys, part, part.size(len(image)))
 
     def _contrast(self, translated, sources, keys, flipped, part):
         """The loss to minimise and the weighted identity term within it."""

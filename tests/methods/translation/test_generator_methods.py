@@ -152,6 +152,17 @@ def test_cut_without_identity_or_without_nce(left_out):
     assert set(losses) == set(make_method("cut", **SMALL).step(images(dtype=torch.float32)))
 
 
+def test_cut_of_a_smaller_last_batch_has_negatives_from_the_own_image():
+    """Maps of fewer places than patches are asked for tell nothing of the images."""
+    losses = []
+    for groups in (2, 4):
+        sizes = {"batch_dim_for_bmm": groups, "num_patches": 1000}
+        method = changed("cut", lambda section, sizes=sizes: section["nce"].update(sizes))
+        np.random.seed(0)
+        losses.append(float(method.step(images(dtype=torch.float32))["G_nce"]))
+    assert losses[0] == losses[1]
+
+
 def naive_fastcut_loss(method, real_X, flip):
     """Generator loss of FastCUT, by the paper: mirror the input, mirror the features back."""
     G, F = method.network["generator_X"].model, method.network["featdown"].model
