@@ -7,6 +7,8 @@ from mdir.artifacts import produced
 from mdir.paths import resolve_path
 from mdir.registry.ranges import at_least, between
 from mdir.stages.step import step
+from mdir.toy_world.fine_grained import MANIFEST as FINE_GRAINED_MANIFEST
+from mdir.toy_world.fine_grained import MOST_CLASSES, FineGrainedSizes, write_toy_fine_grained
 from mdir.toy_world.layouts import Sizes
 from mdir.toy_world.reid import MANIFEST as REID_MANIFEST
 from mdir.toy_world.reid import MOST_CAMERAS, ReidSizes, write_toy_reid
@@ -81,6 +83,37 @@ def toy_reid(
     folder = Path(resolve_path(directory) or ".")
     manifest = write_toy_reid(folder, sets, seed, sizes)
     produced(folder / REID_MANIFEST)
+    for name in sets:
+        produced(folder / "data" / name)
+    return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}
+
+
+@step
+def toy_fine_grained(
+    _inputs,
+    *,
+    directory: str,
+    sets: list[Literal["car", "cub"]],
+    seed: int = 0,
+    size: Annotated[int, at_least(48)] = FineGrainedSizes.size,
+    classes: Annotated[int, between(2, MOST_CLASSES)] = FineGrainedSizes.classes,
+    images: Several = FineGrainedSizes.images,
+):
+    """Draw car models and bird species and write them in the layouts of CARS196 and CUB-200-2011.
+
+    Args:
+        directory: folder that then holds ``data/car`` and ``data/cub``, each to be named by the
+            ``image_dir`` of a dataset ``fine_grained``; relative to CIRTORCH_ROOT.
+        sets: to be drawn.
+        seed: another seed is other models and other species.
+        size: width of the images in pixels; their height is three quarters of that.
+        classes: of each set that train; as many others test.
+        images: of a class.
+    """
+    sizes = FineGrainedSizes(size, classes, images)
+    folder = Path(resolve_path(directory) or ".")
+    manifest = write_toy_fine_grained(folder, sets, seed, sizes)
+    produced(folder / FINE_GRAINED_MANIFEST)
     for name in sets:
         produced(folder / "data" / name)
     return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}

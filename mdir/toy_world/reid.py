@@ -12,8 +12,8 @@ from mdir.toy_world.layouts import Layout
 from mdir.toy_world.persons import FACINGS, Person
 from mdir.toy_world.persons import WIDTH as NARROW
 from mdir.toy_world.places import generator
+from mdir.toy_world.solids import WIDTH as WIDE
 from mdir.toy_world.surveillance import Camera
-from mdir.toy_world.vehicles import WIDTH as WIDE
 from mdir.toy_world.vehicles import Vehicle
 from mdir.toy_world.world import write_layout
 

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from mdir.toy_world.canvas import Canvas
+from mdir.toy_world.outdoors import outdoors
 from mdir.toy_world.places import generator
 
 _STRIP = 3.0  # width of the drawn scene, in widths of a picture
@@ -16,8 +17,9 @@ _STRIP = 3.0  # width of the drawn scene, in widths of a picture
 class Camera:
     """A camera of a set: its background and its light are the same in all of its pictures.
 
-    ``look`` is ``street`` (textured scenes, sun from one side, blur and noise) or ``render`` (plain
-    scenes, even light, strong colours and outlines, as of a game).
+    ``look`` is ``street`` (textured scenes, sun from one side, blur and noise), ``nature`` (the
+    same light before leaves, sky, water or meadow) or ``render`` (plain scenes, even light, strong
+    colours and outlines, as of a game).
     """
 
     seed: int
@@ -36,30 +38,46 @@ class Camera:
         Returns:
             uint8 array [height, width, 3], RGB.
         """
-        own = generator(self.seed, self.kind, self.number, "camera")
         rng = generator(self.seed, self.kind, self.number, shot)
-        large = subject.colour.shape[1::-1]
+        along = rng.random()
+        return self.expose(*placed(subject, rng), size, along, rng, hour)
+
+    def expose(self, cover, paint, size, along: float, rng, hour: float = 1.0) -> np.ndarray:
+        """A picture of what stands before the scene.
+
+        Args:
+            cover, paint: as :func:`placed` gives them.
+            size: (width, height) in pixels.
+            along: which part of the scene is seen, 0 to 1.
+            rng: of the noise.
+            hour: how bright the day is; 1 as usual.
+
+        Returns:
+            uint8 array [height, width, 3], RGB.
+        """
+        own = generator(self.seed, self.kind, self.number, "camera")
+        large = cover.shape[::-1]
         exposure, warmth = own.uniform(0.78, 1.08), own.uniform(-0.1, 0.1)
         slope, blur, noise = own.uniform(-0.3, 0.3), own.uniform(0.0, 1.0), own.uniform(0.008, 0.03)
         if self.look == "render":
             exposure, warmth, slope = 0.85 + exposure / 6, warmth / 4, 0.0
         scene = _scene(self, large)
-        left = int(rng.uniform(0, scene.shape[1] - large[0]))
+        left = int(along * (scene.shape[1] - large[0]))
         picture = scene[:, left : left + large[0]] / np.float32(255)
-        cover, paint = _placed(subject, rng)
         if self.look == "street":
             _shadow(picture, cover, slope)
-            paint = paint * _rounding(cover, slope)
-        else:
+        if self.look == "render":
             paint = _strong(paint)
             edge = cv2.dilate(cover, np.ones((5, 5))) - cv2.erode(cover, np.ones((3, 3)))
             picture *= 1 - 0.8 * np.clip(edge, 0, 1)[..., None]
+        else:
+            paint = paint * _rounding(cover, slope)
         picture += cover[..., None] * (paint - picture)
         light = np.float32(exposure * hour * np.array([1 + warmth, 1.0, 1 - warmth]))
         across = np.linspace(1 - slope / 2, 1 + slope / 2, large[0], dtype=np.float32)[:, None]
         picture = picture * light * across
         small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        if self.look == "street":
+        if self.look != "render":
             small = cv2.GaussianBlur(small, (0, 0), 0.3 + blur * size[1] / 160)
             small = small + rng.normal(0, noise, small.shape)
         return np.uint8(np.clip(small, 0, 1) * 255)
@@ -71,6 +89,8 @@ def _scene(camera, size) -> np.ndarray:
     width, height = size
     own = generator(camera.seed, camera.kind, camera.number, "scene")
     drawn = Canvas(_STRIP * width / height, height)
+    if camera.look == "nature":
+        return outdoors(drawn, own)
     horizon = own.uniform(0.35, 0.6)
     wall = own.uniform(118, 172) + own.uniform(-18, 18, 3)
     floor = own.uniform(120, 165) * np.array([1, 0.98, 0.94])
@@ -146,12 +166,24 @@ def _ground(canvas, own, wide, horizon, floor):
         canvas.box(0, horizon * 0.25, wide, 0.03, (232, 214, 120))
 
 
-def _placed(subject, rng):
-    """Cover in 0..1 and paint in 0..1 of the subject, a little away from the middle."""
+def placed(subject: Canvas, rng, scale=(0.92, 1.05), turn=2.5, shift=(0.05, 0.025), flip=False):
+    """The subject a little away from the middle.
+
+    Args:
+        scale: smallest and largest.
+        turn: degrees to either side.
+        shift: to any side, in shares of width and height.
+        flip: mirror it.
+
+    Returns:
+        Its cover [height, width] and its paint [height, width, 3], both in 0..1.
+    """
     height, width = subject.cover.shape
-    scale, turn = rng.uniform(0.92, 1.05), rng.uniform(-2.5, 2.5)
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), turn, scale)
-    matrix[:, 2] += rng.uniform(-0.05, 0.05, 2) * (width, height / 2)
+    size, angle = rng.uniform(*scale), rng.uniform(-turn, turn)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, size)
+    matrix[:, 2] += rng.uniform(-1, 1, 2) * shift * np.array([width, height])
+    if flip:
+        matrix = matrix @ np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]])
     cover, paint = (cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
                     for image in (subject.cover, subject.colour))  # fmt: skip
     return cv2.GaussianBlur(cover, (3, 3), 0) / np.float32(255), paint / np.float32(255)
