@@ -1,11 +1,10 @@
 """Convolutional features cut out of classification networks, always ending in a ReLU."""
 
-import importlib
-
 import torch
 import torchvision
 from torch import nn
 
+from cirtorch.networks.functions import SCHEME, named_function
 from cirtorch.networks.published import FEATURES
 from cirtorch.utils.errors import suggest
 from cirtorch.utils.weight_files import load_state, load_url
@@ -29,6 +28,7 @@ OUTPUT_DIM = {
     "squeezenet1_1": 512,
 }
 _FAMILIES = ("resnext", "regnet")
+_HUB = "torch.hub://"
 
 
 def build_features(architecture, pretrained=False, model_dir=None):
@@ -38,8 +38,9 @@ def build_features(architecture, pretrained=False, model_dir=None):
         architecture: a name of :data:`OUTPUT_DIM`, or torchvision's resnext and regnet names.
         pretrained: False: random. True: the published Caffe weights where there are any, else
             torchvision's. ``torch.hub://REPO``: the hub entry named like the architecture.
-            ``python.lib://PACKAGE.MODULE.FUNCTION/key=value,...``: calls that function, with
-            ``[architecture]`` replaced. Any other text: path of a state of the features.
+            ``python.lib://PACKAGE.MODULE.FUNCTION/key=value,...``: calls that function, see
+            :func:`cirtorch.networks.functions.named_function`. Any other text: path of a state of
+            the features.
         model_dir: folder of downloaded weights.
 
     Returns:
@@ -98,17 +99,21 @@ def _cut(architecture, net):
     return list(net.children())[:-2]
 
 
-def _from_elsewhere(architecture, source):
-    kind, _, place = source.partition("://")
-    if kind == "torch.hub":
-        return torch.hub.load(place, architecture)
-    if kind != "python.lib":
+def check_elsewhere(architecture, source):
+    """Raise ValueError where text with ``://`` names nothing that :func:`build_features` calls."""
+    if source.startswith(SCHEME):
+        named_function(source, architecture)
+    elif not source.startswith(_HUB):
+        kind = source.partition("://")[0]
         raise ValueError(
-            f"pretrained {source!r}: {kind!r} is unknown; allowed are torch.hub://REPO, "
-            "python.lib://PACKAGE.MODULE.FUNCTION/key=value and paths"
+            f"pretrained {source!r}: {kind!r} is unknown; allowed are {_HUB}REPO, "
+            f"{SCHEME}PACKAGE.MODULE.FUNCTION/key=value and paths"
         )
-    path, _, arguments = place.replace("[architecture]", architecture).partition("/")
-    module, _, function = path.rpartition(".")
-    pairs = (pair.partition("=") for pair in arguments.split(",") if pair)
-    values = {key: {"True": True, "False": False}.get(text, text) for key, _, text in pairs}
-    return getattr(importlib.import_module(module), function)(**values)
+
+
+def _from_elsewhere(architecture, source):
+    check_elsewhere(architecture, source)
+    if source.startswith(_HUB):
+        return torch.hub.load(source.removeprefix(_HUB), architecture)
+    function, values = named_function(source, architecture)
+    return function(**values)

@@ -138,7 +138,7 @@ class ImageRetrievalNet(nn.Module):
         return "  (meta): dict( \n" + "".join(lines) + "  )\n"
 
 
-def init_network(params):
+def init_network(params) -> ImageRetrievalNet:
     """Build a network.
 
     Args:
@@ -234,6 +234,6 @@ def network_from_checkpoint(checkpoint, source="checkpoint"):
     return net
 
 
-def load_network(path):
+def load_network(path) -> ImageRetrievalNet:
     """The network stored in a published checkpoint file, on the CPU, in train mode."""
     return network_from_checkpoint(load_weights(path), path)

@@ -2,6 +2,8 @@
 
 import os
 
+from torch import nn
+
 from cirtorch.networks.backbones import check_architecture
 from cirtorch.networks.imageretrievalnet import POOLING, init_network, network_from_checkpoint
 from cirtorch.utils.errors import DataError
@@ -27,7 +29,7 @@ PRETRAINED = {
 }
 
 
-def open_network(name_or_path):
+def open_network(name_or_path) -> nn.Module:
     """A network by its published name (fetched once) or by the path of its checkpoint.
 
     Raises:
@@ -44,7 +46,7 @@ def open_network(name_or_path):
     return network_from_checkpoint(checkpoint, name_or_path)
 
 
-def off_the_shelf(name):
+def off_the_shelf(name) -> nn.Module:
     """A network with ImageNet weights by its name, see :func:`off_the_shelf_settings`."""
     return init_network(off_the_shelf_settings(name))
 

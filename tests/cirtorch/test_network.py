@@ -113,7 +113,7 @@ def test_features_from_a_path_and_a_function(tmp_path):
     torch.save(source.features.state_dict(), tmp_path / "features.pth")
     net = small(pretrained=str(tmp_path / "features.pth"))
     assert torch.equal(net.features[0].weight, source.features[0].weight)
-    lib = "python.lib://tests.cirtorch.world.untrained/name=[architecture],quiet=True"
+    lib = "python.lib://torchvision.models.[architecture]/progress=False"
     assert small(pretrained=lib).features[0].weight.shape == (64, 3, 7, 7)
     torch.save({"wrong": torch.ones(1)}, tmp_path / "wrong.pth")
     with pytest.raises(DataError, match="wrong.pth"):

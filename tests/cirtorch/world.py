@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import torch
-import torchvision
 import torchvision.transforms as T
 from PIL import Image
 from torch import nn
@@ -24,12 +23,6 @@ def tiny_network(dim=8):
     meta = {"architecture": "tiny", "local_whitening": False, "pooling": "gem", "regional": False}
     meta |= {"whitening": False, "outputdim": dim, "mean": [0.5] * 3, "std": [0.5] * 3}
     return ImageRetrievalNet(features, None, GeM(), None, meta).eval()
-
-
-def untrained(name, quiet):
-    """A torchvision model, for a network section that names a function."""
-    assert quiet is True
-    return getattr(torchvision.models, name)(weights=None)
 
 
 def draw(path, seed, size=None):

@@ -10,11 +10,11 @@ from torch import nn
 
 from cirtorch.layers.functional import l2_attention
 from cirtorch.layers.preprocessing import EdgeFilter
-from cirtorch.networks.backbones import OUTPUT_DIM
+from cirtorch.networks.backbones import OUTPUT_DIM, check_elsewhere
 from cirtorch.networks.imageretrievalnet import POOLING, ImageRetrievalNet, init_network
 from cirtorch.utils.general import get_weights_root
 from mdir.paths import local_file, resolve_path
-from mdir.registry import Check, register, unknown
+from mdir.registry import Check, Problem, is_unresolved, register, unknown
 
 _FAMILIES = ("resnext", "regnet")
 
@@ -38,11 +38,22 @@ def check_pooling(pooling: str | dict) -> None:
         raise ValueError(unknown("pooling", pooling, POOLING))
 
 
+def check_pretrained(section):
+    """What ``pretrained`` may not name."""
+    source, architecture = section.get("pretrained"), section.get("cir_architecture")
+    if is_unresolved(source) or is_unresolved(architecture) or "://" not in str(source):
+        return
+    try:
+        check_elsewhere(architecture, source)
+    except ValueError as error:
+        yield Problem(("pretrained",), str(error))
+
+
 Backbone = Annotated[str, Check(check_backbone)]
 Pooling = Annotated[str | dict, Check(check_pooling)]
 
 
-@register("architecture", "cirnet")
+@register("architecture", "cirnet", check=check_pretrained)
 def cirnet(
     *,
     cir_architecture: Backbone,
@@ -120,7 +131,7 @@ def _sum_input_channels(features):
     first.in_channels = 1
 
 
-@register("architecture", "cirnet_inchan")
+@register("architecture", "cirnet_inchan", check=check_pretrained)
 def cirnet_inchan(
     *,
     cir_architecture: Backbone,
@@ -161,7 +172,7 @@ def check_attention(attention: dict) -> None:
         raise ValueError(f"expected type l2norm and normalize_max (true or false), got {attention}")
 
 
-@register("architecture", "cirnet_attention")
+@register("architecture", "cirnet_attention", check=check_pretrained)
 def cirnet_attention(
     *,
     cir_architecture: Backbone,
