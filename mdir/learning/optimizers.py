@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, TypedDict
 import torch
 
 from mdir.errors import UserError
-from mdir.registry import Problem, Section, is_unresolved, make, refuse, register
-from mdir.registry.ranges import at_least
+from mdir.registry import Problem, Section, is_unresolved, make, refuse, register, unknown
+from mdir.registry.ranges import at_least, between
 
 
 @register("optimizer", "sgd")
@@ -25,6 +25,57 @@ def adam(parameters, *, lr: float, beta1: float, beta2: float, weight_decay: flo
     """Adam (Kingma & Ba, 2015) with torch's eps of 1e-8."""
     options: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
     return torch.optim.Adam(parameters(options), **options)
+
+
+class GroupOptions(TypedDict, total=False):
+    """What parameters of one group have in the place of the optimizer's.
+
+    Args:
+        lr: learning rate. weight_decay: share of a weight that a step of rate 1 takes away.
+    """
+
+    lr: Annotated[float, at_least(0)]
+    weight_decay: Annotated[float, at_least(0)]
+
+
+@register("optimizer", "adamp")
+def adamp(
+    parameters,
+    *,
+    lr: Annotated[float, at_least(0)],
+    beta1: Annotated[float, between(0, 1)] = 0.9,
+    beta2: Annotated[float, between(0, 1)] = 0.999,
+    weight_decay: Annotated[float, at_least(0)] = 0,
+    nesterov: bool = False,
+    groups: dict[str, GroupOptions] | None = None,
+):
+    """AdamP (Heo et al., ICLR 2021): Adam without the steps that only make a weight longer.
+
+    A weight without a gradient, such as a frozen one, stays and counts no step.
+
+    Args:
+        groups: options of single groups by the names that the network has for them, such as
+            ``{fc: {lr: 1e-2}}`` for the proxies of a ``proxy_embedding``.
+    """
+    from timm.optim import AdamP  # imported late: timm takes its time
+
+    options: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
+    return AdamP(_grouped(parameters(options), groups or {}), **options, nesterov=nesterov)
+
+
+def _grouped(parameters, groups):
+    """Parameters or groups of them, those named in ``groups`` with these options."""
+    named = {group["name"] for group in parameters if isinstance(group, dict) and "name" in group}
+    nameless = "" if named else "; the network has no groups with names"
+    refuse(
+        Problem(("groups", name), unknown("group of parameters", name, named) + nameless)
+        for name in groups
+        if name not in named
+    )
+    return [
+        {**group, **groups.get(group.get("name"), {})} if isinstance(group, dict) else group
+        for group in parameters
+    ]
 
 
 class AlternationOptimizer:

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.errors import UserError
 from mdir.learning.optimizers import AlternationOptimizer, make_optimizer
 from mdir.registry import ComponentError, Section, check
 
 ADAM = {"algorithm": "adam", "lr": 0.1, "beta1": 0.5, "beta2": 0.9, "weight_decay": 0}
+ADAMP = {"algorithm": "adamp", "lr": 0.1}
 SGD = {"algorithm": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}
 
 
@@ -130,3 +132,86 @@ def test_an_unknown_member_and_a_frozen_network_are_user_errors():
     pair.freeze("a")
     with pytest.raises(UserError, match="a network is frozen"):
         make_optimizer(composition("a,b", 1, a=SGD, b=SGD), pair)
+
+
+class Proxies(nn.Module):
+    """Stands in for a network that names the groups of its parameters."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.parts = {name: nn.Linear(4, 4, bias=False) for name in ("backbone", "refactor", "fc")}
+
+    def parameters(self, options=None, name=None):
+        return [{"name": n, "params": list(m.parameters())} for n, m in self.parts.items()]
+
+    def weights(self):
+        return {name: part.weight for name, part in self.parts.items()}
+
+    def learn(self, optimizer, seed, frozen=()):
+        generator = torch.Generator().manual_seed(seed)
+        optimizer.zero_grad()
+        for name, weight in self.weights().items():
+            gradient = torch.randn(weight.shape, generator=generator)
+            if name not in frozen:
+                weight.grad = gradient
+        optimizer.step()
+
+
+def test_groups_have_options_of_their_own():
+    groups = {"fc": {"lr": "1e-2"}, "backbone": {"weight_decay": 1}}
+    optimizer = make_optimizer({**ADAMP, "groups": groups}, Proxies())
+    found = {
+        group["name"]: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups
+    }
+    assert found == {"backbone": (0.1, 1), "refactor": (0.1, 0), "fc": (0.01, 0)}
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            Proxies(),
+            "groups.refator: unknown group of parameters 'refator'.*Did you mean 'refactor'.*fc",
+        ),
+        (Pair(), "unknown group of parameters 'refator'; the network has no groups with names"),
+    ],
+)
+def test_a_misspelt_group_is_told_its_name(network, message):
+    with pytest.raises(ComponentError, match=message):
+        make_optimizer({**ADAMP, "groups": {"refator": {"lr": 0.1}}}, network)
+
+
+def test_mistakes_in_groups_are_told_before_the_run():
+    assert problems({**ADAMP, "groups": {"fc": {"rl": 0.1}}}) == ["groups.fc.rl"]
+    assert problems({**ADAMP, "groups": {"fc": {"lr": -1}}}) == ["groups.fc.lr"]
+
+
+def test_frozen_weights_stay_and_count_their_steps_later():
+    network = Proxies()
+    optimizer = make_optimizer({**ADAMP, "weight_decay": 0.1}, network)
+    before = network.weights()["backbone"].clone()
+    for seed in range(3):
+        network.learn(optimizer, seed, frozen={"backbone"})
+    assert torch.equal(network.weights()["backbone"], before)
+    network.learn(optimizer, 3)
+    counts = {name: optimizer.state[w]["step"] for name, w in network.weights().items()}
+    assert counts == {"backbone": 1, "refactor": 4, "fc": 4}
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_a_restart_keeps_the_counts(at, tmp_path):
+    def run(network, optimizer, steps):
+        for step in steps:
+            network.learn(optimizer, step, frozen={"backbone"} if step < 2 else ())
+
+    whole, parted, section = Proxies(), Proxies(), {**ADAMP, "groups": {"fc": {"lr": 0.01}}}
+    first = make_optimizer(section, parted)
+    run(whole, make_optimizer(section, whole), range(6))
+    run(parted, first, range(at))
+    save_weights(first.state_dict(), tmp_path / "optimizer.pth")
+    again = make_optimizer(section, parted)
+    again.load_state_dict(load_weights(tmp_path / "optimizer.pth"))
+    run(parted, again, range(at, 6))
+    for name, weight in whole.weights().items():
+        assert torch.equal(parted.weights()[name], weight)
