@@ -50,7 +50,7 @@ def known_files(part: str) -> list[KnownFile]:
 
 
 def known_folders(part: str) -> list[KnownFolder]:
-    """Image folders of ``"train"`` or ``"test"``; of ``"domains"`` or ``"reid"``, by hand."""
+    """Image folders of a part: ``"train"``, ``"test"``; ``"domains"`` and others come by hand."""
     return [_folder(entry) for entry in _registry()["folders"].get(part, [])]
 
 

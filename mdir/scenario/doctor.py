@@ -25,6 +25,7 @@ PARTS = {
     "test": "Test data",
     "domains": "Pairs of domains",
     "reid": "Re-identification",
+    "fine_grained": "Fine-grained classes",
 }
 REMEDY = {
     "train": "{call} download iccv23/train/hedngan.yml",
@@ -32,6 +33,7 @@ REMEDY = {
     "test": "{call} download iccv23/eval/hedngan.yml",
     "domains": "only needed for the scenarios daco and ossco",
     "reid": "only needed for the scenarios spcl and cluster_contrast",
+    "fine_grained": "only needed for the scenarios unified_proxy",
     "weights": "fetched when a scenario asks for them",
 }
 WIDTH, MARGIN = 100, " " * 12

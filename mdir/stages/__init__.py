@@ -50,6 +50,9 @@ STEPS = {
     "mdir.stages.photos.photos": StepEntry("mdir.stages.photos:photos"),
     "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.check_pairs:check_pairs"),
     "mdir.stages.prepare_reid.prepare_reid": StepEntry("mdir.stages.prepare_reid:prepare_reid"),
+    "mdir.stages.fine_grained.prepare_fine_grained": StepEntry(
+        "mdir.stages.fine_grained.prepare:prepare_fine_grained"
+    ),
     "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
     "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
     "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torchvision import transforms as tv
 
 from cirtorch.utils.errors import DataError
 from mdir import registry
@@ -232,3 +233,26 @@ def test_gamma_reaches_the_target_or_its_bounds():
     assert abs(np.mean(channel**exponent) - 0.3) < 1e-3
     assert gamma_exponent(channel, 0.999) == pytest.approx(0.1)
     assert gamma_exponent(np.zeros((4, 4)), 0.5) == 1
+
+
+def test_even_halves_are_those_of_torchvision():
+    array = np.random.RandomState(0).randint(0, 255, (40, 60, 3)).astype(np.uint8)
+    for height, width in ((27, 41), (25, 43), (24, 44)):
+        picture = Image.fromarray(array[:height, :width])
+        found = parse_transforms("center_crop:20_24:even")(picture)
+        expected = tv.CenterCrop((24, 20))(picture)
+        assert np.array_equal(found, expected)
+    with pytest.raises(DataError, match="'odd' is not one of smaller, even"):
+        parse_transforms("center_crop:20:odd")
+
+
+def test_values_of_caffe():
+    picture = Image.fromarray(np.array([[[10, 20, 30]]], np.uint8))
+    found = parse_transforms(
+        "bgr | totensor | multiply:255 | normalize", ([104, 117, 128], [1] * 3)
+    )
+    assert np.allclose(found(picture).flatten(), [30 - 104, 20 - 117, 10 - 128], atol=1e-4)
+    array = np.arange(6, dtype=np.float32).reshape(1, 2, 3)
+    assert parse_transforms("bgr")(array).tolist() == [[[2, 1, 0], [5, 4, 3]]]
+    with pytest.raises(DataError, match="takes an array or a tensor: put pil2np or totensor"):
+        parse_transforms("multiply:2")(picture)

@@ -1,6 +1,7 @@
-"""Adding, inverting and choosing channels of arrays ``[H, W, C]``."""
+"""Adding, inverting, choosing, ordering and scaling channels of images ``[H, W, C]``."""
 
 import numpy as np
+from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from mdir.data.transforms.base import Transform, parse_end
@@ -32,6 +33,29 @@ class InvertChannel(Transform):
         image = image.copy()
         image[:, :, self.channel] = 1 - image[:, :, self.channel]
         return image
+
+
+@register("transform", "bgr")
+class ReverseChannels(Transform):
+    """RGB to BGR, the order of networks that Caffe trained; takes a PIL image or an array."""
+
+    def apply(self, image):
+        if hasattr(image, "convert"):
+            return Image.fromarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+        return np.ascontiguousarray(image[:, :, ::-1])
+
+
+@register("transform", "multiply")
+class Multiply(Transform):
+    """Values of an array or a tensor times ``factor``: 255 gives what Caffe's networks take."""
+
+    def __init__(self, *, factor: float):
+        self.factor = factor
+
+    def apply(self, image):
+        if hasattr(image, "convert"):
+            raise DataError(f"{self!r} takes an array or a tensor: put pil2np or totensor before")
+        return image * self.factor
 
 
 class _Range(Transform):

@@ -18,23 +18,35 @@ def crop(image, top: int, left: int, height: int, width: int):
     return image[top : top + height, left : left + width]
 
 
-def crop_centre(image, height: int, width: int, transform):
-    """Cut the central box; of an odd rest, the larger half goes at the bottom and right."""
+def crop_centre(image, height: int, width: int, transform, half=lambda rest: rest // 2):
+    """Cut the central box.
+
+    Args:
+        half: of the rest, which goes at the top and left; of an odd one, the smaller by default.
+    """
     full_height, full_width = image_size(image)
     if height > full_height or width > full_width:
         raise DataError(f"{transform!r}: the image is smaller, {full_width} x {full_height} pixels")
-    return crop(image, (full_height - height) // 2, (full_width - width) // 2, height, width)
+    return crop(image, half(full_height - height), half(full_width - width), height, width)
 
 
 @register("transform", "center_crop")
 class CenterCrop(Transform):
-    """The central ``w_h`` (or ``s``, a square) pixels."""
+    """The central ``w_h`` (or ``s``, a square) pixels.
 
-    def __init__(self, *, size: str):
-        self.size = parse_size(size)
+    Of an odd rest, the larger half goes at the bottom and right; with ``half`` ``even``, the even
+    one at the top and left, as torchvision rounds.
+    """
+
+    _HALVES = {"smaller": lambda rest: rest // 2, "even": lambda rest: round(rest / 2)}
+
+    def __init__(self, *, size: str, half: str = "smaller"):
+        if half not in self._HALVES:
+            raise ValueError(f"{half!r} is not one of {', '.join(self._HALVES)}")
+        self.size, self.half = parse_size(size), half
 
     def apply(self, image):
-        return crop_centre(image, self.size[1], self.size[0], self)
+        return crop_centre(image, self.size[1], self.size[0], self, self._HALVES[self.half])
 
 
 @register("transform", "square_crop")

@@ -1,0 +1,1 @@
+"""Steps of fine-grained retrieval: its data and its viewer."""

@@ -1,0 +1,115 @@
+"""Cars and birds as ProxyAnchor and UnifiedProxy prepare and read them, and their transforms."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mdir.data.datasets.fine_grained import FineGrainedImages
+from mdir.data.image_files import open_image
+from mdir.data.transforms.parse import parse_transforms
+from mdir.stages.fine_grained.prepare import prepare_fine_grained
+from tests.data.fine_grained_sets import SIZE, write_birds, write_cars
+from tests.golden import golden
+
+SETS, SPLITS = ("car", "cub"), ("train", "test")
+TEST = {
+    "resnet50": (
+        "resize:256 | center_crop:224:even | totensor | normalize",
+        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ),
+    "inception": (
+        "bgr | resize:256 | center_crop:224:even | totensor | multiply:255 | normalize",
+        ([104, 117, 128], [1, 1, 1]),
+    ),
+}
+
+
+WRITERS = {"car": write_cars, "cub": write_birds}
+
+
+@pytest.fixture(params=SETS)
+def drawn(request, tmp_path):
+    """``(set, its folder, the golden arrays)``."""
+    arrays, name = golden.needed_npz("unified_proxy", "data_prep.npz"), request.param
+    WRITERS[name](tmp_path / name, arrays[f"{name}_class"])
+    return name, tmp_path / name, arrays
+
+
+def prepare(name, folder, **options):
+    return prepare_fine_grained({"set": name, "image_dir": str(folder), **options})[0]
+
+
+def columns(dataset):
+    return [path.name for path in dataset.files], dataset.identities
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("reencoded", [False, True])
+def test_reader(drawn, split, reencoded):
+    name, folder, arrays = drawn
+    if reencoded:
+        prepare(name, folder, reencoded=True)
+    options = {"set": name, "image_dir": str(folder), "split": split, "reencoded": reencoded}
+    dataset = FineGrainedImages(lambda image: image.size, **options)
+    key = f"{name}_{split}"
+    assert columns(dataset) == (
+        arrays[f"{key}_reader_files"].tolist(),
+        arrays[f"{key}_reader_labels"].tolist(),
+    )
+    assert dataset.classes == sorted(arrays[f"{key}_class_keys"].tolist())
+    assert {dataset.view(at) for at in range(len(dataset))} == {SIZE}
+
+
+def test_data_dicts(drawn):
+    name, folder, arrays = drawn
+    prepare(name, folder, reencoded=True)
+    stored = torch.load(folder / "uncropped_data_dicts.pth", weights_only=True)
+    for split in SPLITS:
+        key = f"{name}_{split}"
+        assert list(stored[split]) == arrays[f"{key}_class_keys"].tolist()
+        rows = [f"{label}|{path}" for label, paths in stored[split].items() for path in paths]
+        assert rows == arrays[f"{key}_files"].tolist()
+    for paths in (path for split in stored.values() for some in split.values() for path in some):
+        assert (folder.parent / paths).is_file()
+
+
+def test_cropped(drawn):
+    name, folder, arrays = drawn
+    prepare(name, folder, cropped=True, reencoded=True)
+    paths = sorted((folder / "cropped").iterdir())
+    assert [path.name for path in paths] == arrays[f"{name}_cropped_names"].tolist()
+    sizes = {path.name: open_image(str(path)).size for path in paths}
+    assert list(map(list, sizes.values())) == arrays[f"{name}_cropped_sizes_wh"].tolist()
+    for split in SPLITS:
+        dataset = FineGrainedImages(
+            lambda image: image.size, set=name, image_dir=str(folder), split=split, cropped=True
+        )
+        for at, path in enumerate(dataset.files):
+            assert dataset.view(at) == sizes[path.name]
+
+
+def test_reencoding_is_that_of_pillow(drawn):
+    name, folder, _ = drawn
+    prepare(name, folder, reencoded=True)
+    for path in (folder / "uncropped").iterdir():
+        (source,) = (p for p in folder.rglob(path.name) if p.parent.name != "uncropped")
+        open_image(str(source)).save(folder / "expected.jpg")
+        assert path.read_bytes() == (folder / "expected.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("backbone", TEST)
+def test_transform(backbone):
+    arrays = golden.needed_npz("unified_proxy", "transform.npz")
+    text, mean_std = TEST[backbone]
+    found = parse_transforms(text, mean_std)(Image.fromarray(arrays["image"])).numpy()
+    step = {"resnet50": 2e-2, "inception": 1.0}[backbone]
+    np.testing.assert_allclose(found[:, ::8, ::8], arrays[f"{backbone}_sub8"], atol=step)
+    for name, statistic in (("mean", found.mean((1, 2))), ("std", found.std((1, 2), ddof=1))):
+        np.testing.assert_allclose(statistic, arrays[f"{backbone}_{name}"], atol=step)
+
+
+def test_cases_are_there():
+    assert golden.needs("unified_proxy", "data_prep.npz")
+    names = {key.split("_")[0] for key in golden.load_npz("unified_proxy", "transform.npz")}
+    assert names >= set(TEST)
