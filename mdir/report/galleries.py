@@ -8,7 +8,7 @@ from mdir.errors import UserError
 from mdir.report.page import PageSection, Picture, Strip
 from mdir.report.pictures import PictureFolder, spread
 
-_LEGEND = "Right answers are framed green, wrong ones red; what is dashed does not count."
+LEGEND = "Right answers are framed green, wrong ones red; what is dashed does not count."
 _MARKS = {True: "right", False: "wrong"}
 
 
@@ -36,7 +36,7 @@ def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found:
     scored = [query for query in rankings["queries"] if _known(query["ap"])]
     scored.sort(key=lambda query: -query["ap"])
     shown = scored or rankings["queries"]
-    section = PageSection(title, _LEGEND if scored else "")
+    section = PageSection(title, LEGEND if scored else "")
     for number in spread(len(shown), queries):
         query = shown[number]
         head = query["name"]

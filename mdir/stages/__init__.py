@@ -53,6 +53,7 @@ STEPS = {
     "mdir.stages.fine_grained.prepare_fine_grained": StepEntry(
         "mdir.stages.fine_grained.prepare:prepare_fine_grained"
     ),
+    "mdir.stages.fine_grained.retrieve": StepEntry("mdir.stages.fine_grained.retrieve:retrieve"),
     "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
     "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
     "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),

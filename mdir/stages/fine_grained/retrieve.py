@@ -1,0 +1,283 @@
+"""Step: the images most alike one, out of a stored database of features."""
+
+import difflib
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from PIL import Image, ImageDraw
+
+from cirtorch.datasets.datahelpers import pil_loader
+from cirtorch.utils.errors import DataError, suggest
+from mdir.artifacts import used, write_bytes
+from mdir.data.image_lists import listed
+from mdir.data.transforms.parse import parse_transforms
+from mdir.errors import UserError
+from mdir.inference.descriptors import extract_descriptors
+from mdir.learning.compute import default_device
+from mdir.networks.factory import load_network
+from mdir.networks.files import read_weights
+from mdir.paths import resolve_path
+from mdir.registry import Section
+from mdir.registry.ranges import at_least
+from mdir.report.galleries import LEGEND, gallery
+from mdir.report.page import write_page
+from mdir.report.pictures import PictureFolder
+from mdir.report.tables import Table
+from mdir.stages.step import step
+
+SIDE, BORDER = 224, 8  # pixels
+_COLOURS = {True: "green", False: "red", None: "grey"}
+_QUERY, _FOUND = "query_img.jpg", re.compile(r"retrieval_img_\d+_-?\d+\.\d{4}\.jpg")
+
+
+@step
+def retrieve(
+    _inputs,
+    *,
+    query_img_name: str,
+    data_base: str,
+    retrieval_num: Annotated[int, at_least(1)] = 8,
+    directory: str = "results",
+    data_path: str = "data",
+    network: Annotated[dict, Section("network")] | None = None,
+):
+    """Show the images of a database that are most alike a query, as pictures and as a page.
+
+    ``directory`` receives a folder named like the query (up to the first dot of its name) with
+    ``query_img.jpg`` and ``retrieval_img_RANK_SIMILARITY.jpg``, 224 x 224 pixels, with a green
+    border where the class is the query's, a red one where it is not, and a grey one where the
+    query's is unknown; beside the folder lies a page of the same (``QUERY.html``, ``files``). Of
+    an earlier run's, pictures of these names are replaced; no other file is touched.
+
+    Args:
+        query_img_name: an image of the database, by the name that it has there or by its place on
+            disk, relative to CIRTORCH_ROOT; with ``network``, any image.
+        data_base: ``NAME_data_base.pth`` as a training of UnifiedProxy or the score
+            ``class_recall`` writes it, in ``directory`` or relative to CIRTORCH_ROOT.
+        retrieval_num: how many are shown.
+        directory: of the pictures; relative to CIRTORCH_ROOT.
+        data_path: folder that holds the folders of the sets (``car``, ``cub``), which names in the
+            database begin with; absolute names of another machine are looked for there by their
+            ends.
+        network: gives the features of a query that is not in the database.
+
+    Returns:
+        Metadata: ``folder``, ``page`` (paths), ``query``, ``in_data_base``, and ``found``, a list
+        of ``image``, ``similarity``, ``label`` and ``right`` (true, false, or null).
+    """
+    base = _read(data_base, directory)
+    query = _query(query_img_name, base, data_path, network)
+    found = [*_nearest(base, query, retrieval_num)]
+    places = _places([one["image"] for one in found], data_path)
+    folder = Path(resolve_path(directory), query.path.name.split(".")[0] or query.path.name)
+    pictures = {_QUERY: _picture(query.path)}
+    for rank, (one, place) in enumerate(zip(found, places, strict=True), 1):
+        name = f"retrieval_img_{rank}_{one['similarity']:.4f}.jpg"
+        pictures[name] = _picture(place, _COLOURS[one["right"]])
+    for name, content in pictures.items():
+        write_bytes(folder / name, content)
+    _remove_others(folder, pictures)
+    page = _write_page(folder, query, found, places)
+    rows = [
+        [str(rank), f"{one['similarity']:.4f}", str(one["label"]), one["image"]]
+        for rank, one in enumerate(found, 1)
+    ]
+    print(Table(["rank", "similarity", "class", "image"], rows).as_text(), flush=True)
+    return {
+        "folder": str(folder),
+        "page": str(page),
+        "query": str(query.path),
+        "in_data_base": query.place is not None,
+        "found": found,
+    }
+
+
+@dataclass
+class DataBase:
+    """Names of images, their classes, and their features ``[N, D]``."""
+
+    path: str
+    images: list[str]
+    labels: list[int]
+    features: torch.Tensor
+
+
+@dataclass
+class Query:
+    """An image, its features ``[D]``, and its place in the database if it has one."""
+
+    path: Path
+    features: torch.Tensor
+    place: int | None
+
+
+def _read(data_base, directory) -> DataBase:
+    path = os.path.join(resolve_path(directory), data_base)
+    if not os.path.exists(path):
+        other = resolve_path(data_base)
+        if not os.path.exists(other):
+            near = suggest(data_base, _data_bases(resolve_path(directory)))
+            raise UserError(f"retrieve: there is no database {path}.{near}")
+        path = other
+    content = read_weights(path)
+    try:
+        images, features = list(content["test_images"]), content["test_features"].float()
+        labels = [int(label) for label in content["test_labels"]]
+        if not all(isinstance(name, str) for name in images) or features.dim() != 2:
+            raise TypeError("names of images, a class of each, and a row of features of each")
+        if not len(images) == len(labels) == len(features):
+            counts = f"{len(images)} images, {len(labels)} labels, {len(features)} features"
+            raise TypeError(counts)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path}: is no database of UnifiedProxy, a dict of test_images, test_labels and "
+            f"test_features ({error})"
+        ) from error
+    if not torch.isfinite(features).all():
+        raise DataError(f"{path}: its test_features hold NaN or infinity")
+    return DataBase(path, images, labels, features)
+
+
+def _data_bases(folder):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [name for name in names if name.endswith("_data_base.pth")]
+
+
+def _query(name, base, data_path, network) -> Query:
+    place = _place_in(base, name, data_path)
+    if place is not None:
+        (path,) = _places([base.images[place]], data_path)
+        return Query(path, base.features[place], place)
+    path = Path(resolve_path(name))
+    if network is None:
+        raise UserError(
+            f"retrieve: {name} is not among the {len(base.images)} images of {base.path}; the "
+            f"nearest names there are {', '.join(_near(name, base.images))}. Any other image needs "
+            "the network that made the database: network"
+        )
+    features = _extract(path, network)
+    if len(features) != base.features.shape[1]:
+        raise UserError(
+            f"retrieve: the network gives {len(features)} features, the database {base.path} holds "
+            f"{base.features.shape[1]} of each image: it is of another network"
+        )
+    return Query(path, features, None)
+
+
+def _near(name, images):
+    whole = difflib.get_close_matches(name, images)
+    ends = {_parts(image)[-1]: image for image in images}
+    return whole or [
+        ends[end] for end in difflib.get_close_matches(_parts(name)[-1], ends, cutoff=0)
+    ]
+
+
+def _place_in(base, name, data_path):
+    """Position of the image of that name, or of that file; None without one."""
+    if name in base.images:
+        return base.images.index(name)
+    given = _local(name, data_path)
+    for place, stored in enumerate(base.images):
+        if given and _parts(stored)[-1] == given.name:
+            local = _local(stored, data_path)
+            if local and local.samefile(given):
+                return place
+    return None
+
+
+def _parts(path):
+    return re.split(r"[/\\]", path)
+
+
+def _local(name, data_path) -> Path | None:
+    """The file of that name, else that of its longest end below ``data_path``, else None."""
+    parts, root = _parts(name), Path(resolve_path(data_path))
+    ends = (root.joinpath(*parts[first:]) for first in range(len(parts)) if parts[first])
+    return next((p for p in (Path(resolve_path(name)), *ends) if p.is_file()), None)
+
+
+def _places(names, data_path) -> list[Path]:
+    places = [_local(name, data_path) for name in names]
+    absent = [name for name, place in zip(names, places, strict=True) if place is None]
+    if absent:
+        raise UserError(
+            f"retrieve: {len(absent)} images of the database are not there, neither under their "
+            f"names nor by an end of them below {resolve_path(data_path)} (data_path):"
+            f"{listed(absent)}"
+        )
+    for place in places:
+        used(place)
+    return places
+
+
+def _extract(path, network):
+    used(path)
+    net = load_network(network, default_device()).eval()
+    data = net.runtime.get("data") or {}
+    if not data.get("transforms"):
+        raise UserError("retrieve: the network does not tell its transforms (runtime.data)")
+    image = parse_transforms(data["transforms"], data.get("mean_std"))(pil_loader(path))
+    row = extract_descriptors(net, [image], what="query")[:, 0]
+    if not torch.isfinite(row).all():
+        raise DataError(f"{path}: the network gives no numbers for it")
+    return torch.nn.functional.normalize(row, dim=0)
+
+
+def _nearest(base, query, count) -> Iterator[dict]:
+    others = len(base.images) - (query.place is not None)
+    if count > others:
+        raise UserError(
+            f"retrieve: retrieval_num {count} is larger than the {others} images that {base.path} "
+            "holds beside the query"
+        )
+    similarities = base.features @ query.features
+    if query.place is not None:
+        similarities[query.place] = -torch.inf
+    for at in torch.sort(similarities, descending=True, stable=True).indices[:count].tolist():
+        right = None if query.place is None else base.labels[at] == base.labels[query.place]
+        yield {
+            "image": base.images[at],
+            "similarity": similarities[at].item(),
+            "label": base.labels[at],
+            "right": right,
+        }
+
+
+def _picture(path, colour: str | None = None) -> bytes:
+    picture = pil_loader(path).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    if colour is not None:
+        corners = (0, 0, SIDE - 1, SIDE - 1)
+        ImageDraw.Draw(picture).rectangle(corners, outline=colour, width=BORDER)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
+def _remove_others(folder, pictures):
+    for path in folder.iterdir():
+        if _FOUND.fullmatch(path.name) and path.name not in pictures:
+            path.unlink()
+
+
+def _write_page(folder, query, found, places):
+    answers = [
+        {
+            "name": f"{one['similarity']:.4f}, class {one['label']}",
+            "path": str(place),
+            "right": one["right"],
+        }
+        for one, place in zip(found, places, strict=True)
+    ]
+    asked = {"name": query.path.name, "path": str(query.path), "ap": None, "found": answers}
+    copies = PictureFolder(folder.parent)
+    section = gallery("Most alike", {"queries": [asked]}, copies, 1, len(found))
+    section.text = LEGEND if query.place is not None else "The query's class is not known."
+    page = folder.parent / f"{folder.name}.html"
+    write_page(page, f"Retrieval: {query.path.name}", [section])
+    return page
