@@ -4,6 +4,7 @@ Outside a journalled run nothing is kept, so everything here also works from Pyt
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from cirtorch.utils.files import atomic_write
 class Artifacts:
     """Absolute paths of files and folders, in the order in which they were told.
 
-    ``made`` are outputs of earlier runs of the same step, ``changed_input`` is the input that is no
-    longer what it was when the step last ended well.
+    ``files`` are inputs that come in great numbers, such as the images of a data set, by a folder
+    above them all. ``made`` are outputs of earlier runs of the same step, ``changed_input`` is the
+    input that is no longer what it was when the step last ended well.
     """
 
     inputs: list[str] = field(default_factory=list)
+    files: dict[str, dict[str, None]] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     changed_input: str | None = None
@@ -42,6 +45,15 @@ def collecting(made=(), changed_input: str | None = None):
 def used(path: str | os.PathLike) -> None:
     """The step's result depends on this file or folder: when it changes, the step runs again."""
     _tell("inputs", path)
+
+
+def used_files(paths: Iterable[str | os.PathLike]) -> None:
+    """As :func:`used`, of the many files that a list names, images above all."""
+    artifacts = _current.get()
+    found = dict.fromkeys(map(os.path.abspath, paths)) if artifacts is not None else {}
+    if artifacts is not None and found:
+        root = os.path.commonpath({os.path.dirname(path) for path in found})
+        artifacts.files.setdefault(root, {}).update(found)
 
 
 def produced(path: str | os.PathLike) -> None:

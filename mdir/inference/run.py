@@ -6,7 +6,7 @@ from typing import Annotated, NotRequired, TypedDict
 import torch
 
 from mdir import distributed, registry
-from mdir.artifacts import used
+from mdir.artifacts import used_files
 from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.data.loading import make_dataset
 from mdir.data.sections import check_data_section, merge_defaults
@@ -60,10 +60,6 @@ def check_inference(params: dict):
         yield from check_data_section(test, ("data", "test"))
 
 
-# More inputs than this are not told to the journal one by one: it hashes every one of them.
-_MOST_TOLD = 500
-
-
 def run_inference(network, output: dict, data: dict, columns, forward: dict | None = None):
     """Feed images to a network and collect its outputs.
 
@@ -85,10 +81,11 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     section = merge_defaults(data["test"], network.runtime.get("data"))
     sink = registry.make("output", options)
     # the first decides: another may already find images that were written a moment ago
-    columns, positions = distributed.from_first(sink.prepare(list(columns) or [[]], section))
+    columns = list(columns) or [[]]
+    _tell_inputs(columns[0], section["dataset"].get("image_dir"))
+    columns, positions = distributed.from_first(sink.prepare(columns, section))
     if not positions:
         return {"status": "skipped"}, *sink.result()
-    _tell_inputs(columns[0], section["dataset"].get("image_dir"))
     own = distributed.own_part(positions)
     if own:
         dataset = make_dataset(section, inputs=[distributed.own_part(column) for column in columns])
@@ -132,12 +129,7 @@ def _method(network, forward):
 
 
 def _tell_inputs(items, image_dir):
-    if not image_dir:
-        return
-    base = resolve_path(image_dir)
-    names = [n for item in items for n in ([item] if isinstance(item, str) else item)]
-    if len(names) <= _MOST_TOLD:
-        for name in names:
-            used(path_join(base, name))
-    else:
-        used(base.rpartition("*")[0] or base)
+    if image_dir:
+        base = resolve_path(image_dir)
+        names = [n for item in items for n in ([item] if isinstance(item, str) else item)]
+        used_files(path_join(base, name) for name in names)

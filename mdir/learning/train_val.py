@@ -1,12 +1,13 @@
 """A whole training run: found or begun, trained, validated and kept."""
 
 import copy
-import os
+import glob
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mdir import distributed, registry
-from mdir.artifacts import changed_input, made_before, used
+from mdir.artifacts import changed_input, made_before, used, used_files
 from mdir.learning.checkpoints.folder import CheckpointFolder
 from mdir.learning.compute import leaves
 from mdir.learning.events.event_files import EventFiles
@@ -211,8 +212,14 @@ def tell_paths(network: dict) -> None:
     for key, value in network.items():
         if isinstance(value, dict):
             tell_paths(value)
-        elif key == "path" and isinstance(value, str) and os.path.exists(resolve_path(value)):
-            used(resolve_path(value))
+        elif key in ("path", "initialize", "whitening") and isinstance(value, str):
+            place = Path(resolve_path(value))
+            if place.is_file():
+                _, underscore, suffix = place.name.partition("_")
+                members = place.parent.glob(f"*_{glob.escape(suffix)}") if underscore else ()
+                used_files([place, *members])
+            elif place.exists():  # not a URL
+                used(place)
 
 
 def make_processors(output: dict, folder) -> list:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from cirtorch.utils.files import atomic_write
+from mdir.artifacts import used_files
 from mdir.errors import UserError
 
 SIDE = 224  # longest side of a small copy, in pixels
@@ -28,6 +29,7 @@ class PictureFolder:
         Returns:
             The path of the copy, relative to the page.
         """
+        used_files([path])
         digest = hashlib.sha256(f"{os.path.abspath(path)} {box}".encode()).hexdigest()[:16]
         name = f"files/{digest}.jpg"
         try:

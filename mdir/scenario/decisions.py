@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import mdir
 from mdir.errors import UserError
+from mdir.scenario.fingerprints import meets
 from mdir.scenario.journal import Journal, changed_input, decode, encode, why_again
 from mdir.scenario.plan import Plan, Step
 from mdir.scenario.tree import ScenarioError
@@ -127,11 +128,11 @@ class Decider:
 
     def _awaited_inputs(self, record):
         """Steps about to run that once wrote what this step read."""
+        inputs = record.get("inputs", {}).items()
         return [
             name
             for name, outputs in self.changing.items()
-            for path in record.get("inputs", ())
-            if any(path == out or path.startswith(out + "/") for out in outputs)
+            if any(meets(path, recorded, set(outputs)) for path, recorded in inputs)
         ][:1]
 
 

@@ -15,9 +15,17 @@ from importlib.metadata import PackageNotFoundError, version
 import mdir
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_root
-from mdir.scenario.fingerprints import content, difference, fingerprint, is_fingerprint
+from mdir.scenario.fingerprints import (
+    content,
+    difference,
+    fingerprint,
+    fingerprint_files,
+    is_fingerprint,
+    within,
+)
 
-FORMAT = 1
+FORMAT = 2
+OLD_FORMAT = 1  # does not know all files that the step read
 PAIRS = "__pairs__"
 TEXT_OR_NONE = (str, type(None))
 STARTED: dict[str, type | tuple[type, ...]] = {
@@ -102,13 +110,20 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
 
     What lies in the step's own outputs is not an input: it would change with every run.
     """
-    inputs = [path for path in artifacts.inputs if not _within(path, artifacts.outputs)]
+    outputs = set(artifacts.outputs)
+    told = [path for path in artifacts.inputs if not within(path, outputs)]
+    inputs = {path: fingerprint(path) for path in told}
+    known = outputs.union(filter(os.path.isdir, told))
+    for root, files in artifacts.files.items():
+        many = [path for path in files if not within(path, known)]
+        if many:
+            inputs[root] = fingerprint_files(root, many)
     record = {
         **record,
         "status": "done",
         "ended": now(),
         "seconds": round(seconds, 3),
-        "inputs": {path: fingerprint(path) for path in inputs},
+        "inputs": inputs,
         "outputs": {path: fingerprint(path) for path in artifacts.outputs},
         "metadata": metadata,
     }
@@ -133,6 +148,8 @@ def why_again(record: dict | None, function, parameters, stdin, refers_to) -> st
         return "it has not run yet"
     if record["status"] != "done":
         return f"it did not finish last time ({record['status']})"
+    if record["format"] == OLD_FORMAT:
+        return "an older version, which kept no images in mind, recorded it"
     if record["function"] != function:
         return f"its function was {record['function']}"
     change = first_change(record["parameters"], encode(parameters))
@@ -246,17 +263,13 @@ def now() -> str:
 
 def _is_sound(record):
     """Whether a record has all that later runs read of it, of the right types."""
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(record, dict) or record.get("format") not in (FORMAT, OLD_FORMAT):
         return False
     keys = STARTED | DONE if record.get("status") == "done" else STARTED
     if not all(key in record and isinstance(record[key], kind) for key, kind in keys.items()):
         return False
     files = [item for key in ("inputs", "outputs") for item in record.get(key, {}).values()]
     return all(is_fingerprint(item) for item in files)
-
-
-def _within(path, outputs):
-    return any(path == output or path.startswith(output + os.sep) for output in outputs)
 
 
 def _safe(name):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cirtorch.datasets.testdataset import configdataset
 from cirtorch.utils.errors import DataError
-from mdir.artifacts import used
+from mdir.artifacts import used, used_files
 from mdir.data.table_files import initialize_file_reader
 from mdir.paths import path_join, resolve_path
 
@@ -69,7 +69,9 @@ class RetrievalSet:
                         f"{self.source}: {key} of query {query!r} names image {outside[0]}, but "
                         f"the database has {len(self.images)} images"
                     )
-        _check_files(self.source, dict.fromkeys(self.image_paths + self.query_paths))
+        paths = dict.fromkeys(self.image_paths + self.query_paths)
+        _check_files(self.source, paths)
+        used_files(paths)
         return self
 
 

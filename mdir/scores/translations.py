@@ -3,12 +3,12 @@
 import torch
 
 from cirtorch.datasets.imagefiles import list_images
-from mdir.artifacts import used
+from mdir.artifacts import used, used_files
 from mdir.data.image_lists import read_names
 from mdir.data.labelled import tensor_of
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
-from mdir.paths import resolve_path
+from mdir.paths import path_join, resolve_path
 
 
 class ImageSource:
@@ -32,6 +32,7 @@ class ImageSource:
             self.names = list_images(folder)
         else:
             self.names = read_names(resolve_path(names_file))
+            used_files(path_join(resolve_path(data["dataset"]["image_dir"]), n) for n in self.names)
 
     def __len__(self):
         return len(self.names)

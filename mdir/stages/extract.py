@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from cirtorch.datasets.imagefiles import images_of
 from cirtorch.search.shards import INDEX
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
-from mdir.artifacts import produced, used
+from mdir.artifacts import changed_input, made_before, produced, used, used_files
 from mdir.data.datasets.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
@@ -66,6 +67,7 @@ def extract(
         raise UserError(f"extract: shard_size {shard_size} is not a positive number")
     folder, names = images_of(resolve_path(images))
     used(resolve_path(images))
+    used_files(os.path.join(folder, name) for name in names)
     with distributed.together():
         model = load_network(network, default_device()).eval()
         shards = _Shards(resolve_path(directory), names, shard_size)
@@ -119,7 +121,12 @@ class _Shards:
         return os.path.join(self.directory, name)
 
     def begin(self, origin):
-        """Claim the folder for this extraction; it must not hold another one."""
+        """Claim the folder for this extraction; it must not hold another one.
+
+        What this step made of other inputs goes, so that a stopped run cannot go on with it.
+        """
+        if changed_input() is not None and made_before(self.directory):
+            shutil.rmtree(self.directory)
         plan = {"origin": origin}
         if os.path.exists(self._path(_PLAN)):
             with open(self._path(_PLAN), encoding="utf-8") as file:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mdir.artifacts import produced, used
+from mdir.artifacts import produced, used, used_files
 from mdir.errors import UserError
 from mdir.paths import resolve_path
 from mdir.photos.index import read_photos
@@ -34,8 +34,7 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     source = Path(resolve_path(index)) if index else None
     found = read_photos(folder, source)
     used(source or (folder / "index.csv" if (folder / "index.csv").exists() else folder))
-    for photo in found:
-        used(folder / photo.name)
+    used_files(folder / photo.name for photo in found)
     metadata = write_lists(found, folder, target)
     produced(target)
     return metadata

@@ -3,7 +3,6 @@
 import sys
 from typing import Literal
 
-from mdir.artifacts import used
 from mdir.data.datasets.reid import ReidFiles, SetName, TestSize
 from mdir.data.image_lists import check_readable
 from mdir.errors import UserError
@@ -35,7 +34,6 @@ def prepare_reid(
     """
     found = ReidFiles(set, image_dir, test_size, split_seed, complete)
     parts = {split: found.read(split) for split in splits or found.layout.splits}
-    used(found.root / found.layout.folder)
     check_readable([found.root / one.file for images in parts.values() for one in images])
     metadata = {split: _numbers(images) for split, images in parts.items()}
     _print_table(metadata)

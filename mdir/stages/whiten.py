@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import time
+from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
 import numpy as np
@@ -13,7 +14,7 @@ from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
-from mdir.artifacts import produced, used, write_bytes
+from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
@@ -76,6 +77,8 @@ def _extract_and_learn(network, output, data, whitening, forward):
     origin = network_fingerprint(
         model, {"data": data, "forward": forward, "whitening": whitening["type"]}
     )
+    if changed_input() is not None and path is not None and made_before(path):
+        Path(path).unlink(missing_ok=True)  # learned from other images
     if distributed.from_first(path is not None and _is_done(path, origin)):
         _tell(path)
         return {"status": "skipped", "whitening_path": path}

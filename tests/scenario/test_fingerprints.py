@@ -1,11 +1,19 @@
 """What is remembered of files and folders, and how they differ later."""
 
+import hashlib
 import os
 
 import pytest
 
 from mdir.scenario import fingerprints
-from mdir.scenario.fingerprints import content, difference, fingerprint
+from mdir.scenario.fingerprints import (
+    content,
+    difference,
+    fingerprint,
+    fingerprint_files,
+    is_fingerprint,
+    meets,
+)
 
 
 @pytest.fixture
@@ -21,9 +29,10 @@ def folder(tmp_path):
 def test_a_folder_is_its_files(folder):
     recorded = fingerprint(folder)
     assert recorded["kind"] == "folder"
-    sizes = {name: size for name, (size, _) in recorded["files"].items()}
-    assert sizes == {"a.txt": 3, "sub/b.txt": 4, "gone": -1}
-    assert content(recorded) == [("a.txt", 3), ("gone", -1), ("sub/b.txt", 4)]
+    sizes = {name: stamp.split()[0] for name, stamp in recorded["files"].items()}
+    assert sizes == {"a.txt": "3", "sub/b.txt": "4", "gone": "gone"}
+    digests = [hashlib.sha256(text).hexdigest() for text in (b"one", b"two!")]
+    assert content(recorded) == [("a.txt", digests[0]), ("gone", "gone"), ("sub/b.txt", digests[1])]
     assert difference(folder, recorded) is None
 
 
@@ -44,12 +53,59 @@ def test_files_of_a_folder_that_went_or_changed(folder, may_grow):
     assert difference(folder, recorded, may_grow).startswith("missing: ")
 
 
-def test_a_large_folder_is_known_by_its_first_files(folder, monkeypatch):
-    monkeypatch.setattr(fingerprints, "MAX_LISTED", 2)
+@pytest.mark.parametrize(("limit", "value"), [("MAX_HASHED", 6), ("MAX_HASHED_FILES", 2)])
+def test_of_many_files_the_times_count_and_not_the_content(folder, monkeypatch, limit, value):
+    monkeypatch.setattr(fingerprints, limit, value)
     recorded = fingerprint(folder)
-    assert len(recorded["files"]) == 2
-    (folder / "zzz.txt").touch()
+    assert len(recorded["files"]) == 3 and recorded["sha256"] == {}
+    (folder / "a.txt").chmod(0o600)
     assert difference(folder, recorded) is None
+    os.utime(folder / "a.txt", (1, 1))
+    assert difference(folder, recorded) == f"changed: {folder}/a.txt"
+    assert content(fingerprint(folder)) != content(recorded)
+
+
+def test_many_files_of_a_list(folder):
+    names = ["a.txt", "sub/b.txt", "absent.txt"]
+    recorded = fingerprint_files(str(folder), [f"{folder}/{name}" for name in names])
+    assert recorded["kind"] == "files" and list(recorded["files"]) == names
+    (folder / "new.txt").touch()
+    os.utime(folder / "a.txt", (1, 1))
+    assert difference(folder, recorded) is None
+    (folder / "absent.txt").touch()
+    assert difference(folder, recorded) == f"changed: {folder}/absent.txt"
+    (folder / "sub/b.txt").write_text("TWO!")
+    assert difference(folder, recorded) == f"changed: {folder}/sub/b.txt"
+    (folder / "sub/b.txt").unlink()
+    assert difference(folder, recorded) == f"missing: {folder}/sub/b.txt"
+
+
+def test_what_version_1_0_0_remembered(folder):
+    status = os.stat(folder / "a.txt")
+    pair = [status.st_size, status.st_mtime_ns]
+    file = {"kind": "file", "size": pair[0], "time": pair[1], "sha256": "0"}
+    many = {"kind": "folder", "files": {"a.txt": pair, "gone": [-1, 0]}}
+    assert all(map(is_fingerprint, (file, many)))
+    assert difference(folder / "a.txt", file) is None
+    assert difference(folder, many, may_grow=True) is None
+    assert difference(folder, many) == f"new file: {folder}/sub/b.txt"
+    (folder / "a.txt").write_text("more")
+    assert difference(folder / "a.txt", file) == f"changed: {folder}/a.txt"
+    assert difference(folder, many) == f"changed: {folder}/a.txt"
+
+
+def test_what_was_made_meets_what_is_read(folder):
+    listed = fingerprint_files(str(folder), [f"{folder}/sub/b.txt"])
+    whole = fingerprint(folder)
+    for made, of_list, of_folder in (
+        (f"{folder}/sub", True, True),
+        (f"{folder}/sub/b.txt", True, True),
+        (f"{folder}/new.txt", False, True),
+        (str(folder.parent), True, True),
+        (f"{folder}2", False, False),
+    ):
+        assert meets(str(folder), listed, {made}) == of_list
+        assert meets(str(folder), whole, {made}) == of_folder
 
 
 def test_what_was_missing_may_stay_so(tmp_path):
@@ -74,7 +130,7 @@ def test_a_touched_file_is_compared_by_its_content(folder, monkeypatch):
     os.utime(file, (1, 1))
     assert difference(file, recorded) is None
     file.write_text("two")
-    os.utime(file, (1, 1))
+    os.utime(file, ns=(1, int(recorded["stamp"].split()[1])))
     assert difference(file, recorded) == f"changed: {file}"
     monkeypatch.setattr(fingerprints, "MAX_HASHED", 2)
     unhashed = fingerprint(file)

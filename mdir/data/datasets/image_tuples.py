@@ -6,6 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used_files
 from mdir.data.datasets.images import label_images
 from mdir.data.image_files import open_image
 from mdir.data.table_files import initialize_file_reader
@@ -74,6 +75,7 @@ class _ImageTuples(Dataset):
             raise DataError(f"{type(self).__name__}: dataset and image_dir have to be given")
         self.transform, self.image_dir = transform, resolve_path(image_dir)
         self.tuples = _read_column(resolve_path(dataset), data_key)
+        used_files(path_join(self.image_dir, name) for names in self.tuples for name in names)
         self.picks = parse_picks(idx)
         self.names = None
         self._start()

@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
-from mdir.data.image_files import load_image, open_image
+from mdir.artifacts import used_files
+from mdir.data.image_files import crop_path, load_image, open_image
 from mdir.data.labelled import LabelledImage
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
@@ -61,6 +62,7 @@ class ImageList(Dataset):
         self.transform, self.mode = transform, mode or "RGB"
         self.rows = [_flat(row) for row in zip(*inputs, strict=True)]
         self.image_dir = resolve_path(image_dir)
+        used_files(path for index in range(len(self)) for path in self.paths(index))
 
     def __len__(self):
         return len(self.rows)
@@ -116,12 +118,14 @@ class CirImageList(Dataset):
         self.transform, self.image_size = transform, image_size
         self.image_dir = resolve_path(image_dir)
         self.ignore_errors, self.precropped = ignore_errors, load_images_with_bbx
+        self.paths = [path_join(self.image_dir, name) for name in self.names]
+        used_files([*self.paths, *(self._crops() if load_images_with_bbx else ())])
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, index):
-        path = path_join(self.image_dir, self.names[index])
+        path = self.paths[index]
         try:
             image = load_image(path, self.image_size, self.boxes[index], self.precropped)
         except DataError as error:
@@ -130,6 +134,9 @@ class CirImageList(Dataset):
             print(f"Warning: {error}", file=sys.stderr)
             return {}
         return label_images(self.transform(image), [path], [self.labels[index] or ""])
+
+    def _crops(self):
+        return [crop_path(p, box) for p, box in zip(self.paths, self.boxes, strict=True) if box]
 
 
 def _flat(row):

@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 
 from cirtorch.downloads.known_files import known_folders
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used
 from mdir.data.datasets.reid_folder import OwnImages
 from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, ReidImage, SetLayout, VehicleID
 from mdir.data.image_files import open_image
@@ -43,6 +44,7 @@ class ReidFiles:
             known = [f.by_hand for f in known_folders("reid") if f.to.split("/")[0] == set]
             raise DataError(" ".join([f"'{self.root / self.layout.folder}' is not available.",
                                       *known]))  # fmt: skip
+        used(self.root / self.layout.folder)
 
     @property
     def has_cameras(self) -> bool:

@@ -7,7 +7,7 @@ from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
-from mdir.artifacts import used
+from mdir.artifacts import used, used_files
 from mdir.paths import local_file, resolve_path
 
 _SHOWN = 5
@@ -67,4 +67,5 @@ def load_training_database(
             f"{path}: {len(missing)} of {len(paths)} images of split {split!r} are missing: "
             + ", ".join(missing[:_SHOWN])
         )
+    used_files(paths)
     return TrainingDatabase(paths, columns["cluster"], columns["qidxs"], columns["pidxs"])

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used
 from mdir.data.datasets.pairing import pair_up
 from mdir.data.image_files import open_image
 from mdir.data.image_lists import check_readable, listed, subfolders
@@ -69,6 +70,8 @@ class DomainFiles:
             Path(split, domain) if layout == "split/domain" else Path(domain, split)
             for domain in self.domains
         ]
+        for place in self.places:
+            used(self.root / place)
         first, second = (_images_of(self.root / place) for place in self.places)
         self.files = [first, pair_up(first, second, self.domains) if paired else second]
 
@@ -174,6 +177,7 @@ def _images_of(folder):
 def _translations(folder, places, files):
     found, missing = [], []
     for place, originals in zip(places, files, strict=True):
+        used(folder / place)
         by_stem = {path.stem: path for path in _images_of(folder / place)}
         for original in originals:
             path = by_stem.get(original.stem)

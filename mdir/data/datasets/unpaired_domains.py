@@ -7,6 +7,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used_files
 from mdir.data.image_files import open_image
 from mdir.data.image_lists import read_names
 from mdir.paths import path_join, resolve_path
@@ -87,4 +88,5 @@ def _paths(names_file, image_dir):
             f"{names_file}: {len(missing)} of its {len(paths)} images are missing, the first one "
             f"is {missing[0]}"
         )
+    used_files(paths)
     return paths

@@ -1,12 +1,13 @@
 """Translated images as files."""
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import changed_input, produced
+from mdir.artifacts import changed_input, made_before, produced
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
 from mdir.inference.outputs.naming import image_names
@@ -61,10 +62,16 @@ class RgbOutput(Output):
                 f"stretch_by {self.stretch_by!r} needs the mean_std of the data section"
             )
         _protect(items, self.paths, section["dataset"].get("image_dir"))
-        keep = self.append and changed_input() is None
-        done = {path for path in set(self.paths) if keep and os.path.exists(path)}
+        if changed_input() is not None:
+            self._discard()
+        done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
         rows = [index for index, path in enumerate(self.paths) if path not in done]
         return [[items[index] for index in rows]], rows
+
+    def _discard(self):
+        """Images made from other inputs go now: a run that is stopped must not go on with them."""
+        for path in filter(made_before, set(self.paths)):
+            Path(path).unlink(missing_ok=True)
 
     def collect(self, index, image, output):
         if output is None:

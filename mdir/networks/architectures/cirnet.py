@@ -13,6 +13,7 @@ from cirtorch.layers.preprocessing import EdgeFilter
 from cirtorch.networks.backbones import OUTPUT_DIM, check_elsewhere
 from cirtorch.networks.imageretrievalnet import POOLING, ImageRetrievalNet, init_network
 from cirtorch.utils.general import get_weights_root
+from mdir.artifacts import used
 from mdir.paths import local_file, resolve_path
 from mdir.registry import Check, Problem, is_unresolved, register, unknown
 
@@ -76,12 +77,16 @@ def cirnet(
     """
     if isinstance(pretrained, str) and "://" not in pretrained:
         pretrained = resolve_path(pretrained)
+        used(pretrained)
+    if isinstance(whitening, str):
+        whitening = local_file(whitening)
+        used(whitening)
     params = {
         "architecture": cir_architecture,
         "local_whitening": local_whitening,
         "pooling": pooling,
         "regional": regional,
-        "whitening": local_file(whitening) if isinstance(whitening, str) else whitening,
+        "whitening": whitening,
         "pretrained": pretrained,
         "model_dir": get_weights_root(),
     }
