@@ -47,3 +47,19 @@ def test_download_target_of_a_scenario(root, tmp_path, monkeypatch, capsys):
     (root / "data/train/retrieval-SfM-120k/ims/8a/b3/ab" / CID).unlink()
     assert main(command) == 0
     assert (root / "data/val/day_night/1.jpg").exists()
+
+
+def test_a_damaged_archive_ends_the_step_in_a_line(root, tmp_path, monkeypatch, capsys):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    for name, content in world().items():
+        (mirror / name).write_bytes(content)
+    archive = bytearray((mirror / "ims.tar.gz").read_bytes())
+    archive[-7] ^= 1
+    (mirror / "ims.tar.gz").write_bytes(archive)
+    monkeypatch.setenv("CIRTORCH_MIRROR", str(mirror))
+    assert main(["download", "iccv23/train/hedngan.yml"]) == 1
+    message = capsys.readouterr().err
+    place = root / "data/train/retrieval-SfM-120k/ims.tar.gz"
+    assert f"{place}: cannot be unpacked (BadGzipFile: CRC check failed" in message
+    assert not place.exists() and not (place.parent / "ims").exists()
