@@ -4,7 +4,7 @@ import math
 import os
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from cirtorch.utils.errors import DataError, ImageError
 
@@ -30,17 +30,18 @@ def cid2filename(cid, prefix):
     return prefix.replace("*", path) if "*" in prefix else os.path.join(prefix, path)
 
 
-def pil_loader(path, mode="RGB"):
-    """Open an image file as RGB or another PIL mode of 8 bits; no EXIF rotation is applied.
+def pil_loader(path, mode="RGB", upright=False):
+    """Open an image file as RGB or another PIL mode of 8 bits.
 
-    Grey levels of 16 bits are divided by 257, so that white stays white.
+    Grey levels of 16 bits are divided by 257, so that white stays white. No EXIF rotation is
+    applied, as in the published projects, unless ``upright`` asks for it.
 
     Raises:
         ImageError: the file is missing, not an image, or one of floats; the message names it.
     """
     try:
         with Image.open(path) as image:
-            return _eight_bits(image).convert(mode)
+            return _eight_bits(ImageOps.exif_transpose(image) if upright else image).convert(mode)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image") from None
     except _UNREADABLE as error:

@@ -9,17 +9,17 @@ from cirtorch.datasets.datahelpers import pil_loader, pixel_box, shrink_part
 from cirtorch.utils.errors import DataError
 
 
-def open_image(path: str, mode: str = "RGB"):
+def open_image(path: str, mode: str = "RGB", upright: bool = False):
     """Read an image file (PIL, 8 bits, as ``mode``) or an array (``.npy``, ``.npy.gz``).
 
-    EXIF rotations are not applied, as in the published projects.
+    EXIF rotations are applied to own pictures alone (``upright``); sets are read as published.
 
     Raises:
         DataError: the file is missing or cannot be read as an image; the message names it.
     """
     if path.endswith((".npy", ".npy.gz")):
         return _open_array(path)
-    return pil_loader(path, mode)
+    return pil_loader(path, mode, upright)
 
 
 def _open_array(path):

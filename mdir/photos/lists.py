@@ -8,6 +8,7 @@ from cirtorch.utils.files import atomic_write, replace_link
 from mdir.data.table_files import table
 from mdir.errors import UserError
 from mdir.photos.index import Photo
+from mdir.photos.upright import upright
 
 EXAMPLES = 4
 
@@ -22,11 +23,14 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
       only a ``train`` part), ``photos-whiten.pkl``: the same, flat (for the whitening step);
     * ``examples/``: links to a few day photographs (for the score visual).
 
-    The photographs themselves are neither copied nor changed.
+    The photographs themselves are not changed; of those that the camera noted as turned (EXIF),
+    upright copies in ``upright/`` are listed.
 
     Returns:
         ``{name: absolute path}`` of these, ``image_dir`` and the counts.
     """
+    photos = upright(photos, folder, directory / "upright")
+    turned = sum(Path(photo.name).is_relative_to(directory / "upright") for photo in photos)
     day, night = ([p for p in photos if p.condition == name] for name in ("day", "night"))
     for name, chosen in (("day", day), ("night", night)):
         if not chosen:
@@ -51,6 +55,7 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     }
     return {key: str(directory / name) for key, name in files.items()} | {
         "image_dir": str(folder),
+        "turned_upright": turned,
         "day_photos": len(day),
         "night_photos": len(night),
         "night_queries": len(queries),

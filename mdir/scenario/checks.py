@@ -12,7 +12,7 @@ from mdir.scenario.plan import (
     sketch,
     unknown_targets,
 )
-from mdir.scenario.tree import Located, ScenarioError, distinct
+from mdir.scenario.tree import Located, ScenarioError, refuse
 
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
@@ -34,7 +34,7 @@ def check_everything(args: list[str]) -> list[str]:
         problems += found
         warnings += plan.warnings
         problems += _check_plan(plan, problems)
-    return warnings + _refuse([*problems, *unknown.values()])
+    return warnings + refuse([*problems, *unknown.values()])
 
 
 def check_scenario_level(scenario: Scenario, target: str) -> Plan:
@@ -77,15 +77,7 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
             problems += plan.locate(step, [Problem((), f"{message}; pipe them in")])
         if not was_checked(decision):
             problems += check_parameters(plan, step, decision.parameters)
-    return _refuse(problems)
-
-
-def _refuse(problems):
-    """Raise with those that are more than warnings; the texts of the warnings."""
-    errors = [each for each in problems if not each.problem.warns]
-    if errors:
-        raise ScenarioError(errors)
-    return [str(each) for each in distinct(problems)]
+    return refuse(problems)
 
 
 def _check_plan(plan, known: list[Located]):

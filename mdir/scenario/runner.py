@@ -24,7 +24,7 @@ from mdir.scenario.failures import Terminated, as_step_failure
 from mdir.scenario.journal import Journal, decode, encode, finish_record, start_record
 from mdir.scenario.plan import Plan, check_parameters
 from mdir.scenario.processes import Processes
-from mdir.scenario.tree import ScenarioError
+from mdir.scenario.tree import refuse
 
 
 @dataclass
@@ -146,9 +146,7 @@ class _Run:
         step = decision.step
         if step.function in self.functions:
             return self.functions[step.function], (), None
-        problems = check_parameters(self.decider.plan, step, decision.parameters)
-        if problems:
-            raise ScenarioError(problems)
+        refuse(check_parameters(self.decider.plan, step, decision.parameters))
         lines = self.decider.lines_for(step)
         data = () if lines is None else (lines,)
         function = step_table.load(step.function)

@@ -75,6 +75,19 @@ class ScenarioError(UserError, ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+def refuse(problems: Iterable[Located]) -> list[str]:
+    """The texts of the warnings among problems.
+
+    Raises:
+        ScenarioError: with the others, if there are any.
+    """
+    problems = list(problems)
+    errors = [each for each in problems if not each.problem.warns]
+    if errors:
+        raise ScenarioError(errors)
+    return [str(each) for each in distinct(problems)]
+
+
 def without_places(node: Node):
     """The values of a tree without their places; nothing is shared with it."""
     if isinstance(node.value, dict):

@@ -7,27 +7,30 @@ from mdir.errors import UserError
 from mdir.paths import resolve_path
 from mdir.photos.index import read_photos
 from mdir.photos.lists import write_lists
+from mdir.registry import Problem
 from mdir.stages.step import step
 
 
-@step
+def _check(params):
+    if not params.get("photos", True):
+        message = "give the folder of the photographs: all.00_settings.photos=FOLDER"
+        yield Problem(("photos",), message)
+
+
+@step(check=_check)
 def photos(_inputs, *, photos: str | None, directory: str, index: str | None = None):
     """List photographs by day and by night and make ground truth and training pairs of them.
 
     Args:
         photos: folder with an ``index.csv`` (columns path, landmark, condition) or with one
-            sub-folder a place; relative to CIRTORCH_ROOT. The images are only read.
+            sub-folder a place; relative to CIRTORCH_ROOT. The images are only read; of
+            those that the camera noted as turned, upright copies are used.
         directory: folder for the lists; relative to CIRTORCH_ROOT.
         index: another index than ``index.csv``.
 
     Returns:
         Metadata: the paths of everything written, ``image_dir`` and counts.
     """
-    if not photos:
-        raise UserError(
-            "photos: give the folder of the photographs, with photos.yml on the command line as "
-            "all.00_settings.photos=FOLDER"
-        )
     folder, target = Path(resolve_path(photos)).resolve(), Path(resolve_path(directory)).resolve()
     if target == folder or folder in target.parents:
         raise UserError(f"photos: directory {target} lies among the photographs; choose another")
@@ -36,5 +39,7 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     used(source or (folder / "index.csv" if (folder / "index.csv").exists() else folder))
     used_files(folder / photo.name for photo in found)
     metadata = write_lists(found, folder, target)
+    if turned := metadata["turned_upright"]:
+        print(f"{turned} photographs were taken with the camera turned; upright copies are used")
     produced(target)
     return metadata

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cirtorch.utils.safe_pickle import load_pickle
 from mdir.errors import UserError
@@ -50,6 +50,27 @@ def test_an_index_becomes_lists_ground_truth_and_pairs(tmp_path):
     training = load_pickle(found["training"])["train"]
     assert training["cids"] == [f"{folder}/a/1.jpg", f"{folder}/a/2.jpg"]
     assert (training["qidxs"], training["pidxs"]) == ([0, 1], [1, 0])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_photograph_taken_with_the_camera_turned_is_used_upright(tmp_path, suffix):
+    folder = album(tmp_path / "photos", GOOD)
+    pixels = np.zeros((24, 32, 3), np.uint8)
+    pixels[:, :16] = 255  # as stored; the camera was turned: this is the top
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    (folder / "a/1.jpg").unlink()
+    Image.fromarray(pixels).save(folder / "a/1.jpg", suffix.replace("jpg", "jpeg"), exif=exif)
+    before = (folder / "a/1.jpg").read_bytes()
+    found = write_lists(read_photos(folder), folder, tmp_path / "out")
+    assert found["turned_upright"] == 1
+    turned, second, _ = Path(found["day"]).read_text().splitlines()
+    assert (folder / "a/1.jpg").read_bytes() == before and second == f"{folder}/a/2.jpg"
+    with Image.open(turned) as image:
+        assert image.size == (24, 32) and image.getexif().get(ExifTags.Base.Orientation) is None
+        assert image.getpixel((12, 4))[0] > 250 and image.getpixel((12, 28))[0] < 5
+    assert load_pickle(found["training"])["train"]["cids"][0] == turned
+    assert f'["{turned}", "a/2.jpg"]' in Path(found["queries"]).read_text()
 
 
 def test_folders_of_places_need_no_index(tmp_path):

@@ -21,5 +21,7 @@ def test_writes_beside_the_photographs_never_among_them(photos, root):
 
 
 def test_says_how_to_give_the_folder(root):
-    with pytest.raises(UserError, match="give the folder of the photographs"):
+    with pytest.raises(
+        UserError, match="give the folder of the photographs: all.00_settings.photos=FOLDER"
+    ):
         photos_step({"photos": None, "directory": "x"})

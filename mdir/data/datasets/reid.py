@@ -112,7 +112,7 @@ class ReidImages(Dataset):
         found = ReidFiles(set, image_dir, test_size, split_seed, complete)
         parts = {p: found.read(p) for p in (("query", "gallery") if split == "test" else (split,))}
         images = [image for part in parts.values() for image in part]
-        self.transform = transform
+        self.transform, self.are_own = transform, set == "folder"
         self.files = [found.root / image.file for image in images]
         identities = [image.identity for image in images]
         self._identities = ascending(identities) if split == "train" else identities
@@ -127,7 +127,7 @@ class ReidImages(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        return self.transform(open_image(str(self.files[index])))
+        return self.transform(open_image(str(self.files[index]), upright=self.are_own))
 
     def about(self, index: int) -> dict[str, int]:
         """Index, identity and camera of an image."""
