@@ -5,6 +5,7 @@ import pathlib
 import pickle
 import re
 import zipfile
+from textwrap import shorten
 from urllib.parse import urlparse
 
 import numpy as np
@@ -106,7 +107,14 @@ def load_state(module, state, source):
         module.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         name = type(module).__name__
-        raise DataError(f"{source}: weights do not fit {name}: {error}") from error
+        raise DataError(f"{source}: weights do not fit {name}: {_in_short(error)}") from error
+
+
+def _in_short(error):
+    """What torch says of many keys, one fault a line, in one line."""
+    first, *faults = str(error).splitlines()
+    shown = [shorten(fault, 300, placeholder=" ...") for fault in faults[:3] or [first]]
+    return " ".join(shown) + (f" (and {len(faults) - 3} more)" if len(faults) > 3 else "")
 
 
 def load_whitening(path, dtype=np.float64):

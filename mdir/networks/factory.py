@@ -40,7 +40,7 @@ def load_network(section: dict, device) -> Network:
     """
     if not section.get("path"):
         return initialize_network(section, device)
-    states = read_network_files(section["path"])
+    states = read_network_files(section["path"], section.get("model"))
     try:
         return network_from_state(states, section.get("runtime"), device=device)
     except (UserError, DataError) as error:

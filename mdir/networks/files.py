@@ -11,6 +11,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import produced, used
 from mdir.networks.portable import read_network
+from mdir.networks.proxy_files import from_proxy, is_proxy_model
 from mdir.networks.reid_files import from_reid
 from mdir.paths import local_file
 
@@ -28,12 +29,13 @@ def read_weights(path: str):
     return load_weights(path)
 
 
-def read_network_files(path: str) -> dict:
+def read_network_files(path: str, told: dict | None = None) -> dict:
     """All dicts of a stored network: ``{"net": its own, member: its own, ...}``.
 
     Args:
         path: a network file or the folder of a finished run, as a scenario names it (URLs too);
             ``.safetensors`` as :mod:`mdir.networks.portable` writes it.
+        told: the ``model`` of the scenario's section, for published files that hold weights alone.
 
     Raises:
         DataError: files are missing or do not hold a network.
@@ -43,10 +45,10 @@ def read_network_files(path: str) -> dict:
         place = os.path.join(place, "net_best.pth")
     if place.endswith(".safetensors"):
         return read_network(place)
-    return read_network_set(place)
+    return read_network_set(place, told)
 
 
-def read_network_set(path: str | os.PathLike) -> dict:
+def read_network_set(path: str | os.PathLike, told: dict | None = None) -> dict:
     """As :func:`read_network_files`, from the file of the outermost network.
 
     Members stand beside it: those of ``net_epoch_03.pth`` are ``NAME_epoch_03.pth``.
@@ -57,6 +59,8 @@ def read_network_set(path: str | os.PathLike) -> dict:
         return {"net": from_cirtorch(state, str(path))}
     if isinstance(state, dict) and "type" not in state and "state_dict" in state:
         return {"net": from_reid(state, str(path))}
+    if is_proxy_model(state) and "type" not in state:
+        return {"net": from_proxy(state, str(path), told)}
     if not isinstance(state, dict) or "type" not in state:
         raise DataError(f"{path}: not a network; it needs the key 'type' (or 'state_dict')")
     included = state.pop(_INCLUDED, {})

@@ -74,12 +74,7 @@ def to_reid(state: dict, epoch: int, best_map: float) -> dict:
 
 
 def _backbone(weights, path):
-    blocks = tuple(
-        len({key.split(".")[2] for key in weights if key.startswith(f"base.{layer}.")})
-        for layer in range(4, 8)
-    )
-    convolutions = sum(f"base.4.0.conv{number}.weight" in weights for number in (1, 2, 3))
-    name = _DEPTHS.get((blocks, convolutions))
+    name = resnet_of(weights, [f"base.{layer}." for layer in range(4, 8)])
     if any(".IN." in key for key in weights):
         name = _IBN.get(name)
     if name is None:
@@ -88,3 +83,17 @@ def _backbone(weights, path):
             "weights of a re-identification network (base.4.0.conv1.weight, ...)"
         )
     return name
+
+
+def resnet_of(keys, layers: list[str]) -> str | None:
+    """Which ResNet has these keys of weights; None: none of them.
+
+    Args:
+        layers: how the keys of its four layers begin, ``"layer1."`` and so on.
+    """
+    blocks = tuple(
+        len({key[len(layer) :].split(".")[0] for key in keys if key.startswith(layer)})
+        for layer in layers
+    )
+    convolutions = sum(f"{layers[0]}0.conv{number}.weight" in keys for number in (1, 2, 3))
+    return _DEPTHS.get((blocks, convolutions))

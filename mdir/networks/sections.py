@@ -109,7 +109,7 @@ def single_network(
 
 
 def _from_path(path, runtime, model, device):
-    states = read_network_files(path)
+    states = read_network_files(path, model)
     state = states["net"]
     if TYPES.get(state.get("type")) is not single_from_state:
         raise UserError(f"{path}: holds a {state.get('type')}, where a SingleNetwork is expected")

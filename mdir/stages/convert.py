@@ -8,6 +8,7 @@ from mdir.artifacts import produced, write_bytes
 from mdir.errors import UserError
 from mdir.networks import portable
 from mdir.networks.files import read_network_files, save_network, write_tensors
+from mdir.networks.proxy_files import is_proxy_embedding, to_proxy
 from mdir.networks.reid_files import to_reid
 from mdir.networks.whitening import read_whitening
 from mdir.paths import local_file, resolve_path
@@ -25,7 +26,8 @@ def convert(inputs, *, source: str, target: str, best_epoch: dict | None = None)
             ``.safetensors`` file of either.
         target: ``.safetensors`` (a ``.json`` is written beside), ``.pth`` for a network in one
             file, ``.pkl`` for a whitening, as the published project reads them; ``.pth.tar`` for a
-            re-identification network as SpCL and Cluster Contrast read it.
+            re-identification network as SpCL and Cluster Contrast read it. A ``proxy_embedding``
+            whose target ends in ``_model.pth`` is written as UnifiedProxy reads it.
         best_epoch: for the latter, what a training's metadata tell of the network's epoch.
 
     Returns:
@@ -54,6 +56,9 @@ def convert(inputs, *, source: str, target: str, best_epoch: dict | None = None)
 
 
 def _write_checkpoint(states, target):
+    if target.endswith("_model.pth") and is_proxy_embedding(states["net"]):
+        write_tensors(target, to_proxy(states["net"]))
+        return
     save_network(states, target)
     produced(target)
 

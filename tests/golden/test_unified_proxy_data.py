@@ -1,30 +1,15 @@
-"""Cars and birds as ProxyAnchor and UnifiedProxy prepare and read them, and their transforms."""
+"""Cars and birds as ProxyAnchor and UnifiedProxy prepare and read them."""
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from mdir.data.datasets.fine_grained import FineGrainedImages
 from mdir.data.image_files import open_image
-from mdir.data.transforms.parse import parse_transforms
 from mdir.stages.fine_grained.prepare import prepare_fine_grained
 from tests.data.fine_grained_sets import SIZE, write_birds, write_cars
 from tests.golden import golden
 
 SETS, SPLITS = ("car", "cub"), ("train", "test")
-TEST = {
-    "resnet50": (
-        "resize:256 | center_crop:224:even | totensor | normalize",
-        ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-    ),
-    "inception": (
-        "bgr | resize:256 | center_crop:224:even | totensor | multiply:255 | normalize",
-        ([104, 117, 128], [1, 1, 1]),
-    ),
-}
-
-
 WRITERS = {"car": write_cars, "cub": write_birds}
 
 
@@ -98,18 +83,5 @@ def test_reencoding_is_that_of_pillow(drawn):
         assert path.read_bytes() == (folder / "expected.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("backbone", TEST)
-def test_transform(backbone):
-    arrays = golden.needed_npz("unified_proxy", "transform.npz")
-    text, mean_std = TEST[backbone]
-    found = parse_transforms(text, mean_std)(Image.fromarray(arrays["image"])).numpy()
-    step = {"resnet50": 2e-2, "inception": 1.0}[backbone]
-    np.testing.assert_allclose(found[:, ::8, ::8], arrays[f"{backbone}_sub8"], atol=step)
-    for name, statistic in (("mean", found.mean((1, 2))), ("std", found.std((1, 2), ddof=1))):
-        np.testing.assert_allclose(statistic, arrays[f"{backbone}_{name}"], atol=step)
-
-
 def test_cases_are_there():
     assert golden.needs("unified_proxy", "data_prep.npz")
-    names = {key.split("_")[0] for key in golden.load_npz("unified_proxy", "transform.npz")}
-    assert names >= set(TEST)

@@ -18,10 +18,21 @@ from mdir.stages.export import export
 from tests.golden.golden import fill
 from tests.sections import DATA, build, cirnet, generator, sequence, single
 
+PROXIES = single(
+    {
+        "architecture": "proxy_embedding",
+        "backbone": "inception",
+        "feature_dim": 8,
+        "classes": 3,
+        "pretrained": False,
+    },
+    wrappers="",
+    data=DATA,
+)
 EMBEDDING = single(cirnet(whitening=True), wrappers="cirmultiscale:True", data=DATA)
 
 
-@pytest.mark.parametrize(("section", "output"), [(generator(), 4), (EMBEDDING, 2)])
+@pytest.mark.parametrize(("section", "output"), [(generator(), 4), (EMBEDDING, 2), (PROXIES, 2)])
 def test_onnx_gives_the_same_for_any_size_and_batch(section, output, root):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

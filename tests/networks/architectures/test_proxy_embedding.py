@@ -63,6 +63,14 @@ def test_googlenet_drops_features_in_training_alone():
     torch.testing.assert_close(pooled[1][kept], pooled[0][kept] / 0.8)
 
 
+@pytest.mark.parametrize("size", [(80, 75), (33, 97)])
+def test_bn_inception_takes_any_size(size):
+    """Where a side is odd before a halving block, its branches still fit together."""
+    with torch.no_grad():
+        columns = build("inception").eval()(torch.rand(1, 3, *size))
+    torch.testing.assert_close(columns.norm(), torch.tensor(1.0))
+
+
 def test_proxies_and_cosines():
     model = build()
     torch.testing.assert_close(model.fc.weight.norm(dim=1), torch.ones(4))

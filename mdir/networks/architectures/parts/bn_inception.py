@@ -77,8 +77,10 @@ class BNInception(nn.Module):
             branches.insert(0, self._layers(x, f"{name}1x1"))
         if pooling == "avg":
             pooled = F.avg_pool2d(x, 3, 1, 1)
-        else:
-            pooled = F.max_pool2d(x, 3, 1, 1) if projected else _halve(x)
+        elif projected:
+            pooled = F.max_pool2d(x, 3, 1, 1)
+        else:  # ceil mode where a side is even; the other branches' size where it is odd
+            pooled = F.max_pool2d(F.pad(x, (0, 2, 0, 2)), 3, 2)
         branches.append(self._layers(pooled, f"{name}pool_proj") if projected else pooled)
         return torch.cat(branches, dim=1)
 
