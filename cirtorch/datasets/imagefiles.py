@@ -48,7 +48,7 @@ def read_image_list(path: str | os.PathLike, errors: str = "strict") -> list[str
         DataError: there is no such file, it is not UTF-8 text, or it holds no name.
     """
     try:
-        with open(path, encoding="utf-8", errors=errors) as file:
+        with open(path, encoding="utf-8-sig", errors=errors) as file:
             names = [line.strip() for line in file]
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such list or folder of images") from None

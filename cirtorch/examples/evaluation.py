@@ -14,6 +14,7 @@ from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.download import download_test, download_train
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print
+from cirtorch.utils.finite import require_finite
 from cirtorch.utils.general import get_data_root, htime
 from cirtorch.utils.protocol import make_protocol
 from cirtorch.utils.weight_files import load_whitening, save_weights
@@ -88,6 +89,7 @@ def _learn(name, extract):
         download_train(get_data_root())
     pairs = load_database(path)
     vecs = extract([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
+    require_finite(vecs.t(), pairs["cids"], f"whitening on {name}")
     return whitenlearn(vecs.numpy(), pairs["qidxs"], pairs["pidxs"])
 
 
@@ -112,6 +114,8 @@ def evaluate_test_set(net, dataset, image_size, transform, ms=(1,), msp=1, white
     else:
         print(f">> {dataset}: query images...")
         qvecs = extract_vectors(net, queries, image_size, transform, query_boxes(cfg), ms, msp)
+    require_finite(vecs.t(), images, f"{dataset} database")
+    require_finite(qvecs.t(), queries, f"{dataset} queries")
     print(f">> {dataset}: Evaluating...")
     result = _score(cfg, vecs, qvecs, dataset, make_protocol(cfg, image_size, ms))
     if whitening is not None:

@@ -10,6 +10,8 @@ import torch
 
 from cirtorch.search.precision import full_precision
 from cirtorch.search.shards import row_blocks
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 
 ROWS_AT_ONCE = 1 << 15
 _QUERIES_AT_ONCE = 128
@@ -51,8 +53,12 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
 
     Returns:
         :class:`RankPositions`.
+
+    Raises:
+        DataError: NaN or infinity in a descriptor.
     """
     queries = torch.as_tensor(qvecs, dtype=torch.float32, device=device)
+    require_finite(queries.T, what="ranking: queries")
     rows = min(rows_at_once, -(-database.shape[0] // _TILE) * _TILE)
     positions = []
     for start in range(0, queries.shape[1], _QUERIES_AT_ONCE):
@@ -71,6 +77,7 @@ def _positions(database, queries, gnd, rows):
     histogram = torch.zeros(len(gnd) * width, dtype=torch.int64, device=device)
     row = torch.arange(len(gnd), device=device)[:, None] * width
     for start, block in row_blocks(database, rows, device):
+        _require_numbers(block, start)
         # An image comes before all chosen ones whose key is smaller than its own.
         beaten = torch.searchsorted(sorted_keys, _keys(_scores(queries, block, rows), start))
         histogram += torch.bincount((beaten + row).flatten(), minlength=len(histogram))
@@ -80,6 +87,15 @@ def _positions(database, queries, gnd, rows):
         {index: position for index, position in zip(ids, places, strict=True) if index >= 0}
         for ids, places in zip(wanted.tolist(), positions.tolist(), strict=True)
     ]
+
+
+def _require_numbers(block, start):
+    broken = (~block.isfinite().all(dim=1)).nonzero()
+    if len(broken):
+        raise DataError(
+            f"ranking: the descriptor of database image {start + int(broken[0])} (from 0) is NaN "
+            "or infinite; nothing can be compared with it"
+        )
 
 
 def _wanted(gnd, count, device):
@@ -108,8 +124,7 @@ def _keys(scores, start):
 
     The score as an integer of the same order, then the inverted index: no two are equal.
     """
-    scores = torch.nan_to_num(scores, nan=float("-inf"), posinf=None, neginf=None) + 0.0
-    bits = scores.view(torch.int32)
+    bits = (scores + 0.0).view(torch.int32)
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
     index = torch.arange(start, start + scores.shape[1], device=scores.device)
     return (ordered << 32) | (0xFFFFFFFF - index)

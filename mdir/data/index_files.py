@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from mdir.data.table_files import warn_surplus
 from mdir.errors import UserError
 
 
@@ -21,19 +22,23 @@ def read_index(
     try:
         with open(index, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            given = reader.fieldnames or ()
+            given = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = given
             missing = [column for column in columns if column not in given]
             if missing:
                 raise UserError(
                     f"{index}:1: missing column {', '.join(missing)}; the header must name "
                     f"{', '.join(columns)}, got {', '.join(given) or 'nothing'}"
                 )
-            rows = [
-                ({name: (row[name] or "").strip() for name in given}, f"{index}:{reader.line_num}")
-                for row in reader
-            ]
+            rows, surplus = [], []
+            for number, row in enumerate(reader, 1):
+                cells = {name: (row[name] or "").strip() for name in given}
+                rows.append((cells, f"{index}:{reader.line_num}"))
+                if None in row:
+                    surplus.append(number)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{index}: not a readable CSV file in UTF-8 ({error})") from error
+    warn_surplus(index, surplus)
     if not rows:
         raise UserError(f"{index}: lists no {what}")
     return rows

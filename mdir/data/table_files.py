@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import re
+import sys
 import time
 
 from cirtorch.utils.errors import DataError
@@ -26,7 +27,7 @@ def initialize_file_reader(
         path: file by a scenario's rules; its suffix tells the format.
         slice, partitions: keep the rows whose number leaves ``slice`` when divided by
             ``partitions``.
-        limit: look at so many rows only, kept or not.
+        limit: look at so many rows only, kept or not; 0 and None: at all.
         keys: columns to give, in this order; all by default.
 
     Raises:
@@ -36,7 +37,7 @@ def initialize_file_reader(
     if kind not in _READERS:
         known = ", ".join(_READERS)
         raise DataError(f"{path}: unknown suffix {kind!r}. Allowed: {known}, also with .gz or .xz")
-    return _READERS[kind](path, (slice, partitions, limit), keys)
+    return _READERS[kind](path, (slice, partitions, limit or None), keys)
 
 
 def table(columns: list[str], rows: list[list]) -> bytes:
@@ -91,31 +92,51 @@ class _TableReader(FileReader):
     def _columns(self):
         separator = "\t" if "tsv" in os.path.basename(self.path).split(".") else ","
         lines = _lines(self.path)
-        header = next(lines, "").split(separator)
-        rows = self._kept(line.split(separator) for line in lines)
-        for number, row in enumerate(rows, 1):
-            if len(row) != len(header):
+        header = [name.strip() for name in next(lines, "").split(separator)]
+        rows = self._kept(enumerate((line.split(separator) for line in lines), 1))
+        wanted = set(header if self.keys is None else self.keys)
+        doubled = [name for name in header if name in wanted and header.count(name) > 1]
+        if doubled:
+            raise DataError(f"{self.path}: the header names the column {doubled[0]!r} twice")
+        for number, cells in rows:
+            absent = [name for name in header[len(cells) :] if name in wanted]
+            if absent:
                 raise DataError(
-                    f"{self.path}: row {number} has {len(row)} cells, the header {len(header)}"
+                    f"{self.path}: row {number} has {len(cells)} cells, the header {len(header)}; "
+                    f"it lacks {', '.join(absent)}"
                 )
-        columns = zip(*rows, strict=True) if rows else [()] * len(header)
+        warn_surplus(self.path, [number for number, cells in rows if len(cells) > len(header)])
         return {
-            name: [_cell(text) for text in column]
-            for name, column in zip(header, columns, strict=True)
+            name: [_cell(cells[at]) if at < len(cells) else None for _, cells in rows]
+            for at, name in enumerate(header)
         }
 
 
+def warn_surplus(path, rows: list[int]) -> None:
+    """Tell of rows (counted from 1) with more cells than the header, where there are any."""
+    if rows:
+        shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        print(
+            f"Warning: {path}: rows with more cells than the header: {len(rows)} (row {shown}); "
+            "the surplus is left out",
+            file=sys.stderr,
+        )
+
+
 class _ListReader(FileReader):
-    """One item a line; ``name[a|b].lst`` stands for ``namea.lst`` and ``nameb.lst``."""
+    """One item a line; ``x[a|b].lst`` has the columns a and b of ``xa.lst`` and ``xb.lst``."""
 
     def _columns(self):
         match = re.search(r"\[([^]]*)\]", self.path)
-        paths = [self.path]
-        if match:
-            start, end = self.path[: match.start()], self.path[match.end() :]
-            paths = [start + part + end for part in match[1].split("|")]
-        lines = itertools.chain.from_iterable(map(_lines, paths))
-        return {"item": [_cell(line) for line in self._kept(lines)]}
+        if not match:
+            return {"item": [_cell(line) for line in self._kept(_lines(self.path))]}
+        start, end = self.path[: match.start()], self.path[match.end() :]
+        lists = {name: list(_lines(start + name + end)) for name in match[1].split("|")}
+        lengths = {name: len(lines) for name, lines in lists.items()}
+        if len(set(lengths.values())) > 1:
+            counted = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise DataError(f"{self.path}: the lists are not equally long ({counted} lines)")
+        return {name: [_cell(line) for line in self._kept(lines)] for name, lines in lists.items()}
 
 
 class _PickleReader(FileReader):
@@ -172,12 +193,12 @@ def _read(path) -> bytes:
 
 def _lines(path):
     try:
-        lines = _read(path).decode("utf-8").split("\n")
+        lines = _read(path).decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not a text in UTF-8 ({error})") from error
     if lines[-1] == "":
         lines.pop()
-    yield from (line.rstrip("\r") for line in lines)
+    yield from (line.rstrip(" \r") for line in lines)
 
 
 def _cell(text):

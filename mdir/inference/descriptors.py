@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 from torch.utils.data import Dataset, Subset
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
@@ -62,9 +63,14 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
 def extract_unit_rows(network, dataset, loader: dict | None, what: str) -> torch.Tensor:
     """L2-normalised descriptors ``[N, D]``, on the CPU, of one view of each item of a dataset.
 
-    For arguments and errors see :func:`extract_descriptors`.
+    For arguments see :func:`extract_descriptors`.
+
+    Raises:
+        DataError: as there, or a descriptor is not finite.
     """
-    return normalize(extract_descriptors(network, Views(dataset), loader, what).T, dim=1)
+    rows = extract_descriptors(network, Views(dataset), loader, what).T
+    require_finite(rows, getattr(dataset, "files", None), what)
+    return normalize(rows, dim=1)
 
 
 def prepare_dataset(dataset, network) -> dict | None:

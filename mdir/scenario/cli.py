@@ -229,7 +229,8 @@ def _stdin_lines(plan, options):
         return None
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
-    return [line.strip() for line in sys.stdin if not line.isspace()]
+    lines = (line.strip("\ufeff \t\r\n") for line in sys.stdin)
+    return [line for line in lines if line]
 
 
 def _open(plan, decisions, journal, command):

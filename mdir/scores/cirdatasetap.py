@@ -10,8 +10,8 @@ import torch
 from cirtorch.datasets.testdataset import DATASETS
 from cirtorch.search.exact import Search
 from cirtorch.search.ranking import count_ranks
-from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
+from cirtorch.utils.finite import require_finite
 from cirtorch.utils.protocol import make_protocol
 from mdir.data.datasets.images import CirImageList
 from mdir.data.transforms.parse import check_transforms, parse_transforms
@@ -117,12 +117,7 @@ class CirDatasetAp:
         columns = (paths,) if boxes is None else (paths, boxes)
         images = CirImageList(transform, columns, image_dir="", image_size=self.image_size)
         vectors = extract_descriptors(network, images, what=f"{self.set.name} {what}")
-        broken = (~vectors.isfinite()).any(dim=0).nonzero().flatten().tolist()
-        if broken:
-            raise DataError(
-                f"{self.set.name}: the network's descriptors of {len(broken)} images are "
-                f"NaN or infinite, the first is {paths[broken[0]]}"
-            )
+        require_finite(vectors.T, paths, f"{self.set.name} {what}")
         return vectors
 
     def _protocol(self, network):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 
 from cirtorch.search.exact import Search
-from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.inference.descriptors import Views, extract_descriptors
@@ -65,8 +65,7 @@ class CrossDomainRecall:
 
     def evaluate(self, vectors) -> ScoreResult:
         """The result of features that :meth:`vectors` gave."""
-        if not vectors.isfinite().all():
-            raise DataError("features are not finite: the network does not give numbers any more")
+        require_finite(vectors, self.dataset.files)
         domains = torch.tensor(self.dataset.domain_of)
         labels = torch.tensor(self.dataset.labels)
         recall = cross_domain_recall(vectors, domains, labels, self.ranks)

@@ -60,10 +60,10 @@ class EdgeConsistencyScore:
         if self.detector is not None:
             self.detector.to(network.device)
         values = {"correlation": [], "l1": []}
-        for _, images in self.source.images(generator):
+        for names, images in self.source.images(generator):
             images = images.to(network.device)
             before = self._edges(images, mean_std).flatten(1).double()
-            after = self._edges(translate(generator, images), mean_std).flatten(1).double()
+            after = self._edges(translate(generator, images, names), mean_std).flatten(1).double()
             values["correlation"] += correlation(before, after).tolist()
             values["l1"] += (before - after).abs().mean(1).tolist()
         averages = {name: sum(items) / len(items) for name, items in values.items()}

@@ -1,6 +1,7 @@
 """How far translated images are, as a set, from real ones of the target domain."""
 
 import time
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -65,8 +66,8 @@ class SetDistanceScore:
         begin = time.time()
         generator = choose_generator(network, self.net_name).eval()
         if self.real is None:
-            self.real = self._extract(self.target, generator, lambda images: images)
-        fake = self._extract(self.source, generator, lambda images: translate(generator, images))
+            self.real = self._extract(self.target, generator, lambda images, names: images)
+        fake = self._extract(self.source, generator, partial(translate, generator))
         extracted = time.time()
         fid = frechet_distance(fake, self.real)
         kid, kid_std = kernel_distance(fake, self.real, *self.subsets)
@@ -87,7 +88,7 @@ class SetDistanceScore:
     def _extract(self, source, generator, change):
         mean_std = source.section(generator)["mean_std"]
         features = [
-            self.features(to_unit_range(change(images), mean_std), generator.device)
-            for _, images in source.images(generator)
+            self.features(to_unit_range(change(images, names), mean_std), generator.device)
+            for names, images in source.images(generator)
         ]
         return torch.cat(features)

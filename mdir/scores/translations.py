@@ -3,6 +3,7 @@
 import torch
 
 from cirtorch.datasets.imagefiles import list_images
+from cirtorch.utils.errors import DataError
 from mdir.artifacts import used, used_files
 from mdir.data.image_lists import read_names
 from mdir.data.labelled import tensor_of
@@ -74,9 +75,17 @@ def choose_generator(network, net_name: str | None = None):
 
 
 @torch.no_grad()
-def translate(generator, images: torch.Tensor) -> torch.Tensor:
-    """(B,3,H,W) -> (B,C,H,W), normalized as before; a size that was rounded up is cut back."""
+def translate(generator, images: torch.Tensor, names: list[str]) -> torch.Tensor:
+    """(B,3,H,W) -> (B,C,H,W), normalized as before; a size that was rounded up is cut back.
+
+    Raises:
+        DataError: the translation of one of ``names`` has pixels of NaN or infinity.
+    """
     output = generator(images)
+    sound = output.flatten(1).isfinite().all(dim=1)
+    broken = [name for name, good in zip(names, sound.tolist(), strict=True) if not good]
+    if broken:
+        raise DataError(f"the generator gives NaN or infinity for {', '.join(broken)}")
     return output[..., : images.shape[-2], : images.shape[-1]]
 
 

@@ -32,7 +32,7 @@ class VisualScore:
         mean_std = self.source.section(generator)["mean_std"]
         shown = {}
         for names, images in self.source.images(generator):
-            translations = to_unit_range(translate(generator, images), mean_std).cpu()
+            translations = to_unit_range(translate(generator, images, names), mean_std).cpu()
             originals = to_unit_range(images, mean_std).cpu()
             for name, original, translation in zip(names, originals, translations, strict=True):
                 label = os.path.splitext(name)[0]

@@ -12,6 +12,7 @@ import numpy as np
 from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
@@ -87,6 +88,7 @@ def _extract_and_learn(network, output, data, whitening, forward):
     database = load_database(source)
     images = [cid2filename(cid, "") for cid in database["cids"]]
     metadata, names, vectors = run_inference(model, output, data, [images], forward)
+    require_finite(vectors, names, "whitening")
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
     pairs = [[rows[images[i]] for i in database[key]] for key in ("qidxs", "pidxs")]
     learned, result = _learn(whitening["type"], vectors, pairs)

@@ -154,3 +154,12 @@ def test_the_journal_sees_what_lies_behind_links(odd, root):
     far = root / "elsewhere" / "linked" / "far" / "deep.png"
     far.write_bytes(b"changed")
     assert difference(str(odd), recorded) == f"changed: {odd}/linked/far/deep.png"
+
+
+def test_marks_and_spaces_of_editors_are_no_names(odd, root):
+    content = "\ufeffa0.png \r\n\r\n  b c.png\t\r\n"
+    (root / "list.txt").write_bytes(content.encode())
+    assert images_of(root / "list.txt") == (str(root), ["a0.png", "b c.png"])
+    assert name_columns(str(root / "list.txt"), None) == [["a0.png", "b c.png"]]
+    (root / "list.lst").write_bytes("\ufeffa0.png \r\nb c.png\r\n".encode())
+    assert name_columns(str(root / "list.lst"), None) == [["a0.png", "b c.png"]]

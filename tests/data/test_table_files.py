@@ -20,7 +20,7 @@ def read(path, **selector):
 def naive_rows(rows, slice=0, partitions=1, limit=None):
     kept = []
     for number, row in enumerate(rows):
-        if limit is not None and number >= limit:
+        if limit and number >= limit:
             break
         if number % partitions == slice:
             kept.append(row)
@@ -38,7 +38,13 @@ def test_table_packed_or_not(tmp_path, pack):
 
 @pytest.mark.parametrize(
     "selector",
-    [{}, {"limit": 5}, {"slice": 2, "partitions": 3}, {"slice": 1, "partitions": 4, "limit": 7}],
+    [
+        {},
+        {"limit": 0},
+        {"limit": 5},
+        {"slice": 2, "partitions": 3},
+        {"slice": 1, "partitions": 4, "limit": 7},
+    ],
 )
 @pytest.mark.parametrize("kind", ["lst", "csv", "pkl"])
 def test_selections_equal_a_plain_loop(tmp_path, kind, selector):
@@ -51,11 +57,49 @@ def test_selections_equal_a_plain_loop(tmp_path, kind, selector):
     assert read(path, **selector) == {"item": naive_rows(items, **selector)}
 
 
-def test_several_lists_in_turn(tmp_path):
+def test_several_lists_are_columns(tmp_path):
     for part in "ab":
-        (tmp_path / f"names_{part}.lst").write_text(f"{part}1\n{part}2\n")
-    assert read(tmp_path / "names_[a|b].lst") == {"item": ["a1", "a2", "b1", "b2"]}
-    assert read(tmp_path / "names_[b].lst", limit=1) == {"item": ["b1"]}
+        (tmp_path / f"names_{part}.lst").write_text(f"{part}1\n{part}2\n{part}3\n")
+    (tmp_path / "names_c.lst").write_text("c1\n")
+    path = tmp_path / "names_[a|b].lst"
+    assert read(path) == {"a": ["a1", "a2", "a3"], "b": ["b1", "b2", "b3"]}
+    assert read(path, keys=["b"], slice=1, partitions=2) == {"b": ["b2"]}
+    assert read(tmp_path / "names_[b].lst", limit=1) == {"b": ["b1"]}
+    with pytest.raises(DataError, match=r"not equally long \(a 3, c 1 lines\)"):
+        read(tmp_path / "names_[a|c].lst")
+
+
+def test_surplus_cells_are_left_out_with_a_warning(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("name , score\nu,1,extra\nv,2\n")
+    assert read(tmp_path / "t.csv", keys=["score"]) == {"score": ["1", "2"]}
+    assert capsys.readouterr().err == (
+        f"Warning: {tmp_path}/t.csv: rows with more cells than the header: 1 (row 1); the surplus "
+        "is left out\n"
+    )
+    assert read(tmp_path / "t.csv", slice=1, partitions=2) == {"name": ["v"], "score": ["2"]}
+    assert capsys.readouterr().err == ""
+
+
+def test_a_short_row_matters_where_a_wanted_cell_is_missing(tmp_path):
+    (tmp_path / "t.tsv").write_text("a\tb\n1\t2\n3\n")
+    assert read(tmp_path / "t.tsv", keys=["a"]) == {"a": ["1", "3"]}
+    for keys in (["a", "b"], None):
+        with pytest.raises(DataError, match=r"t\.tsv: row 2 has 1 cells, the header 2; it lacks b"):
+            read(tmp_path / "t.tsv", keys=keys)
+
+
+def test_a_column_that_comes_twice(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,a,,\n1,2,3,,\n")
+    assert read(tmp_path / "t.csv", keys=["b"]) == {"b": ["2"]}
+    with pytest.raises(DataError, match="names the column 'a' twice"):
+        read(tmp_path / "t.csv", keys=["a"])
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.lst"])
+def test_marks_and_spaces_of_editors(tmp_path, name):
+    header = "item \r\n" if name == "t.csv" else ""
+    (tmp_path / name).write_bytes(f"\ufeff{header}a.png \r\nb c.png  \r\n".encode())
+    assert read(tmp_path / name) == {"item": ["a.png", "b c.png"]}
 
 
 def test_keys_select_and_order(tmp_path):

@@ -125,3 +125,11 @@ def test_real_photographs(photos, tmp_path):
     assert found["night_photos"] == found["night_queries"] == 13
     assert found["day_photos"] == 75
     assert len(list((tmp_path / "examples").iterdir())) == 4
+
+
+def test_marks_spaces_and_cells_too_many(tmp_path, capsys):
+    album(tmp_path, GOOD)
+    rows = ["\ufeffpath , landmark,condition ", *GOOD[:4], "c.jpg , ,night ,by phone"]
+    (tmp_path / "index.csv").write_bytes("\r\n".join(rows).encode())
+    assert [photo.name for photo in read_photos(tmp_path)] == [row.split(",")[0] for row in GOOD]
+    assert "index.csv: rows with more cells than the header: 1 (row 5)" in capsys.readouterr().err

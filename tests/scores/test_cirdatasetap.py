@@ -209,7 +209,7 @@ def test_missing_and_broken_images_are_found_first(root):
 
 def test_a_diverged_network(root):
     write(root, [{"ok": [1], "junk": []}])
-    with pytest.raises(DataError, match="of 5 images are NaN or infinite, the first is .*red1.jpg"):
+    with pytest.raises(DataError, match=r"5 of 5 images \(.*red1.jpg, .*\) are NaN"):
         score(dataset="247tokyo1k")(network(Nothing))
 
 

@@ -203,3 +203,27 @@ def test_correlation_against_numpy():
 def test_gradient_of_a_ramp():
     ramp = (torch.arange(8.0) / 10).repeat(6, 1)[None, None].repeat(1, 3, 1, 1)
     torch.testing.assert_close(gradient_magnitude(ramp)[0, 0, :, 1:-1], torch.full((6, 6), 0.1))
+
+
+@pytest.mark.parametrize("score", ["fid", "edge_consistency", "visual"])
+def test_translations_without_pixels_are_named(tmp_path, score):
+    params = {"data": section(write_images(tmp_path / "x", 3, 0))}
+    if score == "fid":
+        params |= {"target": params["data"], "backbone": "resnet18", "image_size": 32}
+        params |= {"weights": None, "allow_random_features": True}
+    if score == "edge_consistency":
+        params["detector"] = "gradient"
+    net = network(GENERATOR).eval()
+    with torch.no_grad():
+        for weight in net.model.parameters():
+            weight.fill_(float("nan"))
+    with pytest.raises(DataError, match="the generator gives NaN or infinity for 0.a.png"):
+        registry.build("score", {"type": score, **params})(net)
+
+
+def test_features_of_a_set_are_numbers():
+    broken = features(4, 3, 0)
+    broken[1] = float("nan")
+    for distance in (frechet_distance, kernel_distance):
+        with pytest.raises(DataError, match=r"1 of 4 images \(1\)"):
+            distance(features(4, 3, 1), broken)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.utils.errors import DataError
 from cirtorch.utils.weight_files import load_weights
 from mdir.errors import UserError
 from mdir.learning.score_results import make_score
@@ -127,3 +128,14 @@ def test_a_reid_resnet_is_written_and_read_in_their_form(root):
     for key, value in ours.model.state_dict().items():
         assert torch.equal(value, theirs["state_dict"][f"module.{key}"])
         assert torch.equal(value, again.model.state_dict()[key])
+
+
+def test_features_that_are_no_numbers_are_named(root, network):
+    write_market(root, persons=4)
+    with torch.no_grad():
+        for weight in network.model.parameters():
+            weight.fill_(float("nan"))
+    with pytest.raises(
+        DataError, match=r"features: the network's descriptors of .* images \(.*jpg"
+    ):
+        score(root)(network)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir.inference.run import run_inference
 from mdir.networks.files import save_network
 from mdir.networks.portable import write_whitening
 from mdir.networks.whitening import read_whitening
@@ -161,3 +162,14 @@ def test_mistakes_are_found_first(root, change, message):
     given["whitening"].update(change)
     with pytest.raises(ComponentError, match=message):
         infer_and_learn_whitening(given)
+
+
+def test_images_without_a_descriptor_are_named(root, images, monkeypatch):
+    def infer(*args):
+        metadata, names, vectors = run_inference(*args)
+        vectors[3] = np.nan
+        return metadata, names, vectors
+
+    monkeypatch.setattr("mdir.stages.whiten.run_inference", infer)
+    with pytest.raises(DataError, match=rf"whitening: .* 1 of 12 images \(.*{CIDS[3]}\) are NaN"):
+        infer_and_learn_whitening(params())

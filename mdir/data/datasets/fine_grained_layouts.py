@@ -149,7 +149,7 @@ def _lines(path, cells):
     """``{first cell: (file:line, the rest)}`` of a text file, in the order of its lines."""
     used(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

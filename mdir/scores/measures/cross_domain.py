@@ -3,6 +3,7 @@
 import torch
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 
 
 def cross_domain_recall(vectors, domains, labels, ranks) -> dict[str, list[float]]:
@@ -22,11 +23,13 @@ def cross_domain_recall(vectors, domains, labels, ranks) -> dict[str, list[float
         ascending rank.
 
     Raises:
-        DataError: a rank is below 1 or above the number of candidates, or a domain is empty.
+        DataError: a rank is below 1 or above the number of candidates, a domain is empty, or a
+            feature is not finite.
     """
     ranks = sorted(ranks)
     first, second = (torch.nonzero(domains == domain).flatten() for domain in (0, 1))
     check_ranks(ranks, len(first), len(second))
+    require_finite(vectors)
     everything = torch.arange(len(vectors), device=vectors.device)
     return {
         "ab": _recall(vectors, labels, first, second, ranks),

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.finite import require_finite
 
 
 def frechet_distance(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -68,6 +69,8 @@ def _compress(features):
 
 
 def _require_pairs(first, second):
+    for features in (first, second):
+        require_finite(features)
     if min(len(first), len(second)) < 2:
         raise DataError(
             f"a distance between sets needs 2 or more images in each, got {len(first)} and "

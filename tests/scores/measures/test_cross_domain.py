@@ -89,3 +89,10 @@ def test_names_of_ossco():
 def test_an_image_without_counterpart_has_no_rank():
     ranks = counterpart_ranks(torch.eye(3), torch.tensor([0, 0, 1]), *[torch.arange(3)] * 2)
     assert ranks.tolist() == [1, 1, 0]
+
+
+def test_features_that_are_no_numbers_are_refused():
+    vectors = torch.eye(4)
+    vectors[2] = float("nan")
+    with pytest.raises(DataError, match=r"1 of 4 images \(2\) are NaN"):
+        cross_domain_recall(vectors, torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1]), [1])
