@@ -52,6 +52,11 @@ def main(arguments=None):
     common.choose_gpu(args.gpu_id)
     whitening = None if args.whitening is None else load_whitening(args.whitening)
     folder, images = images_of(args.images)
+    broken = [name for name in images if len(name.splitlines()) > 1]
+    if broken:
+        raise DataError(
+            f"{broken[0]!r}: a line break in a name; the list beside OUTPUT has a line each"
+        )
     net = common.open_chosen_network(args)
     if whitening is not None and len(whitening[0]) != net.meta["outputdim"]:
         raise DataError(

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_ROOM = 200  # bytes of a name that a temporary file beside it begins with; 255 is the usual limit
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
@@ -22,7 +24,7 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+            prefix=f".{_short(path.name)}.", suffix=".tmp", dir=path.parent
         )
         with os.fdopen(descriptor, mode, **open_args) as file:
             watched = _Watched(file)
@@ -63,6 +65,11 @@ class _Watched:
         return getattr(self.file, name)
 
 
+def _short(name: str) -> str:
+    """As much of a file's name as leaves room for more of one that the file system takes."""
+    return os.fsdecode(os.fsencode(name)[:_ROOM])
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
@@ -81,7 +88,7 @@ def replace_link(target: str, link: str | os.PathLike) -> None:
     """Make ``link`` a symbolic link to ``target`` (text as given), replacing what is there."""
     link = Path(link)
     link.parent.mkdir(parents=True, exist_ok=True)
-    temporary = link.parent / f".{link.name}.{os.getpid()}.link"
+    temporary = link.parent / f".{_short(link.name)}.{os.getpid()}.link"
     if os.path.lexists(temporary):
         os.unlink(temporary)
     os.symlink(target, temporary)

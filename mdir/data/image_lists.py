@@ -21,15 +21,15 @@ _MARKS = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": _PNG}
 _WITHOUT_END = ("BMP", "PPM", "TIFF")
 
 
-def read_names(source: str, recursive: bool = False) -> list[str]:
-    """Image names of a text file, one per line (blank lines are skipped), or paths of a folder.
+def read_names(source: str) -> list[str]:
+    """Image names of a text file, one per line (blank lines are skipped), or all below a folder.
 
     Raises:
         DataError: there is no such file or folder, or no name in it.
     """
     used(source)
     if os.path.isdir(source):
-        return [os.path.join(source, name) for name in list_images(source, recursive)]
+        return [os.path.join(source, name) for name in list_images(source, recursive=True)]
     return read_image_list(source)
 
 

@@ -30,7 +30,7 @@ def _read(names, image_dir):
     place = resolve_path(names)
     if os.path.isdir(place):
         base = resolve_path(image_dir.rpartition("*")[0] or image_dir) if image_dir else "/"
-        paths = read_names(os.path.abspath(place), recursive=True)
+        paths = read_names(os.path.abspath(place))
         return [[_relative(path, os.path.abspath(base)) for path in paths]]
     if place.endswith(".txt"):
         return [read_names(place)]

@@ -30,7 +30,7 @@ class ImageSource:
         folder = resolve_path(data["dataset"]["image_dir"]).partition("*")[0]
         if names_file is None:
             used(folder)
-            self.names = list_images(folder)
+            self.names = list_images(folder, recursive=True)
         else:
             self.names = read_names(resolve_path(names_file))
             used_files(path_join(resolve_path(data["dataset"]["image_dir"]), n) for n in self.names)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from typing import Annotated
 
 from mdir.registry import Section, register
@@ -13,8 +14,8 @@ from mdir.scores.translations import ImageSource, choose_generator, to_unit_rang
 class VisualScore:
     """Translates every image of a folder and shows the results; there is no number.
 
-    A translation bears the name of its image; the image itself, as the network takes it, stands
-    before it as ``NAME/input``.
+    A translation bears the name of its image, with the suffix where two differ by that alone; the
+    image itself, as the network takes it, stands before it as ``NAME/input``.
 
     Args:
         data: data section (``InferImageList``); every image file of ``image_dir`` is taken.
@@ -30,12 +31,19 @@ class VisualScore:
         begin = time.time()
         generator = choose_generator(network, self.net_name).eval()
         mean_std = self.source.section(generator)["mean_std"]
-        shown = {}
+        shown, labels = {}, labels_of(self.source.names)
         for names, images in self.source.images(generator):
             translations = to_unit_range(translate(generator, images, names), mean_std).cpu()
             originals = to_unit_range(images, mean_std).cpu()
             for name, original, translation in zip(names, originals, translations, strict=True):
-                label = os.path.splitext(name)[0]
+                label = labels[name]
                 shown[f"{label}/input"], shown[label] = original, translation
         spent = time.time() - begin
         return ScoreResult(images=shown, timings={"visual": spent, "total_s": spent})
+
+
+def labels_of(names: list[str]) -> dict[str, str]:
+    """Names without their suffix, or with it where that leaves another's."""
+    stems = [os.path.splitext(name)[0] for name in names]
+    taken = Counter([*names, *stems])
+    return {n: s if taken[s] == 1 else n for n, s in zip(names, stems, strict=True)}

@@ -105,6 +105,13 @@ def test_extraction_of_names_that_are_no_utf8(tmp_path, network, listed):
     assert (tmp_path / "out.txt").read_bytes() == name + b"\n"
 
 
+def test_a_line_break_in_a_name_is_refused(tmp_path, network):
+    world.draw(tmp_path / "images" / "x\ny.png", 0)
+    out = str(tmp_path / "out.npy")
+    with pytest.raises(DataError, match=r"'x\\ny.png': a line break"):
+        extract.main(["-npath", network, "--images", str(tmp_path / "images"), "-out", out])
+
+
 def test_whitening_of_another_length_is_named(tmp_path, network):
     world.draw(tmp_path / "images" / "x.png", 0)
     path = tmp_path / "w.pth"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cirtorch.utils.files import atomic_write
+from cirtorch.utils.files import atomic_write, replace_link
 
 WRITERS = {
     "torch": lambda file: torch.save({"a": torch.ones(9000), "b": torch.ones(9000)}, file),
@@ -61,3 +61,12 @@ def test_text_and_folders_that_are_missing(tmp_path):
         file.writelines(["ä\n", "b\n"])
         print("c", file=file)
     assert path.read_text(encoding="utf-8") == "ä\nb\nc\n"
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ä" * 127, ".x.tmp"])
+def test_any_name_that_the_file_system_takes(name, tmp_path):
+    with atomic_write(tmp_path / name) as file:
+        file.write(b"whole")
+    assert (tmp_path / name).read_bytes() == b"whole"
+    replace_link("elsewhere", tmp_path / name)
+    assert os.listdir(tmp_path) == [name] and os.readlink(tmp_path / name) == "elsewhere"

@@ -73,22 +73,22 @@ def test_folder_to_train_on(odd):
     section = {"name": "RandomDomainsPair", "image_dir": "", "size": None}
     section |= {"dataset_X": "odd", "dataset_Y": str(odd)}
     pairs = registry.build("dataset", section, lambda x, y: (x.size, y.size), ())
-    assert pairs.paths_X == pairs.paths_Y == [str(odd / name) for name in FLAT]
+    assert pairs.paths_X == pairs.paths_Y == [str(odd / name) for name in ALL]
     np.random.seed(0)
     pairs.prepare_epoch(None)
-    assert [pairs[i] for i in range(len(pairs))] == [((32, 24), (32, 24))] * len(FLAT)
+    assert [pairs[i] for i in range(len(pairs))] == [((32, 24), (32, 24))] * len(ALL)
 
 
 def test_unpaired_images_may_share_a_stem(odd):
     Image.open(odd / "a.jpg").save(odd / "a.png")
     section = {"name": "RandomDomainsPair", "image_dir": "", "size": None}
     section |= {"dataset_X": "odd", "dataset_Y": "odd"}
-    assert len(registry.build("dataset", section, None, ())) == len(FLAT) + 1
+    assert len(registry.build("dataset", section, None, ())) == len(ALL) + 1
 
 
 def test_folder_of_a_score(odd):
-    assert ImageSource({"dataset": {"image_dir": "odd"}}).names == FLAT
-    assert ImageSource({"dataset": {"image_dir": f"{odd}/*.png"}}).names == FLAT
+    assert ImageSource({"dataset": {"image_dir": "odd"}}).names == ALL
+    assert ImageSource({"dataset": {"image_dir": f"{odd}/*.png"}}).names == ALL
 
 
 def test_folder_of_names(odd):

@@ -78,6 +78,19 @@ def test_visual(tmp_path, sections, net_name):
     torch.testing.assert_close(result.images["0.a/input"], image[0])
 
 
+def test_visual_keeps_images_apart_that_differ_by_their_suffix_alone(tmp_path):
+    for name, level in {"v.png": 10, "v.jpg": 200, "w.png": 90, "v.png.png": 40}.items():
+        Image.fromarray(np.full((8, 8, 3), level, np.uint8)).save(tmp_path / name)
+    score = registry.build("score", {"type": "visual", "data": section(tmp_path)})
+    shown = score(network(single()).eval()).images
+    assert {name: round(255 * float(image.mean())) for name, image in shown.items()} == {
+        **dict.fromkeys(("v.jpg/input", "v.jpg"), 200),
+        **dict.fromkeys(("v.png/input", "v.png"), 10),
+        **dict.fromkeys(("v.png.png/input", "v.png.png"), 40),
+        **dict.fromkeys(("w/input", "w"), 90),
+    }
+
+
 def test_visual_says_what_it_cannot_find(tmp_path):
     folder = write_images(tmp_path / "images", 1, 0)
     score = registry.build("score", {"type": "visual", "data": section(folder), "net_name": "x"})

@@ -146,10 +146,24 @@ def test_never_writes_over_the_input(pictures):
 
 
 def test_absolute_names_stay_in_the_folder(pictures, root):
-    path = str(pictures / "a.png")
-    infer(params(), ([path],))
-    assert (root / "out" / path.lstrip("/")).exists()
+    infer(params(), ([str(pictures / "a.png"), "c.png"],))
+    assert {path.name for path in (root / "out").iterdir()} == {"a.png", "c.png"}
     assert image_names(["../../x.png"]) == ["x.png"]
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["/photos/a.jpg"], ["a.jpg"]),
+        (["/photos/a.jpg", "/photos/b/a.jpg"], ["a.jpg", "b/a.jpg"]),
+        (["/one/a.jpg", "/other/a.jpg", "/one/a.jpg"], ["one/a.jpg", "other/a.jpg", "one/a.jpg"]),
+        (["/set/imgs/d/a.jpg", "b.jpg", "/far/c.jpg"], ["d/a.jpg", "b.jpg", "c.jpg"]),
+        (["/set/imgs/../x.jpg"], ["x.jpg"]),
+        (["/a.jpg"], ["a.jpg"]),
+    ],
+)
+def test_absolute_names_begin_below_the_folder_that_they_share(names, expected):
+    assert image_names(names, image_dir="/set/imgs") == expected
 
 
 def test_rows_of_several_pictures(pictures, root):

@@ -54,7 +54,8 @@ class RgbOutput(Output):
         if len(columns) != 1:
             raise UserError(f"output rgb takes one column of names, got {len(columns)}")
         items = columns[0]
-        self.names = image_names(items, self.dir_structure)
+        folder = resolve_path(section["dataset"].get("image_dir") or "").partition("*")[0]
+        self.names = image_names(items, self.dir_structure, folder)
         self.paths = [path_join(self.image_dir, name) for name in self.names]
         self.mean_std = section.get("mean_std")
         if self.mean_std is None and self.stretch_by not in ("none", "auto"):

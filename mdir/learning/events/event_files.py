@@ -1,9 +1,11 @@
 """The rows of a run beside its checkpoint: ``events.jsonl``, ``metrics.csv`` and ``blobs/``."""
 
 import csv
+import hashlib
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from mdir.learning.events.metrics import summary
 from mdir.metric_names import scalar_kind
 
 EXTENSIONS = {"image:rgb": ".png", "image:gray": ".png", "text": ".txt"}
-
+_LONGEST = 100  # characters of a name in that of a blob's file
 
 MOST_ITERATIONS = 1000  # of one key and epoch; longer epochs are written as means of blocks
 
@@ -72,7 +74,7 @@ class EventFiles:
         """Write an image (floats in 0..1, CHW or HW) or a text; returns its path in the folder."""
         within = "null" if iteration is None else iteration
         moment = "const" if epoch is None else f"{epoch}-{within}"
-        stem = f"{key}-{name}-{moment}".replace("/", "_").replace(":", "_")
+        stem = f"{key}-{_file_name(name)}-{moment}".replace("/", "_").replace(":", "_")
         path = f"blobs/{stem}{EXTENSIONS[blob['dtype']]}"
         with atomic_write(self.folder / path) as file:
             if blob["dtype"] == "text":
@@ -103,6 +105,14 @@ def thinned(row: dict, most: int = MOST_ITERATIONS) -> dict:
         for field in ("relative_iteration", "timestamp")
     }
     return {**row, "data": data, **moments}
+
+
+def _file_name(name):
+    """A name as part of a file's; a digest keeps apart what shortening and replacing make equal."""
+    plain = re.sub(r"[^\w ./+-]", "_", name, flags=re.ASCII)[:_LONGEST]
+    if plain == name and "_" not in name:
+        return name
+    return f"{plain}~{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def _pixels(image):

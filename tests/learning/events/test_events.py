@@ -148,6 +148,16 @@ def test_pictures_and_weights(tmp_path):
     assert "train/net/params" not in events.state_dict({}, "")["data"][0]
 
 
+def test_blobs_of_names_that_are_alike_or_long_have_files_of_their_own(tmp_path):
+    files = EventFiles(tmp_path)
+    names = ["v/input", "v_input", "v:input", "v\ninput", "a" * 250, "a" * 251, "夜" * 90, "v"]
+    blob = {"dtype": "text", "data": "x"}
+    paths = [files.write_blob(0, 0, "val/learning/data", name, blob) for name in names]
+    assert paths[0] == "blobs/val_learning_data-v_input-0-0.txt"
+    assert len(list((tmp_path / "blobs").iterdir())) == len(set(paths)) == len(names)
+    assert not any(character in "".join(paths) for character in "\n:")
+
+
 def test_progress_prints_plain_lines_off_a_terminal(capsys):
     events = Events([Progress(None, print_each=2, print_each_val=0)])
     events.register(0, 0, 1, "val/learning/loss", {"total": 7.0}, "scalar/loss")
