@@ -108,7 +108,7 @@ def test_stages_have_their_own_wrappers():
 def test_problems_are_told_before_building(value, message):
     import re
 
-    problems = "\n".join(text for _, text in check_wrappers(value))
+    problems = "\n".join(problem.message for problem in check_wrappers(value))
     assert re.search(message, problems)
     with pytest.raises(UserError):
         build_wrappers(value, Embedding())
