@@ -44,9 +44,10 @@ Perform the steps of one target of a scenario.
     %(prog)s schema                         write a JSON Schema of scenarios, for editors
 """
 EPILOG = """\
-An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value with
-a JSON value or plain text. key* replaces a list or mapping instead of merging, key+ appends, key?
-covers only what is there.
+An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value. A
+value that is JSON (7, 2e-4, true, null, ["a", "b"], {}, "7") is what JSON says, all else is text
+as it stands. key* replaces a list or mapping instead of merging, key+ appends, key? covers only
+what is there.
 
 examples:
     %(prog)s all quickstart.yml

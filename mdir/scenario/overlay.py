@@ -171,25 +171,46 @@ class Loader:
         return below
 
     def _expand(self, node, path):
-        """Dotted keys of this very mapping -> nested ones."""
-        for key in [key for key in node.value if isinstance(key, str) and "." in key]:
-            value = node.value.pop(key)
-            *parents, last = key.split(".")
-            if not all((*parents, last)):
-                self._problem(value, (*path, key), "a dotted key has an empty part")
-                continue
-            level = node
-            for part in parents:
-                level = level.value.setdefault(part, Node({}, value.place, value.key_place))
-                if level.value is None:
-                    level.value = {}
-                if not isinstance(level.value, dict):
-                    message = f"{part!r} is {_kind(level.value)} in {level.where}, not a mapping"
-                    self._problem(value, (*path, key), message)
-                    break
-            else:
-                level.value[last] = value
+        """Dotted keys of this very mapping -> nested ones; one setting in both spellings is one."""
+        keys, whole = list(node.value), Node({}, node.place)
+        for rank in sorted({node.ranks.get(key, 0) for key in keys}, reverse=True):
+            part = Node({}, node.place)
+            for key in (key for key in keys if node.ranks.get(key, 0) == rank):
+                self._join(part, self._nested(key, node.value[key], path), path)
+            _lay(whole, part)
+        node.value, node.ranks = whole.value, {}
         return node
+
+    def _nested(self, key, value, path):
+        """A mapping of the one key, or of its first part to a mapping of the rest."""
+        parts = key.split(".") if isinstance(key, str) else [key]
+        if len(parts) > 1 and not all(parts):
+            self._problem(value, (*path, key), "a dotted key has an empty part")
+            return Node({}, value.place)
+        for part in reversed(parts):
+            value = Node({part: value}, value.place, value.key_place)
+        return value
+
+    def _join(self, low, high, path, ranks=(0, 0)):
+        """Put two mappings that stand in one mapping together; nothing may be told twice.
+
+        ``ranks`` are those of the two themselves: of what ``<<`` brought the nearer wins.
+        """
+        for key, value in high.value.items():
+            here, there = (*path, key), low.value.get(key)
+            old = max(low.ranks.get(key, 0), ranks[0])
+            new = max(high.ranks.get(key, 0), ranks[1])
+            deeper = isinstance(value.value, dict)
+            if there is not None and isinstance(there.value, dict) and deeper:
+                self._join(there, value, here, (old, new))
+            elif there is None or old > new or (there.value is None and deeper):
+                low.value[key], low.ranks[key] = value, new
+            elif old == new and deeper:
+                message = f"{key!r} is {_kind(there.value)} in {there.where}, not a mapping"
+                self._problem(value, (*here, next(iter(value.value), "")), message)
+            elif old == new:
+                message = f"duplicate key {key!r} (first in line {there.where.line})"
+                self._problem(value, here, message)
 
     def _template_file(self, template, folder, path, trail):
         name = template.value
@@ -229,6 +250,16 @@ class Loader:
 
     def _problem(self, node, path, message):
         self.problems.append(Located(Problem(path, message), node.where))
+
+
+def _lay(low: Node, high: Node):
+    """Lay a mapping over another of the same one, what is higher wins."""
+    for key, value in high.value.items():
+        there = low.value.get(key)
+        if there is not None and isinstance(there.value, dict) and isinstance(value.value, dict):
+            _lay(there, value)
+        else:
+            low.value[key] = value
 
 
 def _stem(key):

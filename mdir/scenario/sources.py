@@ -62,7 +62,7 @@ class Reader:
         return _Unsharing(self, path).convert(root, at)
 
     def argument(self, text: str) -> Node:
-        """The tree of ``a.b.c=VALUE``: VALUE is JSON, or else a YAML scalar.
+        """The tree of ``a.b.c=VALUE``: VALUE is JSON, or else the text that it is.
 
         Raises:
             Unreadable: the text is not such an assignment.
@@ -110,18 +110,20 @@ class _Unsharing:
         self.open.append(node)
         if isinstance(node, yaml.SequenceNode):
             value = [self.convert(item, (*at, index)) for index, item in enumerate(node.value)]
+            found = Node(value, place)
         else:
-            value = self._mapping(node, at)
+            value, ranks = self._mapping(node, at)
+            found = Node(value, place, ranks=ranks)
         self.open.pop()
-        return Node(value, place)
+        return found
 
     def _mapping(self, node, at):
-        merged: dict[Any, Node] = {}
+        sources: list[Node] = []
         own: dict[Any, Node] = {}
         for key_node, value_node in node.value:
             place = _place(self.path, key_node)
             if key_node.tag == MERGE:
-                merged = {**merged, **self._merge(value_node, at)}
+                sources = [*self._merge(value_node, at), *sources]
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise Unreadable(place, "a key must be a plain value, not a mapping or list")
@@ -136,17 +138,18 @@ class _Unsharing:
                 self.reader.problems.append(Located(Problem((*at, key), message), place))
             else:
                 own[key] = child
-        return {**merged, **own}
+        merged: dict[Any, Node] = {}
+        for source in reversed(sources):
+            merged = {**merged, **source.value}
+        return {**merged, **own}, _ranks(own, sources)
 
-    def _merge(self, node, at):
+    def _merge(self, node, at) -> list[Node]:
         """What ``<<: *alias`` or ``<<: [*first, *second]`` brings; earlier ones win."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        result: dict[Any, Node] = {}
-        for source in reversed(sources):
+        for source in sources:
             if not isinstance(source, yaml.MappingNode):
                 raise Unreadable(_place(self.path, source), "<< needs a mapping or a list of them")
-            result = {**result, **self.convert(source, at).value}
-        return result
+        return [self.convert(source, at) for source in sources]
 
     def _scalar(self, node, place):
         if node.tag == "tag:yaml.org,2002:value":
@@ -157,6 +160,15 @@ class _Unsharing:
             raise Unreadable(place, error.problem) from None
         except (ValueError, OverflowError) as error:
             raise Unreadable(place, f"cannot read {node.value!r}: {error}") from None
+
+
+def _ranks(own, sources):
+    ranks, nearest = {}, 1
+    for source in sources:
+        found = {key: nearest + source.ranks.get(key, 0) for key in source.value}
+        ranks = {**found, **ranks}
+        nearest = max(found.values(), default=nearest) + 1
+    return {key: rank for key, rank in ranks.items() if key not in own}
 
 
 def find_file(name: str, scenarios: str) -> str | None:
@@ -209,20 +221,21 @@ def _place(path, node):
 
 
 def _argument_value(text, place):
+    """What JSON makes of a text, or the text itself: a path or a name comes through as it is."""
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _pairs(pairs, place))
-    except (json.JSONDecodeError, RecursionError):
-        pass
-    try:
-        node = _compose(text, "value")
-        if node is None and not text.strip():
-            return None
-        if isinstance(node, yaml.ScalarNode):
-            return _Unsharing(Reader(), "value").convert(node).value
-    except Unreadable:
-        pass
-    message = f"the value {text!r} is neither JSON nor plain text; quote text as JSON does"
-    raise Unreadable(place, message) from None
+        return json.loads(
+            text,
+            object_pairs_hook=lambda pairs: _pairs(pairs, place),
+            parse_constant=_not_json,
+        )
+    except ValueError:
+        return text
+    except RecursionError:
+        raise Unreadable(place, f"nested deeper than {MAX_DEPTH} levels") from None
+
+
+def _not_json(word):
+    raise ValueError(f"{word} is Python's, not JSON's")
 
 
 def _pairs(pairs, place):
@@ -232,11 +245,13 @@ def _pairs(pairs, place):
     return result
 
 
-def _from_plain(value, place) -> Node:
+def _from_plain(value, place, depth=0) -> Node:
+    if depth > MAX_DEPTH:
+        raise Unreadable(place, f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
-        value = {key: _from_plain(item, place) for key, item in value.items()}
+        value = {key: _from_plain(item, place, depth + 1) for key, item in value.items()}
         for child in value.values():
             child.key_place = place
     elif isinstance(value, list):
-        value = [_from_plain(item, place) for item in value]
+        value = [_from_plain(item, place, depth + 1) for item in value]
     return Node(value, place)

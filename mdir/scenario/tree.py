@@ -27,13 +27,16 @@ class Place:
 class Node:
     """A value with its place: ``{key: Node}``, ``[Node]`` or a scalar.
 
-    ``queue`` holds what is to cover a mapping whose ``__template__`` is not read yet.
+    ``queue`` holds what is to cover a mapping whose ``__template__`` is not read yet. ``ranks``
+    tells of keys that ``<<`` brought how far they come from: what is nearer wins, own keys (0) win
+    over all.
     """
 
     value: Any
     place: Place
     key_place: Place | None = None
     queue: list["Node"] = field(default_factory=list)
+    ranks: dict[Any, int] = field(default_factory=dict)
 
     @property
     def where(self) -> Place:

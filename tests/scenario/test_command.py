@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import yaml
 
 from tests.scenario.command import run
 
@@ -53,6 +54,26 @@ def test_print_steps_keeps_variables_and_sorts(folder):
         "1_write:\n  path: a.txt\n  text: ${SCENARIO_NAME}\n"
         "2_copy:\n  path: b.txt\n  source: ${1_write._output_metadata.path}\n"
     )
+
+
+def test_the_spellings_of_a_setting_and_its_values_come_through(folder):
+    text = """\
+_base: &base {note.day.epochs: 20, note.day.seed: 7}
+go:
+  1_copy:
+    <<: *base
+    __template__: copy.yml
+    note.night.seed: 5
+    note.night: {epochs: 20}
+    note: {day: {epochs: 5}}
+"""
+    (folder / "t.yml").write_text(text)
+    (folder / "copy.yml").write_text("__function__: tiny.copy\nnote: {day: {kept: 1}}\n")
+    text = {given: given for given in ("/data/my photos #2", "010", "1:30", "no", "[old] photos")}
+    note = {"day": {"epochs": 5, "kept": 1, "seed": 7}, "night": {"epochs": 20, "seed": 5}}
+    for given, value in {**text, "2e-3": 0.002, "{}": {}, '["a"]': ["a"], '"7"': "7"}.items():
+        result = run("go", "t.yml", f"go.1_copy.source={given}", "--print-steps", folder=folder)
+        assert yaml.safe_load(result.stdout) == {"1_copy": {"note": note, "source": value}}
 
 
 def test_validate_is_silent(folder):

@@ -116,6 +116,76 @@ def test_later_layers_win_over_templates_and_dotted_keys(tmp_path):
     assert tree == {"t": {"s": {"a": {"b": 3, "c": 0}, "list": [2, 4]}}}
 
 
+TEMPLATE = {"base.yml": "learning: {training: {epochs: 50, seed: 0, rate: 1}}\n"}
+
+
+@pytest.mark.parametrize(
+    ("step", "training"),
+    [
+        ("learning.training.seed: 5, learning.training: {epochs: 20}", (20, 5)),
+        ("learning.training: {epochs: 20}, learning.training.seed: 5", (20, 5)),
+        ("learning: {training: {epochs: 20}}, learning.training.seed: 5", (20, 5)),
+        ("learning.training: {epochs: 20}, learning: {training: {seed: 5}}", (20, 5)),
+        ("<<: *dotted, learning: {training: {epochs: 5}}", (5, 7)),
+        ("learning: {training: {epochs: 5}}, <<: *dotted", (5, 7)),
+        ("<<: *dotted, learning.training: {epochs: 5}", (5, 7)),
+        ("<<: *dotted, learning.training.epochs: 5", (5, 7)),
+        ("<<: *nested, learning.training.epochs: 5", (5, 7)),
+        ("<<: *nested, learning.training: {seed: 8}", (20, 8)),
+        ("<<: [*dotted, *other]", (20, 7)),
+        ("<<: [*other, *dotted]", (9, 8)),
+        ("<<: *nearer", (9, 7)),
+        ("<<: *nearer, learning.training.epochs: 3", (3, 7)),
+        ("learning: {<<: *inner}, learning.training.epochs: 3", (3, 7)),
+    ],
+)
+def test_a_setting_written_dotted_and_nested_is_one(tmp_path, step, training):
+    bases = {
+        "dotted": "{learning.training.epochs: 20, learning.training.seed: 7}",
+        "nested": "{learning: {training: {epochs: 20, seed: 7}}}",
+        "other": "{learning: {training: {epochs: 9, seed: 8}}}",
+        "nearer": "{<<: *dotted, learning: {training: {epochs: 9}}}",
+        "inner": "{training: {epochs: 20, seed: 7}}",
+    }
+    lines = [f"_{name}: &{name} {text}" for name, text in bases.items()]
+    text = "\n".join([*lines, f"t: {{s: {{__template__: base.yml, {step}}}}}"])
+    tree, _ = load(tmp_path, {"s.yml": text, **TEMPLATE})
+    found = tree["t"]["s"].pop("learning")
+    epochs, seed = training
+    assert found == {"training": {"epochs": epochs, "seed": seed, "rate": 1}}
+    assert tree["t"]["s"] == {}
+
+
+def test_the_markers_of_either_spelling_work(tmp_path):
+    step = "__template__: base.yml, a.b*: {c: 1}, a: {b: {d: 2}, l+: [2]}, a.n: null"
+    files = {
+        "s.yml": f"t: {{s: {{{step}}}}}",
+        "base.yml": "a: {b: {x: 0}, l: [1], n: 1}\n",
+    }
+    tree, _ = load(tmp_path, files)
+    assert tree == {"t": {"s": {"a": {"b": {"c": 1, "d": 2}, "l": [1, 2], "n": None}}}}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("learning.training.epochs: 5", "learning: {training: {epochs: 20}}"),
+        ("learning: {training: {epochs: 20}}", "learning.training.epochs: 20"),
+        ("learning.training: {epochs: 20}", "learning.training.epochs: 5"),
+        ("learning.training.epochs: null", "learning: {training: {epochs: 20}}"),
+        ("learning.training.epochs: [1]", "learning.training: {epochs: [1]}"),
+    ],
+)
+def test_a_setting_told_twice_in_one_mapping_is_a_duplicate(tmp_path, keys):
+    lines = ["t:", "  s:", "    __template__: base.yml", *(f"    {key}" for key in keys)]
+    (problem,) = refused(tmp_path, {"s.yml": "\n".join(lines), **TEMPLATE})
+    place, _, message = problem.partition(" ")
+    assert place.startswith("s.yml:5:")
+    assert message == (
+        "target t, step s, key learning.training.epochs: duplicate key 'epochs' (first in line 4)"
+    )
+
+
 def test_an_argument_may_change_the_template(tmp_path):
     files = {
         "s.yml": "t: {s: {__template__: one.yml, x: 1}}",

@@ -46,6 +46,7 @@ def test_same_values_as_the_safe_loader(tmp_path_factory, tree):
 
 @given(KEYS, VALUES)
 def test_arguments_are_json(key, value):
+    value = json.loads(json.dumps(value).replace("Infinity", "1"))
     node = Reader().argument(f"a.{key}={json.dumps(value)}")
     assert without_places(node) == {"a": {key: value}}
 
@@ -56,14 +57,38 @@ def test_arguments_are_json(key, value):
         ("plain text", "plain text"),
         ("a=b", "a=b"),
         ("1e-4", 1e-4),
-        ("no", False),
-        ("", None),
-        ("~", None),
+        ("3.5e-4", 3.5e-4),
+        ("-7", -7),
+        ("true", True),
+        ("null", None),
+        ("{}", {}),
+        (' [1, "a"] ', [1, "a"]),
+        ('"7"', "7"),
+        ("/data/my photos #2", "/data/my photos #2"),
+        ("#1", "#1"),
+        ("a: b", "a: b"),
+        ("010", "010"),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("0x1f", "0x1f"),
+        ("2026-01-02", "2026-01-02"),
+        ("no", "no"),
+        ("True", "True"),
+        ("NaN", "NaN"),
+        (".inf", ".inf"),
+        ("", ""),
+        ("~", "~"),
+        (" spaced ", " spaced "),
+        ("'quoted'", "'quoted'"),
+        ("*x", "*x"),
+        ("[old] photos", "[old] photos"),
+        ("{day,night}.jpg", "{day,night}.jpg"),
+        ("9" * 5000, "9" * 5000),
         ("http://x/y.pth", "http://x/y.pth"),
         ("${1_a.b}/c", "${1_a.b}/c"),
     ],
 )
-def test_arguments_that_are_yaml_scalars(text, value):
+def test_an_argument_that_is_no_json_is_text(text, value):
     assert without_places(Reader().argument(f"k={text}")) == {"k": value}
 
 
@@ -73,13 +98,17 @@ def test_arguments_that_are_yaml_scalars(text, value):
         ("verbose", "neither a .yml file nor key=value"),
         ("a..b=1", "the key 'a..b' has an empty part"),
         ("=1", "the key '' has an empty part"),
-        ("a=[1, b]", "the value '[1, b]' is neither JSON nor plain text; quote text as JSON does"),
-        ("a=#1", "the value '#1' is neither JSON nor plain text; quote text as JSON does"),
         ('a={"b": 1, "b": 2}', "duplicate key in the value"),
     ],
 )
 def test_bad_arguments(tmp_path, argument, message):
     assert problems(tmp_path, "go: {}", argument) == [f"argument {argument!r}: {message}"]
+
+
+@pytest.mark.parametrize("depth", [150, 100_000])
+def test_arguments_too_deep(tmp_path, depth):
+    (found,) = problems(tmp_path, "go: {}", "a=" + "[" * depth + "]" * depth)
+    assert found.endswith(": nested deeper than 100 levels")
 
 
 @pytest.mark.parametrize(
