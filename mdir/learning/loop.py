@@ -30,6 +30,7 @@ def run_epochs(run) -> None:
     """
     training, events, decisive = run.training, run.events, run.validation.decisive_criterion
     training.scheduler.apply(run.start)
+    events.begin(training.epochs)
     for epoch in range(run.start, training.epochs):
         seed = seed_epoch(training.seed, epoch)
         train_epoch(training, events, epoch, seed)

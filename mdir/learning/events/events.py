@@ -43,6 +43,11 @@ class Events:
         """How many epochs are closed."""
         return len(self._summaries)
 
+    def begin(self, epochs: int) -> None:
+        """Tell the processors how many epochs the run is to have in all."""
+        for processor in self.processors:
+            processor.begin(epochs)
+
     def register(self, epoch, relative_iteration, epoch_size, key: str, data: dict, dtype: str):
         """Take one row.
 

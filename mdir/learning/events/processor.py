@@ -1,14 +1,17 @@
 """What watches the events of a run while it goes on.
 
 A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
-step) and has ``wants(row) -> bool`` (fetch values now, they are to be shown), ``rows(epoch, rows)``
-(whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)``, ``result(result)`` and
-``close()``.
+step) and has ``begin(epochs)``, ``wants(row) -> bool`` (fetch values now, they are to be shown),
+``rows(epoch, rows)`` (whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)``,
+``result(result)`` and ``close()``.
 """
 
 
 class Processor:
     """A processor that does nothing; children say what they need."""
+
+    def begin(self, epochs: int) -> None:
+        """The run is to have so many epochs in all."""
 
     def wants(self, row: dict) -> bool:
         """Whether the values of this row are to be shown right now."""

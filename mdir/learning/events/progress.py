@@ -41,7 +41,11 @@ class Progress(Processor):
         self._stage: tuple[int, str] | None = None
         self._bar: tqdm | None = None
         self._shown = 0.0
+        self._epochs = 1
         self._previous: dict[tuple[str, int], float] = {}  # of an iteration in the previous epoch
+
+    def begin(self, epochs):
+        self._epochs = epochs
 
     def wants(self, row):
         if not self._concerns(row):
@@ -107,8 +111,12 @@ class Progress(Processor):
         before = self._previous.get((stage, done))
         if before is not None:
             times.append(f"{round((now - before) / 60)} m/e")
-        if done < size:
-            times.append(f"{_duration(pace * (size - done))} left")
+        further = self._epochs - epoch - 1 if stage == "train" else 0
+        if done < size or further > 0:
+            here = pace * (size - done)
+            rest = here + further * (pace * size if before is None else now - before)
+            of_run = f", {_duration(rest)} of the run" if further > 0 else ""
+            times.append(f"{_duration(here)} left of the epoch{of_run}")
         self._previous[stage, done] = now
         return f"{head}[{done:03d}/{size:03d}]: {value:.2f} ({mean:.2f}), ({', '.join(times)})"
 

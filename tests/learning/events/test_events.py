@@ -173,6 +173,22 @@ def test_progress_prints_plain_lines_off_a_terminal(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_progress_tells_what_is_left_of_the_epoch_and_of_the_run(capsys):
+    progress = Progress(None)
+    progress.begin(3)
+    # iterations of 10 s, and validations of 100 s between the epochs
+    for epoch, start in enumerate((0, 140, 280)):
+        for iteration in range(4):
+            row = {"relative_iteration": iteration, "epoch_size": 4, "data": {"total": 1.0}}
+            moment = {"key": "train/learning/loss", "timestamp": start + 10 * iteration}
+            progress.rows(epoch, [{**row, **moment}])
+    told = [line.rpartition("s/b")[2] for line in capsys.readouterr().err.splitlines()]
+    assert told[2] == ", 0:10 left of the epoch, 1:30 of the run)"
+    assert told[6] == ", 2 m/e, 0:10 left of the epoch, 2:30 of the run)"
+    assert told[7] == ", 2 m/e, 0:00 left of the epoch, 2:20 of the run)"
+    assert told[10:] == [", 2 m/e, 0:10 left of the epoch)", ", 2 m/e)"]
+
+
 def test_progress_shows_a_row_without_iterations(capsys):
     events = Events([Progress(None, key_suffix="score_avg:map")])
     one_epoch(events, 0, [1.0], 0.25)
