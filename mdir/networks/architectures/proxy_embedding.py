@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 
 from cirtorch.downloads.fetch import fetch
-from cirtorch.utils.general import get_weights_root
+from cirtorch.downloads.known_files import known_weights
+from cirtorch.utils.general import get_root
 from mdir.networks.architectures.parts.bn_inception import BNInception
 from mdir.networks.architectures.parts.unit_rows import unit_rows
 from mdir.networks.architectures.pretrained import load_pretrained
@@ -23,7 +24,6 @@ _POOLINGS = {
     "avg": lambda: nn.AdaptiveAvgPool2d(1),
     "avg+max": MaxAndMean,
 }
-_INCEPTION = "http://data.lip6.fr/cadene/pretrainedmodels/bn_inception-52deb4733.pth"
 
 
 def check_backbone(name: str) -> None:
@@ -133,8 +133,8 @@ def _headless(name, pooling):
 def _imagenet_weights(backbone):
     if backbone != "inception":
         return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
-    # Whether the digits in its name are those of a hash is not known: it is not checked by them.
-    return str(fetch(_INCEPTION, Path(get_weights_root(), _INCEPTION.rsplit("/", 1)[-1])))
+    (known,) = known_weights()["ImageNet weights of BN-Inception"]
+    return str(fetch(known.url, Path(get_root(), known.to), known.sha256))
 
 
 def _without_head(key):
