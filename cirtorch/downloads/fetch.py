@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from cirtorch.downloads.content import content_fault
 from cirtorch.downloads.transfer import Broken, PartialFile, Refused, receive
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import lies_at
@@ -140,7 +141,9 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
     while True:
         try:
             resumed = _receive(source, part, timeout, progress)
-            found = fault(part.path, *expected) or _error_page(part.path, expected)
+            found = fault(part.path, *expected)
+            if found is None and not any(expected):
+                found = content_fault(part.path, part.path.name.removesuffix(".part"))
             if found is None:
                 return
             part.begin({})
@@ -156,15 +159,6 @@ def _obtain(source, part, expected, attempts, timeout, wait, progress):
             raise Refused(f"{message} (given up after {failures} attempts)", silent=True)
         print(f"{source}: {message}; trying again", file=sys.stderr, flush=True)
         time.sleep(max(wait * 2 ** (failures - 1), pause))
-
-
-def _error_page(path, expected) -> str | None:
-    """Whether bytes that nothing is known about are a web page that tells of an error."""
-    if any(expected) or path.name.endswith((".html.part", ".htm.part")):
-        return None
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    return "is a web page" if start.startswith((b"<!doctype html", b"<html")) else None
 
 
 def _receive(source, part, timeout, progress) -> bool:

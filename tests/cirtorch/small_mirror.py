@@ -45,5 +45,6 @@ def world():
     for name, images in shown.items():
         gnd = {"imlist": list(images), "qimlist": list(images[:1])}
         files[f"gnd_{name}.pkl"] = pickle.dumps(gnd)
-    others = ["retrieval-SfM-120k-whiten.pkl", "retrieval-SfM-30k-whiten.pkl", "train_night.txt"]
-    return files | dict.fromkeys(others, b"bytes")
+    pairs = pickle.dumps({"cids": [CID], "qidxs": [], "pidxs": []})
+    whiten = ["retrieval-SfM-120k-whiten.pkl", "retrieval-SfM-30k-whiten.pkl"]
+    return files | dict.fromkeys(whiten, pairs) | {"train_night.txt": b"night"}
