@@ -1,5 +1,7 @@
 """Descriptors of many images (published project: cnnimageretrieval-pytorch)."""
 
+from contextlib import contextmanager
+
 import torch
 
 from cirtorch.datasets.genericdataset import ImagesFromList
@@ -40,13 +42,37 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
     with torch.no_grad():
         tensors = read_ahead(dataset.__getitem__, len(dataset))
         for positions, batch in same_size_batches(tensors, pixels, area):
-            found = _extract_batch(net, torch.stack(batch), device, there, list(ms), msp)
+            with naming(images[positions[0]], batch[0]):
+                found = _extract_batch(net, torch.stack(batch), device, there, list(ms), msp)
             if vecs is None:
                 vecs = torch.zeros(found.shape[0], len(images))
             vecs[:, positions] = found
             done = _progress(done, len(positions), len(images), print_freq)
     print("")
     return vecs
+
+
+@contextmanager
+def naming(image, batch):
+    """Tell of which image the network makes an error, and how large it is.
+
+    Args:
+        image: the first of the batch. batch: of shape ``[..., H, W]``, or a list of such.
+
+    Raises:
+        DataError: in place of torch's own error in the block.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        height, width = (batch[0] if isinstance(batch, list) else batch).shape[-2:]
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{image}: as an input of {width} x {height} pixels the network cannot take it "
+            f"({reason})"
+        ) from error
 
 
 def _prepared(net):
@@ -125,9 +151,12 @@ def _each(extract, net, images, image_size, transform, bbxs, ms, print_freq):
     dataset = ImagesFromList(root="", images=images, imsize=image_size, bbxs=bbxs, transform=here)
     vectors = []
     with torch.no_grad():
-        for tensor in read_ahead(dataset.__getitem__, len(dataset)):
-            x = there(tensor[None].to(device))
-            vectors.append(extract(net, rescaled(x, ms[0])))
+        for image, tensor in zip(
+            images, read_ahead(dataset.__getitem__, len(dataset)), strict=True
+        ):
+            with naming(image, tensor):
+                x = there(tensor[None].to(device))
+                vectors.append(extract(net, rescaled(x, ms[0])))
             _progress(len(vectors) - 1, 1, len(images), print_freq)
     print("")
     return vectors

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils.data import Dataset, Subset
 
+from cirtorch.networks.extraction import naming
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
 from mdir import distributed
@@ -125,7 +126,25 @@ def extract_batches(
         size = 1
     for indices, images in load_same_size(dataset, loader, size, what):
         if not isinstance(images, dict):
-            yield indices, _columns(network(images), len(indices))
+            with naming(image_name(dataset, indices[0], images), images):
+                output = network(images)
+            yield indices, _columns(output, len(indices))
+
+
+def image_name(dataset, index: int, batch) -> str:
+    """What the first image of a batch is called: its file, where batch or dataset tell it.
+
+    Args:
+        index: of the image in the dataset.
+    """
+    path = getattr(batch[0] if isinstance(batch, list) else batch, "path", None)
+    while path is None and hasattr(dataset, "dataset"):
+        index = dataset.indices[index] if isinstance(dataset, Subset) else index
+        dataset = dataset.dataset
+    files = getattr(dataset, "files", None)
+    if path is None:
+        return f"image {index}" if files is None else str(files[index])
+    return path if isinstance(path, str) else path[0]
 
 
 def wrappers_of(network) -> list:

@@ -5,6 +5,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 import torch
 
+from cirtorch.networks.extraction import naming
 from mdir import distributed, registry
 from mdir.artifacts import used_files
 from mdir.data.labelled import LabelledImage, tensor_of
@@ -12,6 +13,7 @@ from mdir.data.loading import make_dataset
 from mdir.data.sections import check_data_section, merge_defaults
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
+from mdir.inference.descriptors import image_name
 from mdir.inference.outputs.writer import Writer
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Holds, Section
@@ -106,7 +108,8 @@ def _collect_all(forward, dataset, section, sink, positions, threaded):
             if isinstance(batch, dict):
                 writer.submit(sink.collect, rows[0], None, None)
             else:
-                outputs = sink.per_image(forward(batch), len(rows))
+                with naming(image_name(dataset, indices[0], batch), batch):
+                    outputs = sink.per_image(forward(batch), len(rows))
                 images = _split_images(batch, len(rows))
                 for row, image, item in zip(rows, images, outputs, strict=True):
                     writer.submit(sink.collect, row, image, item)

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.transforms as T
+from PIL import Image
 
 from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.layers.pooling import GeM, Rpool
@@ -120,3 +121,12 @@ def test_local_and_regional_vectors(images):
 def test_a_broken_image_is_named(images):
     with pytest.raises(DataError, match="absent.jpg"):
         extract_vectors(tiny_network(), [*images, "absent.jpg"], 36, TRANSFORM)
+
+
+@pytest.mark.parametrize("extract", [extract_vectors, extract_local_vectors])
+def test_an_image_too_narrow_for_the_network_is_named(images, tmp_path, extract):
+    Image.new("RGB", (1600, 100)).save(tmp_path / "narrow.png")
+    net = tiny_network()
+    net.features = torch.nn.Conv2d(3, 8, 11)
+    with pytest.raises(DataError, match="narrow.png: as an input of 96 x 6 pixels the network"):
+        extract(net, [*images, str(tmp_path / "narrow.png")], 96, TRANSFORM)

@@ -7,7 +7,12 @@ import torch
 
 from cirtorch.utils.errors import DataError
 from mdir.data.labelled import LabelledImage
-from mdir.inference.descriptors import extract_batches, extract_descriptors, prepare_dataset
+from mdir.inference.descriptors import (
+    Views,
+    extract_batches,
+    extract_descriptors,
+    prepare_dataset,
+)
 from mdir.networks.single import SingleNetwork
 
 
@@ -160,3 +165,34 @@ def test_mining_computes_where_the_network_is():
             return {"device": vectors.device.type, "shape": vectors.shape}
 
     assert prepare_dataset(Mined(), Elsewhere()) == {"device": "meta", "shape": (3, 7)}
+
+
+class Narrow(torch.utils.data.Dataset):
+    """Views of files, the second of which is too narrow for a convolution of three pixels."""
+
+    files = ("a.jpg", "b.jpg")
+
+    def __len__(self):
+        return 2
+
+    def view(self, index):
+        return torch.zeros(3, 2 if index else 8, 40)
+
+
+class Labelled(Narrow):
+    def __getitem__(self, index):
+        return LabelledImage(self.view(index), f"/{self.files[index]}")
+
+
+@pytest.mark.parametrize(
+    "dataset, name",
+    [
+        (Labelled(), "/b.jpg"),
+        (Views(Narrow()), "b.jpg"),
+        (torch.utils.data.Subset(Views(Narrow()), [1]), "b.jpg"),
+        ([torch.zeros(3, 8, 8), torch.zeros(3, 2, 40)], "image 1"),
+    ],
+)
+def test_an_image_that_the_network_cannot_take_is_named(dataset, name):
+    with pytest.raises(DataError, match=f"^{name}: as an input of 40 x 2 pixels .*Kernel size"):
+        list(extract_batches(network(None), dataset))
