@@ -11,6 +11,7 @@ from mdir.registry.ranges import at_least
 
 _MAX_WORKERS = 6
 _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading them
+_SPEED = ("num_workers", "pin_memory", "prefetch_factor", "timeout")
 _PATIENCE_S = 600  # a worker that gives nothing for so long is an error, not a hang
 
 
@@ -138,6 +139,18 @@ def check_data_section(section, path: tuple = ()):
         yield Problem(path, f"expected a data section (a mapping), got {section!r}")
         return
     yield from check_parameters(data_section, merge_defaults(section, None), path, "data section")
+
+
+def without_speed(value):
+    """A part of a scenario without the options of loaders that change no batch."""
+    if isinstance(value, (list, tuple)):
+        return [without_speed(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: without_speed(item) for key, item in value.items()}
+    if isinstance(loader := value.get("loader"), dict):
+        value["loader"] = {key: item for key, item in loader.items() if key not in _SPEED}
+    return value
 
 
 def merge_defaults(section: dict, defaults: dict | None) -> dict:

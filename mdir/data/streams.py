@@ -1,6 +1,7 @@
 """Batches out of several data sections: a stream of items of each, joined by one loader."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -66,11 +67,18 @@ def stream_loaders(
     return loaders
 
 
-def join_loaders(loaders: list[DataLoader]) -> DataLoader:
+def join_loaders(loaders: list[DataLoader], done: int = 0) -> DataLoader:
     """One loader of all batches side by side: a batch is a list, a batch of each, in their order.
 
     It has the workers of the one with most; a single loader is its own.
+
+    Args:
+        done: the first batches, so many, are left out.
     """
+    if done:
+        loaders = [
+            remade(loader, batch_sampler=Rest(loader.batch_sampler, done)) for loader in loaders
+        ]
     if len(loaders) == 1:
         return loaders[0]
     return remade(
@@ -85,6 +93,19 @@ def join_loaders(loaders: list[DataLoader]) -> DataLoader:
 def remade(loader: DataLoader, **changed) -> DataLoader:
     """A loader like another, but for what is changed."""
     return type(loader)(**{name: getattr(loader, name) for name in _KEPT} | changed)
+
+
+class Rest:
+    """What is left of the batches of a batch sampler after so many."""
+
+    def __init__(self, batches, done: int):
+        self.batches, self.done = batches, done
+
+    def __len__(self):
+        return len(self.batches) - self.done
+
+    def __iter__(self):
+        return islice(iter(self.batches), self.done, None)
 
 
 class _Joined(Dataset):

@@ -2,7 +2,7 @@
 
 What a killed and resumed run repeats exactly: an epoch begins by seeding all random generators,
 a sample's random numbers derive from seed, epoch and index, and a checkpoint is complete when its
-last file stands.
+last file stands. In the middle of an epoch the state of the generators is kept with all others.
 """
 
 import math
@@ -11,6 +11,7 @@ import time
 import torch
 
 from mdir.errors import UserError
+from mdir.learning.checkpoints.within import Position
 from mdir.learning.compute import leaves
 from mdir.learning.events.samples import image_blobs
 from mdir.learning.seeding import seed_epoch
@@ -22,8 +23,9 @@ def run_epochs(run) -> None:
     """Train from ``run.start`` to the last epoch.
 
     Args:
-        run: has ``training``, ``validation``, ``events``, ``folder``, ``start`` (epochs done
-            already) and ``save(epoch, best)``.
+        run: has ``training``, ``validation``, ``events``, ``start`` (epochs done already),
+            ``position`` in the next epoch (None: at its beginning), ``step_done(epoch, position)``
+            and ``save(epoch, best)``.
 
     Raises:
         UserError: weights are infinite or NaN after an epoch; it is not saved.
@@ -32,8 +34,8 @@ def run_epochs(run) -> None:
     training.scheduler.apply(run.start)
     events.begin(training.epochs)
     for epoch in range(run.start, training.epochs):
-        seed = seed_epoch(training.seed, epoch)
-        train_epoch(training, events, epoch, seed)
+        position = run.position if epoch == run.start else None
+        train_epoch(run, epoch, position or begin_epoch(training, events, epoch))
         require_finite(training.optimizer, events, epoch)
         for validation in run.validation.members:
             last = epoch + 1 == training.epochs
@@ -45,10 +47,10 @@ def run_epochs(run) -> None:
         run.save(epoch, events.metrics.is_last_best(decisive, ties))
 
 
-def train_epoch(training, events, epoch: int, seed: int) -> None:
-    """One pass over the training data."""
-    network, method = training.network, training.method
-    network.eval()
+def begin_epoch(training, events, epoch: int) -> Position:
+    """Seed all generators and let the method prepare its data."""
+    seed, method = seed_epoch(training.seed, epoch), training.method
+    training.network.eval()
     begin = time.time()
     told = method.prepare_epoch(training.dataset, epoch) or {}
     events.hand_on(method.results())
@@ -58,14 +60,21 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
         events.register(epoch, None, None, "train/learning/data_mining", mined, "scalar/loss")
     spent["prepare_data"] = time.time() - begin
     events.register(epoch, None, None, "train/learning/prepare_epoch", spent, "scalar/time")
+    return Position(seed)
+
+
+def train_epoch(run, epoch: int, position: Position) -> None:
+    """One pass over the training data, or what is left of it."""
+    training, events = run.training, run.events
+    network, done = training.network, position.iteration
     network.train()
 
-    loader = training.loader(seed, epoch)
-    size = len(loader)
-    if epoch == 0:
+    loader = training.loader(position.seed, epoch, done)
+    size = done + len(loader)
+    if epoch == done == 0:
         log_weights(network, events, epoch, -1, size)
     begin = time.time()
-    for iteration, batch in enumerate(loader):
+    for iteration, batch in enumerate(loader, done):
         loaded = time.time()
         losses = training.step(batch)
         stepped = time.time()
@@ -80,6 +89,7 @@ def train_epoch(training, events, epoch: int, seed: int) -> None:
             "take_statistics": time.time() - stepped,
         }
         events.register(epoch, iteration, size, "train/learning/iteration", spent, "scalar/time")
+        run.step_done(epoch, Position(position.seed, iteration + 1))
         begin = time.time()
     training.end_epoch()
 

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from mdir import distributed, registry
 from mdir.artifacts import changed_input, made_before, used, used_files
-from mdir.learning.checkpoints.folder import CheckpointFolder
+from mdir.data.sections import without_speed
+from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
+from mdir.learning.checkpoints.within import Position
 from mdir.learning.compute import leaves
 from mdir.learning.events.event_files import EventFiles
 from mdir.learning.events.events import Events
@@ -65,6 +67,7 @@ class TrainValLearning:
         )
         self.validation = make_validation(validation, setting)
         self.start = stored.epoch if stored else 0
+        self.position = None
         distributed.barrier()  # everybody has read what is stored
         if distributed.is_first():
             self.folder.begin(list(self.network.state_dict()))
@@ -73,6 +76,12 @@ class TrainValLearning:
         else:
             self.events.load_state_dict(stored.learning["events"])
             self.training.restore(stored.learning, stored.extra)
+            self._restore_within(stored.within)
+
+    def _restore_within(self, within):
+        if within is not None:
+            self.events.load_open(within["events"])
+            self.position = Position(within["seed"], within["iteration"])
 
     def _find(self, section, device, epochs):
         """The network and the newest epoch of this very run; a fresh network and None without.
@@ -120,9 +129,8 @@ class TrainValLearning:
         else:
             if self.start == 0:
                 self._log_network_graph()
-            elif distributed.is_first():
-                text = f"{self.folder.folder}: goes on after epoch {self.start} of {epochs}"
-                print(text, file=sys.stderr, flush=True)
+            if distributed.is_first():
+                self._tell_start(epochs)
             run_epochs(self)
         self.events.close()
         return {
@@ -131,6 +139,13 @@ class TrainValLearning:
             "resource_usage": self.resources.usage(),
             "code_version": code_version(),
         }
+
+    def _tell_start(self, epochs):
+        place = f"epoch {self.start} of {epochs}"
+        if self.position is not None:
+            place = f"{self.position.iteration} iterations of epoch {self.start + 1} of {epochs}"
+        if self.start or self.position:
+            print(f"{self.folder.folder}: goes on after {place}", file=sys.stderr, flush=True)
 
     def _finish_again(self):
         names, validation = list(self.network.state_dict()), self.validation
@@ -142,6 +157,8 @@ class TrainValLearning:
 
     def save(self, epoch: int, best: bool) -> None:
         """Keep what is due after an epoch (from 0); the first of several processes does."""
+        if self.folder.keeps(epoch + 1, self.training.epochs):
+            self.folder.within.restart()
         if not distributed.is_first():
             return
         self.folder.save(
@@ -152,6 +169,31 @@ class TrainValLearning:
             lambda: self._learning_state(epoch),
             self.training.extra_state,
         )
+
+    def step_done(self, epoch: int, position: Position) -> None:
+        """Keep the state in the middle of an epoch (from 0) where it is time for it."""
+        within = self.folder.within
+        if not within.is_due():
+            return
+        lacking = self.training.lacks_state_within()
+        if lacking is not None:
+            within.every_minutes = None
+            self._tell_lacking(lacking)
+            return
+        extra = self.training.state_within()
+        if distributed.is_first():
+            events = {"events": self.events.open_state(), **vars(position)}
+            state = (self.network.state_dict(), self._learning_state(epoch - 1), extra, events)
+            self.folder.save_within(StoredEpoch(epoch, *state))
+        within.restart()
+
+    def _tell_lacking(self, lacking):
+        if distributed.is_first():
+            print(
+                f"{lacking} does not say how to keep what it prepares for an epoch: a run that is "
+                "killed goes on at the beginning of its epoch",
+                file=sys.stderr,
+            )
 
     def _learning_state(self, epoch):
         """The dict of ``learning_epoch_NN.pth``, as the published project has it."""
@@ -171,7 +213,7 @@ class TrainValLearning:
         }
 
     def _require_same_run(self, learning):
-        """Refuse to continue a run with other settings, except for more epochs, or other inputs."""
+        """Refuse to continue a run with other settings or inputs, unless they change no result."""
         if changed_input() is not None and made_before(self.folder.folder):
             raise Differs(f"{self.folder.folder}: {changed_input()} since this was trained")
         ours = {
@@ -189,7 +231,7 @@ class TrainValLearning:
             },
             "data": learning["datasets"],
         }
-        require_equal(ours, theirs, str(self.folder.folder))
+        require_equal(without_speed(ours), without_speed(theirs), str(self.folder.folder))
 
     def _log_network_graph(self):
         texts = {
@@ -255,4 +297,5 @@ def _without_type(output):
 
 def _without_free(training):
     """The settings of a training that a resumed run may not change."""
-    return {key: value for key, value in training.items() if key not in ("epochs", "runtime")}
+    free = ("epochs", "runtime", "debug")
+    return {key: value for key, value in training.items() if key not in free}

@@ -19,6 +19,7 @@ from mdir.registry import Options, Problem, Section, register, within
 from mdir.registry.ranges import at_least
 
 SHUFFLED = {"shuffle": True}
+CHOSEN = "chosen_for_epoch"  # attribute of a dataset, see ``mdir.data.loading.make_dataset``
 
 
 class Iteration(TypedDict):
@@ -124,11 +125,15 @@ class EpochTraining:
         """The normalization of its images (of the first data section), to be undone for viewing."""
         return self.streams[0].section.get("mean_std")
 
-    def loader(self, seed: int, epoch: int):
-        """What :meth:`step` takes in one epoch, shuffled unless the data sections say otherwise."""
+    def loader(self, seed: int, epoch: int, done: int = 0):
+        """What :meth:`step` takes in one epoch, shuffled unless the data sections say otherwise.
+
+        Args:
+            done: the first batches, so many, are left out.
+        """
         streams = self.method.epoch_data(self.streams, epoch)
         loaders = stream_loaders(streams, SHUFFLED, seed, epoch, self.epoch_iterations)
-        return join_loaders(loaders) if self.divided is None else DividedLoader(loaders)
+        return join_loaders(loaders, done) if self.divided is None else DividedLoader(loaders, done)
 
     def step(self, batch) -> dict:
         """One optimisation step; losses by name, not yet fetched from the device."""
@@ -149,14 +154,46 @@ class EpochTraining:
         """What the published format has no place for."""
         return {"generators": generators_state(), "method": self.method.state_dict()}
 
+    def state_within(self) -> dict:
+        """As :meth:`extra_state`, in the middle of an epoch; all processes have to ask for it."""
+        processes = self.divided.states() if self.divided is not None else []
+        datasets = [
+            {name: getattr(stream.dataset, name) for name in getattr(stream.dataset, CHOSEN, ())}
+            for stream in self.streams
+        ]
+        return {**self.extra_state(), "datasets": datasets, "processes": processes}
+
+    def lacks_state_within(self) -> str | None:
+        """Whose preparation of an epoch would be lost in the middle of it; None: nobody's."""
+        parts = [(self.method, "keeps_preparation")]
+        parts += [(stream.dataset, CHOSEN) for stream in self.streams]
+        return next((type(part).__name__ for part, says in parts if not _keeps(part, says)), None)
+
     def restore(self, learning: dict, extra: dict) -> None:
-        """Continue after a stored epoch."""
+        """Continue after a stored epoch, or in the middle of one."""
         self.optimizer.load_state_dict(learning["training"]["optimizer_state"])
         self.scheduler.apply(learning["training"]["epoch"] + 1)
         if "method" in extra:
             self.method.load_state_dict(extra["method"])
+        for stream, chosen in zip(self.streams, extra.get("datasets", ()), strict=False):
+            for name, value in chosen.items():
+                setattr(stream.dataset, name, value)
         if "generators" in extra:
             restore_generators(extra["generators"])
+        if self.divided is not None and extra.get("processes"):
+            self.divided.load_states(extra["processes"])
+
+
+def _keeps(part, attribute):
+    """Whether the class that prepares an epoch, or a child of it, has this attribute set."""
+    if not hasattr(part, "prepare_epoch"):
+        return True
+    for kind in type(part).__mro__:
+        if attribute in vars(kind):
+            return bool(vars(kind)[attribute])
+        if "prepare_epoch" in vars(kind):
+            return False
+    return False
 
 
 def require_batches(dataset, section: dict, defaults: dict | None = None) -> None:

@@ -55,6 +55,9 @@ class Method:
         dividing: how a batch may be divided among processes.
         processors: parameters by name of the processors that it needs besides those of
             ``output.learning``.
+        keeps_preparation: said again by who defines :meth:`prepare_epoch`: after a step,
+            ``state_dict`` holds all of it that further steps need. Without, a killed run goes on at
+            the beginning of its epoch, not in the middle.
 
     Args:
         network: a network or container of networks (``mdir.networks.base.Network``).
@@ -71,6 +74,7 @@ class Method:
     criterion_name: str | None = None
     processors: Mapping[str, dict] = MappingProxyType({})
     dividing = Dividing("its loss compares the images of a batch")
+    keeps_preparation = True
 
     def __init__(self, network, optimizer, criterion, data=None):
         missing = [name for name in self.networks if name not in network]

@@ -37,7 +37,7 @@ class ClusterContrast(PseudoLabelMethod):
         batch_norm: see :class:`mdir.methods.pseudo_labels.PseudoLabelMethod`.
     """
 
-    criterion_name = "cluster_memory"
+    criterion_name, keeps_preparation = "cluster_memory", True
 
     def __init__(
         self,

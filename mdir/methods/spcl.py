@@ -50,7 +50,7 @@ class SpCL(PseudoLabelMethod):
         batch_norm: see :class:`mdir.methods.pseudo_labels.PseudoLabelMethod`.
     """
 
-    criterion_name, streams = "hybrid_memory", (1, 2)
+    criterion_name, streams, keeps_preparation = "hybrid_memory", (1, 2), True
 
     def __init__(
         self,
@@ -158,8 +158,8 @@ class SpCL(PseudoLabelMethod):
         return {"total": loss.detach(), **parts}
 
     def state_dict(self):
-        return {**super().state_dict(), "threshold": self.threshold}
+        return {**super().state_dict(), "threshold": self.threshold, "classes": self.classes}
 
     def load_state_dict(self, state):
         super().load_state_dict(state)
-        self.threshold = state["threshold"]
+        self.threshold, self.classes = state["threshold"], state.get("classes", 0)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 import traceback
@@ -38,8 +39,9 @@ class PooledEpoch(SupervisedEpoch):
         self.pool = list(state["pool"])
 
 
-def params():
+def params(minutes=None):
     given = train_params(epochs=EPOCHS, workers=2)
+    given["learning"]["checkpoints"]["every_minutes"] = minutes
     given["learning"]["training"]["epoch_iteration"]["type"] = "PooledEpochOfTests"
     return given
 
@@ -96,8 +98,11 @@ def start_child(function):
     return child
 
 
-def run_in_child(root, moments=None, seconds=None):
+def run_in_child(root, moments=None, seconds=None, minutes=None):
     """Train in a process of its own, killed after so many moments or seconds.
+
+    Args:
+        minutes: how often a state is kept in the middle of an epoch.
 
     Returns:
         its exit status (0 when it finished) and how many moments passed, if it finished.
@@ -108,7 +113,7 @@ def run_in_child(root, moments=None, seconds=None):
     def training():
         fuse = Fuse(moments)
         fuse.light()
-        metadata = train(params())[0]
+        metadata = train(params(minutes))[0]
         (root / "metadata.json").write_text(json.dumps(metadata))
         report.write_text(str(fuse.passed))
 
@@ -162,7 +167,7 @@ def assert_same(ours, theirs, path=()):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """The outcome, the number of moments and the seconds of a run that nobody kills."""
+    """What a run that nobody kills leaves, its moments by ``every_minutes``, and its seconds."""
     root = tmp_path_factory.mktemp("whole")
     write_data(root)
     before = os.environ.get("CIRTORCH_ROOT")
@@ -172,20 +177,25 @@ def uninterrupted(tmp_path_factory):
     begin = time.time()
     status, moments = run_in_child(root)
     seconds = time.time() - begin
+    whole = outcome(root)
+    shutil.rmtree(root / "run")
+    _, many = run_in_child(root, minutes=0)
+    assert_same(outcome(root), whole)
     os.environ.pop("CIRTORCH_ROOT") if before is None else os.environ.update(CIRTORCH_ROOT=before)
     assert status == 0
-    return outcome(root), moments, seconds
+    return whole, {None: moments, 0: many}, seconds
 
 
-@pytest.mark.parametrize("trial", range(4))
-def test_killed_at_steps_and_while_files_change(trial, uninterrupted, root):
+@pytest.mark.parametrize("minutes", [None, 0])
+@pytest.mark.parametrize("trial", range(3))
+def test_killed_at_steps_and_while_files_change(trial, minutes, uninterrupted, root):
     expected, moments, _ = uninterrupted
     chance = random.Random(trial)
     write_data(root)
     kills = 0
     while True:
-        limit = chance.randrange(moments) if kills < 3 else None
-        status, _ = run_in_child(root, limit)
+        limit = chance.randrange(moments[minutes]) if kills < 3 else None
+        status, _ = run_in_child(root, limit, minutes=minutes)
         if status == 0:
             break
         assert status == signal.SIGKILL, "the run failed by itself"
@@ -194,12 +204,22 @@ def test_killed_at_steps_and_while_files_change(trial, uninterrupted, root):
     assert_same(outcome(root), expected)
 
 
+def test_killed_at_every_moment_of_two_steps(uninterrupted, root):
+    """The first steps of all, and the writing of their states."""
+    expected, *_ = uninterrupted
+    write_data(root)
+    for limit in range(1, 14, 2):
+        assert run_in_child(root, limit, minutes=0)[0] == signal.SIGKILL
+    assert run_in_child(root, minutes=0)[0] == 0
+    assert_same(outcome(root), expected)
+
+
 def test_killed_at_random_times(uninterrupted, root):
     expected, _, seconds = uninterrupted
     chance = random.Random(0)
     write_data(root)
     for _ in range(3):
-        status, _ = run_in_child(root, seconds=chance.uniform(0, seconds))
+        status, _ = run_in_child(root, seconds=chance.uniform(0, seconds), minutes=0.001)
         assert status in (0, signal.SIGKILL)
     assert run_in_child(root)[0] == 0
     assert_same(outcome(root), expected)
@@ -209,7 +229,7 @@ def test_every_change_of_the_last_checkpoint(uninterrupted, root):
     """Killed again and again a little later: each moment of writing the end of the run."""
     expected, moments, _ = uninterrupted
     write_data(root)
-    assert run_in_child(root, moments - 24)[0] == signal.SIGKILL
+    assert run_in_child(root, moments[None] - 24)[0] == signal.SIGKILL
     for limit in range(0, 24, 4):
         if run_in_child(root, limit)[0] == 0:
             break

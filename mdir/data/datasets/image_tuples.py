@@ -105,6 +105,8 @@ class _ImageTuples(Dataset):
 class RandomImageTuple(_ImageTuples):
     """Picks drawn anew before every epoch (NumPy's global generator)."""
 
+    chosen_for_epoch = ("names",)
+
     def prepare_epoch(self, extract):
         self._draw_all(np.random.randint)
 

@@ -51,6 +51,7 @@ class CirTuples(Dataset):
 
     collate_fn = staticmethod(collate_tuples)
     loader_defaults = {"drop_last": True}
+    chosen_for_epoch = ("qidxs", "pidxs", "nidxs", "marks")
 
     def __init__(
         self,

@@ -34,6 +34,8 @@ class RandomDomainsPair(Dataset):
             window of one is not bounded by the other's size.
     """
 
+    chosen_for_epoch = ("idxs_X", "idxs_Y")
+
     def __init__(
         self,
         transform,

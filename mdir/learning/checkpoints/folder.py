@@ -5,6 +5,7 @@
     NAME_bestsofar.pth  during training; NAME_best.pth and NAME_last.pth at its end
     NAME_notrain.pth    a run of 0 epochs
     learning_epoch_NN.pth, extra_epoch_NN.pth   the rest of the state; the latter is only ours
+    midepoch.pth            all of a state since then, in the middle of an epoch; only ours
 
 ``learning_epoch_NN.pth`` is written when everything else of epoch NN is in place, so its presence
 makes an epoch complete; whatever a killed run left besides is overwritten or removed.
@@ -13,26 +14,35 @@ makes an epoch complete; whatever a killed run left besides is overwritten or re
 import os
 import re
 import shutil
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
+from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.files import replace_link
 from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
+from mdir.learning.checkpoints.within import WithinEpoch
 from mdir.networks.comparing import Differs
 from mdir.networks.files import network_files, read_network_set
 from mdir.paths import resolve_path
+from mdir.registry.ranges import at_least
 
 
 @dataclass
 class StoredEpoch:
-    """What a checkpoint holds: ``epoch`` from 1, states by network, learning and extra state."""
+    """What a checkpoint holds: ``epoch`` from 1, states by network, learning and extra state.
+
+    ``within`` tells what has been done since, of the next epoch; None: nothing.
+    """
 
     epoch: int
     networks: dict
     learning: dict
     extra: dict
+    within: dict | None = None
 
 
 class CheckpointFolder:
@@ -44,6 +54,8 @@ class CheckpointFolder:
         checkpoint_every: how often the run can be resumed from; 0: only stored epochs.
         directory_epoch_regex: three groups (prefix, number, suffix) that find a folder of an
             earlier run to take over from; null: none.
+        every_minutes: how much of an epoch a killed run may lose: so often its state is kept in the
+            middle of one. 0: after every step; null: never.
     """
 
     def __init__(
@@ -53,30 +65,43 @@ class CheckpointFolder:
         store_every: int,
         checkpoint_every: int,
         directory_epoch_regex: str | None,
+        every_minutes: Annotated[float, at_least(0)] | None = 15,
     ):
         self.folder = Path(resolve_path(directory)) / "epochs"
         self.store_every = store_every
         self.checkpoint_every = checkpoint_every
         self.regex = directory_epoch_regex
+        self.within = WithinEpoch(self.folder, every_minutes)
         self._frozen_written: set[str] = set()
         self._continues = False
 
     def latest(self, epochs: int) -> StoredEpoch | None:
-        """The newest complete epoch, also of an earlier run's folder; None for a fresh run.
+        """The newest state, also of an earlier run's folder; None for a fresh run.
 
         Raises:
             Differs: the folder holds more epochs than the run is to have.
         """
-        stored = self._epochs("learning")
-        if stored and stored[-1] > epochs:
+        stored, within = self._epochs("learning"), self._read_within()
+        complete = stored[-1] if stored else 0
+        newest = max(complete, within.epoch if within else 0)
+        if newest > epochs:
             raise Differs(
-                f"{self.folder}: epoch {stored[-1]} is stored, but the scenario asks for {epochs} "
+                f"{self.folder}: epoch {newest} is stored, but the scenario asks for {epochs} "
                 "epochs only; ask for at least as many or choose another directory"
             )
-        if not stored:
+        is_within = within is not None and complete <= within.epoch < epochs
+        if not stored and not is_within:
             return self._take_over()
         self._continues = True
-        return _load(self.folder, stored[-1])
+        return within if is_within else _load(self.folder, complete)
+
+    def _read_within(self):
+        try:
+            state = self.within.load([field.name for field in fields(StoredEpoch)])
+        except DamagedFile as error:
+            print(f"{error}: the run goes on after its last whole epoch", file=sys.stderr)
+            return None
+        return state and StoredEpoch(**state)
 
     def set_aside(self) -> Path:
         """Rename the folder, so that the run can begin anew; returns its new place."""
@@ -97,6 +122,7 @@ class CheckpointFolder:
             leftover.unlink()
         if self._continues:
             return
+        self.within.remove()
         for name in names:
             self._file(name, "bestsofar").unlink(missing_ok=True)
             for alias in (self._file(name, "best"), self._file(name, "last")):
@@ -112,9 +138,8 @@ class CheckpointFolder:
             best: the epoch is the best so far.
             learning, extra: functions that give the other states, called if they are written.
         """
-        every = self.checkpoint_every
-        checkpointed = (every > 0 and epoch % every == 0) or epoch == last
-        stored = checkpointed or self._is_stored(epoch)
+        checkpointed = self._is_checkpointed(epoch, last)
+        stored = self.keeps(epoch, last)
         for name, state in network_files(networks).items():
             self._reopen(name, epoch, last)
             self._save_network(name, state, epoch if stored else None, best)
@@ -122,11 +147,20 @@ class CheckpointFolder:
             number = f"epoch_{epoch:02d}"
             save_weights(extra(), self._file("extra", number))
             save_weights(learning(), self._file("learning", number))
+            self.within.remove()
             self._drop_states(epoch)
         if epoch == last:
             self.finish(list(networks), last)
         elif checkpointed:
             self._drop_networks(list(networks), epoch)
+
+    def keeps(self, epoch: int, last: int) -> bool:
+        """Whether the run can be resumed from after this epoch (from 1)."""
+        return self._is_checkpointed(epoch, last) or self._is_stored(epoch)
+
+    def save_within(self, state: StoredEpoch) -> None:
+        """Keep a state in the middle of an epoch in place of an earlier one."""
+        self.within.save({field.name: getattr(state, field.name) for field in fields(state)})
 
     def finish(self, names: list[str], last: int) -> None:
         """Give the results of a finished run their final names (again, if need be)."""
@@ -181,6 +215,10 @@ class CheckpointFolder:
         pattern = re.compile(re.escape(name) + r"_epoch_(\d+)\.pth")
         names = os.listdir(self.folder) if self.folder.is_dir() else []
         return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
+
+    def _is_checkpointed(self, epoch, last):
+        every = self.checkpoint_every
+        return (every > 0 and epoch % every == 0) or epoch == last
 
     def _is_stored(self, epoch):
         return self.store_every > 0 and epoch % self.store_every == 0

@@ -12,6 +12,7 @@ import time
 import torch
 
 from mdir.learning.events.metrics import Metrics, summary
+from mdir.learning.events.open_rows import pack, unpack
 from mdir.metric_names import scalar_kind
 
 PENDING_ROWS = 200
@@ -134,6 +135,25 @@ class Events:
                 self.files.append(epoch, rows)
         if self.files is not None:
             self.files.write_metrics(*self.metrics.table())
+
+    def open_state(self) -> dict:
+        """What is known of the open epoch; rows so far and what processors made of them."""
+        self.flush()
+        states = {
+            type(processor).__name__: processor.state_dict()
+            for processor in self.processors
+            if hasattr(processor, "state_dict")
+        }
+        rows = {key: pack(rows) for key, rows in self._open.items()}
+        return {"rows": rows, "processors": states}
+
+    def load_open(self, state: dict) -> None:
+        """Continue in the middle of an epoch, from :meth:`open_state`."""
+        self._open = {key: unpack(rows) for key, rows in state["rows"].items()}
+        for processor in self.processors:
+            stored = state["processors"].get(type(processor).__name__)
+            if stored:
+                processor.load_state_dict(stored)
 
     def start(self) -> None:
         """Begin a run from nothing: rows that a killed one left are dropped."""

@@ -3,7 +3,8 @@
 A processor (kind ``processor``) is made from the run's ``epochs`` folder (None in the validate
 step) and has ``begin(epochs)``, ``wants(row) -> bool`` (fetch values now, they are to be shown),
 ``rows(epoch, rows)`` (whose values are numbers by then), ``epoch_closed(epoch, rows, metrics)``,
-``result(result)`` and ``close()``.
+``result(result)`` and ``close()``. One that collects something over an epoch has ``state_dict()``
+and ``load_state_dict(state)`` as well.
 """
 
 
@@ -25,6 +26,13 @@ class Processor:
 
     def result(self, result) -> None:
         """Take what the method has finished (:meth:`mdir.methods.base.Method.results`)."""
+
+    def state_dict(self) -> dict:
+        """What a run needs that goes on in the middle of the epoch; rows so far are kept, too."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from :meth:`state_dict`; not called if that was empty."""
 
     def close(self) -> None:
         """The run is over."""

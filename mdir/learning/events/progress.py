@@ -39,6 +39,8 @@ class Progress(Processor):
         self.key, self.name = suffix.key, suffix.name or "total"
         self.is_terminal = on_terminal()
         self._stage: tuple[int, str] | None = None
+        self._sum, self._count = 0.0, 0
+        self._first: tuple[float, int] | None = None  # when this process saw its first row, which
         self._bar: tqdm | None = None
         self._shown = 0.0
         self._epochs = 1
@@ -62,6 +64,12 @@ class Progress(Processor):
         if self.print_each and (line := getattr(result, "summary", None)):
             print(line, file=sys.stderr, flush=True)
 
+    def state_dict(self):
+        return {"stage": self._stage, "mean": (self._sum, self._count)} if self._stage else {}
+
+    def load_state_dict(self, state):
+        self._stage, (self._sum, self._count) = tuple(state["stage"]), state["mean"]
+
     def close(self):
         self._end_stage()
 
@@ -83,13 +91,18 @@ class Progress(Processor):
         if self._stage != (epoch, stage):
             self._end_stage()
             self._stage, self._sum, self._count = (epoch, stage), 0.0, 0
-            self._first = row["timestamp"]
-            if self.is_terminal and row["relative_iteration"] is not None:
-                label = f"{stage.capitalize()} [{epoch + 1:02d}]"
-                self._bar = tqdm(total=row["epoch_size"], desc=label, leave=True, unit="b")
+        if self._first is None:
+            self._first = row["timestamp"], self._count
+            self._start_bar(f"{stage.capitalize()} [{epoch + 1:02d}]", row)
         self._sum += row["data"][self.name]
         self._count += 1
         self._show(epoch, stage, row)
+
+    def _start_bar(self, label, row):
+        done = row["relative_iteration"]
+        if self.is_terminal and done is not None:
+            size = row["epoch_size"]
+            self._bar = tqdm(total=size, initial=done, desc=label, leave=True, unit="b")
 
     def _show(self, epoch, stage, row):
         if self._bar is not None:
@@ -106,7 +119,8 @@ class Progress(Processor):
         if row["relative_iteration"] is None:
             return f"{head}: {value:.2f}"
         now, done, size = row["timestamp"], row["relative_iteration"] + 1, row["epoch_size"]
-        pace = (now - self._first) / max(self._count - 1, 1)
+        begin, before_it = self._first
+        pace = (now - begin) / max(self._count - before_it - 1, 1)
         times = [f"{pace:.2f} s/b"]
         before = self._previous.get((stage, done))
         if before is not None:
@@ -123,7 +137,7 @@ class Progress(Processor):
     def _end_stage(self):
         if self._bar is not None:
             self._bar.close()
-        self._bar, self._stage = None, None
+        self._bar, self._stage, self._first = None, None, None
 
 
 def _duration(seconds):

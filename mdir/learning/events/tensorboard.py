@@ -42,6 +42,11 @@ class TensorBoard(Processor):
                     self.writer.add_image(tag, image, epoch, dataformats=axes)
         self.writer.flush()
 
+    def state_dict(self):
+        if self._writer is not None:
+            self._writer.flush()  # rows so far do not come again
+        return {}
+
     def close(self):
         if self._writer is not None:
             self._writer.close()

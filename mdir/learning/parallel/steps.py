@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mdir import distributed
-from mdir.data.streams import join_loaders, remade
+from mdir.data.streams import Rest, join_loaders, remade
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
 from mdir.learning.parallel.normalization import divided, sync_statistics
@@ -42,9 +42,10 @@ class DividedLoader:
 
     Args:
         loaders: of the streams that are joined to batches; they give equal numbers of items.
+        done: the first batches, so many, are left out.
     """
 
-    def __init__(self, loaders: list[DataLoader]):
+    def __init__(self, loaders: list[DataLoader], done: int = 0):
         for loader in loaders:
             if (loader.batch_size or 0) < distributed.size():
                 raise UserError(
@@ -53,7 +54,7 @@ class DividedLoader:
                 )
         if len(loaders) > 1:
             _require_equal_batches(loaders)
-        self.batches = [DividedBatches(loader.batch_sampler) for loader in loaders]
+        self.batches = [DividedBatches(Rest(loader.batch_sampler, done)) for loader in loaders]
         self.loader = join_loaders(
             [
                 remade(loader, batch_sampler=batches)
@@ -113,6 +114,20 @@ class DividedSteps:
         weight = 1.0 if self.dividing.reports_its_part else part.weight
         values = [torch.as_tensor(value) * weight for value in losses.values()]
         return dict(zip(losses, distributed.sum_all(values), strict=True))
+
+    def states(self) -> list[dict]:
+        """What is each process's own in the middle of an epoch (see :meth:`end_epoch`)."""
+        buffers = [buffer.cpu() for model in self.models for buffer in model.buffers()]
+        return distributed.gather({"generators": generators_state(), "buffers": buffers})
+
+    def load_states(self, states: list[dict]) -> None:
+        """Continue from :meth:`states`; as many other processes do, all as the first of those."""
+        same = len(states) == distributed.size()
+        state = states[distributed.rank() if same else 0]
+        buffers = [buffer for model in self.models for buffer in model.buffers()]
+        for buffer, stored in zip(buffers, state["buffers"], strict=True):
+            buffer.copy_(stored)
+        restore_generators(state["generators"])
 
     def end_epoch(self) -> None:
         """Make everybody equal again.

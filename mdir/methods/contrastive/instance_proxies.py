@@ -21,7 +21,7 @@ class ProxyAnchor(ViewsMethod):
     """
 
     views, criterion_name = 1, "proxyanchor"
-    classes = None
+    classes, keeps_preparation = None, True
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ class NPID(ViewsMethod):
     """
 
     views, criterion_name = 1, "npid"
-    images = None
+    images, keeps_preparation = None, True
 
     def prepare_epoch(self, dataset, epoch):
         self.images = len(dataset)

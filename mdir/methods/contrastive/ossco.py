@@ -99,7 +99,7 @@ class OSSCo(ViewsMethod):
             null: no files, or no restyled images among them.
     """
 
-    views, criterion_name = 3, "ossco"
+    views, criterion_name, keeps_preparation = 3, "ossco", True
 
     def __init__(
         self,
@@ -130,7 +130,12 @@ class OSSCo(ViewsMethod):
         if directory:
             self.processors = {"style_rounds": {"directory": directory, "pictures": pictures}}
         self.styles, self.gans, self.log, self.translators = [], None, None, None
-        self.translates, self._last, self._finished = False, None, None
+        self._last, self._finished = None, None
+
+    @property
+    def translates(self) -> bool:
+        """Whether the epoch that is prepared is one of phase 1."""
+        return self.gans is not None
 
     def phase(self, epoch: int) -> Phase:
         """The phase of an epoch (from 0)."""
@@ -143,7 +148,6 @@ class OSSCo(ViewsMethod):
     def prepare_epoch(self, dataset, epoch):
         phase = self.phase(epoch)
         self._check_epoch(phase, epoch)
-        self.translates = phase.translates
         if epoch == phase.first_epoch and phase.translates:
             self._start_round(self._draw_styles(dataset))
         elif epoch == phase.first_epoch:
