@@ -19,9 +19,13 @@ def rescaled(images, scale):
 
 
 def average_scales(vectors, exponent=1):
-    """Generalized mean of the descriptors of each scale, ``[D, ...]`` each, L2-normalized."""
+    """Generalized mean of the descriptors of each scale, ``[D, ...]`` each, L2-normalized.
+
+    A mean of zeros stays.
+    """
     mean = torch.stack(vectors).pow(exponent).mean(dim=0).pow(1 / exponent)
-    return mean / mean.norm(dim=0, keepdim=True)
+    lengths = mean.norm(dim=0, keepdim=True)
+    return mean / torch.where(lengths == 0, 1, lengths)
 
 
 def scale_exponent(net, scales):

@@ -4,8 +4,9 @@ import numpy as np
 
 
 def l2_normalize(vectors):
-    """Every row divided by its L2 norm (no epsilon)."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    """Every row divided by its L2 norm (no epsilon); rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths == 0, 1, lengths)
 
 
 def paste_pca_normalize(matrices, dimensions=None):

@@ -6,12 +6,15 @@ linear projection" (ICCV 2007), as used in Radenović et al. (TPAMI 2019). Descr
 ``[D, block]``. Rows of a projection are defined up to their sign.
 """
 
+import sys
+
 import numpy as np
 
 from cirtorch.utils.errors import DataError
 
 _COLUMNS_AT_ONCE = 4096
-_LARGEST_JITTER = 1e6
+_SMALLEST_JITTER, _LARGEST_JITTER = 1e-10, 1e6
+_FLAT = 1e-12  # of the largest eigenvalue: below it is rounding of float32 descriptors
 
 
 def whitenapply(X, m, P, dimensions=None):
@@ -45,7 +48,8 @@ def pcawhitenlearn(X, shrink=None):
         mean ``[D, 1]`` and projection ``[D, D]``, strongest direction first, float64.
 
     Raises:
-        DataError: no columns, NaN or infinity among them, or directions without any variance.
+        DataError: no columns, NaN or infinity among them, no more of them than dimensions, or
+            directions without variance: below 1e-12 of the largest.
     """
     _check(X)
     m = _mean(X)
@@ -56,11 +60,7 @@ def pcawhitenlearn(X, shrink=None):
             raise DataError(f"whitening: shrink {shrink} is outside 1..{len(values)}")
         b = values[shrink - 1]
         values = (1 - b) * values + b
-    if values[-1] <= 0:
-        raise DataError(
-            f"whitening: {int((values <= 0).sum())} of {len(values)} directions have no variance; "
-            f"{X.shape[1]} descriptors are too few for PCA whitening of {X.shape[0]} dimensions"
-        )
+    _check_rank(values, X.shape[1])
     return m, np.dot(np.diag(values**-0.5), vectors.T)
 
 
@@ -74,7 +74,8 @@ def whitenlearn(X, qidxs, pidxs):
         mean of the query columns ``[D, 1]`` and projection ``[D, D]``, float64.
 
     Raises:
-        DataError: no pairs, or NaN or infinity among the descriptors.
+        DataError: no pairs, none whose descriptors differ, or NaN or infinity among them. Pairs
+            that differ in fewer directions than there are dimensions are told on standard error.
     """
     _check(X)
     qidxs, pidxs = np.asarray(qidxs, dtype=np.int64), np.asarray(pidxs, dtype=np.int64)
@@ -86,9 +87,39 @@ def whitenlearn(X, qidxs, pidxs):
         part = slice(start, start + _COLUMNS_AT_ONCE)
         difference = _float64(X[:, qidxs[part]]) - X[:, pidxs[part]]
         S += np.dot(difference, difference.T)
-    P = np.linalg.inv(cholesky(S / len(qidxs)))
+    P = np.linalg.inv(cholesky(_full_rank(S / len(qidxs), len(qidxs))))
     _, vectors = _sorted_eigen(_scatter(X, m, P))
     return m, np.dot(vectors.T, P)
+
+
+def _check_rank(values, count):
+    dimensions = len(values)
+    flat = int((values <= _FLAT * max(values.max(), 0)).sum())
+    if not flat:
+        return
+    needed = f"PCA whitening of {dimensions} dimensions needs {dimensions + 1} descriptors or more"
+    if count <= dimensions:
+        raise DataError(f"whitening: {needed}, there are {count}")
+    raise DataError(
+        f"whitening: {flat} of {dimensions} directions have no variance in {count} descriptors; "
+        f"{needed}, different ones, and no dimension that is always the same"
+    )
+
+
+def _full_rank(S, pairs):
+    """``S``, or where rounding alone makes it invertible, ``S + 1e-10 I``; then it is told."""
+    values = np.linalg.eigvalsh(S)
+    rank = int((values > len(S) * np.finfo(float).eps * values[-1]).sum())
+    if rank == len(S):
+        return S
+    if values[-1] <= 0:
+        raise DataError(f"whitening: the descriptors of {pairs} matching pairs do not differ")
+    print(
+        f"Warning: whitening: {pairs} pairs differ in {rank} of {len(S)} directions only, and the "
+        f"others rule the result; learning needs {len(S)} different pairs or more",
+        file=sys.stderr,
+    )
+    return S + _SMALLEST_JITTER * np.eye(len(S))
 
 
 def cholesky(S):
@@ -105,7 +136,7 @@ def cholesky(S):
         try:
             return np.linalg.cholesky(S + alpha * np.eye(*S.shape))
         except np.linalg.LinAlgError:
-            alpha = alpha * 10 if alpha else 1e-10
+            alpha = alpha * 10 if alpha else _SMALLEST_JITTER
             print(f">>>> Matrix is not positive definite, adding {alpha:.0e} on the diagonal")
     raise DataError("whitening: the matrix is not positive definite, however large its diagonal")
 

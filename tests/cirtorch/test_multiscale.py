@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from cirtorch.layers.multiscale import average_scales, rescaled, scale_exponent
+from cirtorch.utils.concatenate import paste_pca_normalize
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,10 @@ def test_average_by_hand():
 def test_exponent_of_gem_where_nothing_follows(meta, scales, exponent):
     net = SimpleNamespace(meta=meta, pool=SimpleNamespace(p=torch.tensor([2.5])))
     assert scale_exponent(net, scales) == exponent
+
+
+def test_descriptors_of_zeros_stay():
+    vectors = torch.tensor([[3.0, 0.0], [4.0, 0.0]])
+    assert average_scales([vectors, vectors]).tolist() == [[pytest.approx(0.6), 0], [0.8, 0]]
+    pasted = paste_pca_normalize([np.array([[3.0], [0.0]]), np.array([[4.0], [0.0]])])
+    assert pasted.tolist() == [[0.6, 0.8], [0, 0]]

@@ -87,9 +87,55 @@ def test_broken_input_fails(data, value):
         cholesky(np.full((2, 2), value))
 
 
+@pytest.mark.parametrize("count", [2, 15, 16])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pca_needs_more_images_than_dimensions(count, dtype):
+    for seed in range(40):
+        X = np.random.RandomState(seed).standard_normal((16, 40)).astype(dtype)
+        with pytest.raises(DataError, match=f"needs 17 descriptors or more, there are {count}$"):
+            pcawhitenlearn(X[:, :count])
+        pcawhitenlearn(X[:, :17])
+
+
+def test_pca_refuses_directions_without_variance():
+    for seed in range(40):
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((16, 60)).astype(np.float32)
+        dead, double = X.copy(), X.copy()
+        dead[seed % 16] = rng.standard_normal()
+        double[3] = 0.7 * double[5] + 0.1 * double[6]  # rounded to float32
+        for flat in (dead, double):
+            with pytest.raises(DataError, match="1 of 16 directions have no variance in 60"):
+                pcawhitenlearn(flat)
+        assert np.isfinite(pcawhitenlearn(dead * 0.1, shrink=5)[1]).all()
+
+
+def test_pca_admits_weak_directions():
+    X = np.random.RandomState(0).standard_normal((16, 90)) * np.logspace(0, -4, 16)[:, None]
+    _, P = pcawhitenlearn(X)
+    np.testing.assert_allclose(P @ np.cov(X, bias=True) @ P.T, np.eye(16), atol=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [1, 5, 15])
+def test_pairs_too_few_for_learning_are_told(pairs, capsys):
+    for seed in range(20):
+        X = np.random.RandomState(seed).standard_normal((16, 40))
+        _, P = whitenlearn(X, np.arange(pairs), np.arange(pairs) + 20)
+        assert f"{pairs} pairs differ in {pairs} of 16 directions only" in capsys.readouterr().err
+        assert np.abs(P).max() < 2e5  # the diagonal of 1e-10, never rounding
+    whitenlearn(X, np.arange(20), np.arange(20) + 20)
+    assert capsys.readouterr().err == ""
+
+
+def test_pairs_that_do_not_differ_are_refused():
+    X = np.random.RandomState(0).standard_normal((4, 9))
+    with pytest.raises(DataError, match="descriptors of 3 matching pairs do not differ"):
+        whitenlearn(X, [1, 2, 3], [1, 2, 3])
+
+
 def test_too_little_data(data):
     X = data[0]
-    with pytest.raises(DataError, match="no variance"):
+    with pytest.raises(DataError, match="needs 4 descriptors or more, there are 2"):
         pcawhitenlearn(np.zeros((3, 2)))
     with pytest.raises(DataError, match="shrink 9"):
         pcawhitenlearn(X, shrink=9)

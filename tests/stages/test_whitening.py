@@ -21,6 +21,7 @@ from tests.stages.test_infer import embedding
 
 CIDS = [f"{i:032x}" for i in range(12)]
 PAIRS = {"cids": CIDS, "qidxs": [0, 1, 2, 3, 4, 4], "pidxs": [5, 6, 7, 8, 9, 10]}
+NO_PAIRS = {"qidxs": [0], "pidxs": [1]}
 
 
 @pytest.fixture
@@ -173,3 +174,10 @@ def test_images_without_a_descriptor_are_named(root, images, monkeypatch):
     monkeypatch.setattr("mdir.stages.whiten.run_inference", infer)
     with pytest.raises(DataError, match=rf"whitening: .* 1 of 12 images \(.*{CIDS[3]}\) are NaN"):
         infer_and_learn_whitening(params())
+
+
+def test_too_few_images_end_the_step_in_a_line(root, images):
+    (root / "sfm-120k-whiten.pkl").write_bytes(pickle.dumps({**PAIRS, "cids": CIDS[:3]} | NO_PAIRS))
+    message = "PCA whitening of 3 dimensions needs 4 descriptors or more, there are 3"
+    with pytest.raises(DataError, match=message):
+        infer_and_learn_whitening(params("pca"))
