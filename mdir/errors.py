@@ -1,5 +1,7 @@
 """Errors that speak to the person at the keyboard: printed without a traceback."""
 
+from collections.abc import Callable, Iterable
+
 from cirtorch.utils.errors import DataError
 
 
@@ -8,3 +10,22 @@ class UserError(Exception):
 
 
 USER_ERRORS = (UserError, DataError, OSError)
+
+
+def gathered(calls: Iterable[Callable]) -> list:
+    """What functions give, all of them tried, so that what is amiss is told at once.
+
+    Raises:
+        UserError: with the messages of all that fail; the error itself where one does.
+    """
+    results, errors = [], []
+    for call in calls:
+        try:
+            results.append(call())
+        except USER_ERRORS as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise UserError("\n".join(dict.fromkeys(map(str, errors))))
+    return results

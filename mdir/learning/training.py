@@ -1,6 +1,7 @@
 """Everything that one training needs, built from a scenario's ``learning.training``."""
 
 import os
+from functools import partial
 from typing import Annotated, Literal, TypedDict
 
 import torch
@@ -9,7 +10,7 @@ from mdir import distributed, registry
 from mdir.data.loading import Datasets, make_loader
 from mdir.data.sections import section_names
 from mdir.data.streams import Stream, join_loaders, stream_loaders
-from mdir.errors import UserError
+from mdir.errors import UserError, gathered
 from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import DividedLoader, DividedSteps
@@ -87,9 +88,11 @@ class EpochTraining:
         self.runtime = Runtime(**(runtime or {}))
         self.runtime.prepare(network)
         self.data = Datasets(data, runtime_data(network), inputs)
+        names = section_names(epoch_iteration["data"])
+        datasets = gathered(partial(self.data, name) for name in names)
         self.streams = [
-            Stream(self.data(name), self.data.section(name))
-            for name in section_names(epoch_iteration["data"])
+            Stream(dataset, self.data.section(name))
+            for name, dataset in zip(names, datasets, strict=True)
         ]
         for stream in self.streams:
             require_batches(stream.dataset, stream.section, SHUFFLED)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import torch
 
 from mdir import distributed, registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
+from mdir.errors import gathered
 from mdir.inference.descriptors import prepare_dataset
 from mdir.learning.score_results import make_score, register_score, write_rankings
 from mdir.learning.seeding import seed_epoch
@@ -212,10 +214,10 @@ class MultiCriterialValidation:
         **members: Annotated[dict, Section("validation")],
     ):
         self.decisive_criterion = decisive_criterion
-        self.members = [
-            registry.make("validation", section, setting, label)
+        self.members = gathered(
+            partial(registry.make, "validation", section, setting, label)
             for label, section in members.items()
-        ]
+        )
 
     @property
     def ties_are_best(self) -> bool:

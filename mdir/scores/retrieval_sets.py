@@ -9,6 +9,7 @@ from cirtorch.datasets.testdataset import configdataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used, used_files
 from mdir.data.table_files import initialize_file_reader
+from mdir.errors import gathered
 from mdir.paths import path_join, resolve_path
 
 _LISTS = ("ok", "easy", "hard", "junk")
@@ -133,8 +134,13 @@ def load_table_set(name: str, queries: str, db: str, imgdir: str) -> RetrievalSe
         DataError: as above, or an identifier is not in ``db``.
     """
     source, folder = resolve_path(queries), resolve_path(imgdir)
-    images = _columns(db, ["identifier"])["identifier"]
-    table = _columns(queries, ["query", "bbx", "ok", "junk"])
+    database, table = gathered(
+        [
+            lambda: _columns(db, ["identifier"]),
+            lambda: _columns(queries, ["query", "bbx", "ok", "junk"]),
+        ]
+    )
+    images = database["identifier"]
     positions = {identifier: position for position, identifier in enumerate(images)}
     gnd = [
         {

@@ -10,6 +10,7 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import used_files
 from mdir.data.image_files import open_image
 from mdir.data.image_lists import read_names
+from mdir.errors import gathered
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 
@@ -50,8 +51,10 @@ class RandomDomainsPair(Dataset):
         independent_transforms: bool = False,
     ):
         self.transform, self.independent = transform, independent_transforms
-        self.paths_X = _paths(dataset_X, image_dir)
-        self.paths_Y = _paths(dataset_Y, image_dir if image_dir_Y is None else image_dir_Y)
+        folder_Y = image_dir if image_dir_Y is None else image_dir_Y
+        self.paths_X, self.paths_Y = gathered(
+            [lambda: _paths(dataset_X, image_dir), lambda: _paths(dataset_Y, folder_Y)]
+        )
         self.in_turn = sampling == "unaligned"
         count = max if self.in_turn else min
         self.size = count(len(self.paths_X), len(self.paths_Y)) if size is None else size
