@@ -6,6 +6,7 @@
     NAME_notrain.pth    a run of 0 epochs
     learning_epoch_NN.pth, extra_epoch_NN.pth   the rest of the state; the latter is only ours
     midepoch.pth            all of a state since then, in the middle of an epoch; only ours
+    previous/               the checkpoint before the newest, in case that is damaged; only ours
 
 ``learning_epoch_NN.pth`` is written when everything else of epoch NN is in place, so its presence
 makes an epoch complete; whatever a killed run left besides is overwritten or removed.
@@ -22,8 +23,10 @@ from typing import Annotated
 from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.files import replace_link
 from cirtorch.utils.weight_files import load_weights, save_weights
+from mdir import distributed
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
+from mdir.learning.checkpoints.previous import PreviousCheckpoint
 from mdir.learning.checkpoints.within import WithinEpoch
 from mdir.networks.comparing import Differs
 from mdir.networks.files import network_files, read_network_set
@@ -72,16 +75,19 @@ class CheckpointFolder:
         self.checkpoint_every = checkpoint_every
         self.regex = directory_epoch_regex
         self.within = WithinEpoch(self.folder, every_minutes)
+        self.previous = PreviousCheckpoint(self.folder)
+        self._newest: int | None = None  # the complete epoch from which the run could be resumed
         self._frozen_written: set[str] = set()
         self._continues = False
 
     def latest(self, epochs: int) -> StoredEpoch | None:
-        """The newest state, also of an earlier run's folder; None for a fresh run.
+        """The newest sound state, also of an earlier run's folder; None for a fresh run.
 
         Raises:
+            DamagedFile: there are states, and none of them is sound.
             Differs: the folder holds more epochs than the run is to have.
         """
-        stored, within = self._epochs("learning"), self._read_within()
+        stored, within = self._epochs("learning"), self._sound(self._read_within)
         complete = stored[-1] if stored else 0
         newest = max(complete, within.epoch if within else 0)
         if newest > epochs:
@@ -93,15 +99,37 @@ class CheckpointFolder:
         if not stored and not is_within:
             return self._take_over()
         self._continues = True
-        return within if is_within else _load(self.folder, complete)
+        if is_within:
+            self._newest = complete or None
+            return within
+        return self._newest_sound(stored)
 
     def _read_within(self):
-        try:
-            state = self.within.load([field.name for field in fields(StoredEpoch)])
-        except DamagedFile as error:
-            print(f"{error}: the run goes on after its last whole epoch", file=sys.stderr)
-            return None
+        state = self.within.load([field.name for field in fields(StoredEpoch)])
         return state and StoredEpoch(**state)
+
+    def _newest_sound(self, stored):
+        before = self._epochs("learning", self.previous.folder)
+        for epoch in reversed(stored):
+            if state := self._sound(_load, self.folder, epoch):
+                self._newest = epoch
+                return state
+        for epoch in reversed(before):
+            if state := self._sound(_load, self.previous.folder, epoch):
+                return state
+        raise DamagedFile(
+            f"{self.folder}: no checkpoint is sound; put one back, or remove or rename the folder "
+            "to train anew"
+        )
+
+    def _sound(self, read, *place):
+        """What is read; None where it is damaged, which is told."""
+        try:
+            return read(*place)
+        except DamagedFile as error:
+            if distributed.is_first():
+                print(f"{error}: going back to the state before it", file=sys.stderr, flush=True)
+            return None
 
     def set_aside(self) -> Path:
         """Rename the folder, so that the run can begin anew; returns its new place."""
@@ -148,11 +176,17 @@ class CheckpointFolder:
             save_weights(extra(), self._file("extra", number))
             save_weights(learning(), self._file("learning", number))
             self.within.remove()
+            self._keep_previous(list(networks), epoch)
             self._drop_states(epoch)
         if epoch == last:
             self.finish(list(networks), last)
         elif checkpointed:
             self._drop_networks(list(networks), epoch)
+
+    def _keep_previous(self, names, epoch):
+        if self._newest is not None and self._newest != epoch:
+            self.previous.keep(self._newest, [*names, "extra", "learning"])
+        self._newest = epoch
 
     def keeps(self, epoch: int, last: int) -> bool:
         """Whether the run can be resumed from after this epoch (from 1)."""
@@ -211,9 +245,10 @@ class CheckpointFolder:
     def _file(self, name, suffix):
         return self.folder / f"{name}_{suffix}.pth"
 
-    def _epochs(self, name):
+    def _epochs(self, name, folder=None):
+        folder = self.folder if folder is None else folder
         pattern = re.compile(re.escape(name) + r"_epoch_(\d+)\.pth")
-        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        names = os.listdir(folder) if folder.is_dir() else []
         return sorted(int(match[1]) for match in map(pattern.fullmatch, names) if match)
 
     def _is_checkpointed(self, epoch, last):
