@@ -13,16 +13,13 @@ from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
 from mdir.registry import Check, Section, register
 from mdir.registry.ranges import at_least, between
-from mdir.report.pictures import spread
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 from mdir.scores.measures.rerank import reranked_blocks
-from mdir.scores.measures.tsne import tsne_points
+from mdir.scores.measures.tsne import class_map
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
 _CMC_RANKS = 50
-_MAPPED = 12  # identities in a map, and at most so many pictures of each:
-_MAPPED_PICTURES = 30
 
 
 class Rerank(TypedDict, total=False):
@@ -118,10 +115,7 @@ class ReidScore:
     def map(self, rows) -> dict:
         """t-SNE ``points`` of some queries' identities, with their ``identities``, ``cameras``."""
         about = np.array(self.dataset.identities), np.array(self.dataset.cameras)
-        known = np.unique(about[0][: self.dataset.queries])
-        places = [np.flatnonzero(about[0] == one) for one in _evenly(known, _MAPPED)]
-        chosen = np.concatenate([_evenly(one, _MAPPED_PICTURES) for one in places])
-        points = tsne_points(rows[chosen].double().cpu().numpy(), seed=0)
+        chosen, points = class_map(rows, about[0], np.unique(about[0][: self.dataset.queries]))
         identities, cameras = (one[chosen].tolist() for one in about)
         return {"points": points, "identities": identities, "cameras": cameras}
 
@@ -153,10 +147,6 @@ class ReidScore:
         if self.rerank is not None:
             told["re-ranking"] = self.rerank or "as published"
         return told
-
-
-def _evenly(values, most):
-    return values[spread(len(values), most)]
 
 
 class _Nearest:

@@ -8,6 +8,7 @@ best; None: none does.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +26,7 @@ class ScoreResult:
             (None without positives) and ``found``, the best database images in order, each with
             ``name``, ``path`` and ``right`` (True, False, or None for junk, which does not count).
         protocol: the conditions under which the numbers hold, plain values by name.
+        kept: what processors take of it (``mdir.learning.events.processor``); None: nothing.
         details: gives what else is to be kept with the rankings, plain values by name; called only
             where they are written, as it may take its time.
     """
@@ -35,4 +37,5 @@ class ScoreResult:
     images: dict[str, Tensor] = field(default_factory=dict)
     rankings: list[dict] = field(default_factory=list)
     protocol: dict = field(default_factory=dict)
+    kept: Any = None
     details: Callable[[], dict] = dict

@@ -79,8 +79,8 @@ def test_rankings_without_reranking_are_in_the_order_of_distances(root, network)
 
 def test_a_map_shows_some_pictures_of_some_identities(root, network, monkeypatch):
     write_market(root, persons=4)
-    monkeypatch.setattr("mdir.scores.reid_score._MAPPED", 2)
-    monkeypatch.setattr("mdir.scores.reid_score._MAPPED_PICTURES", 4)
+    monkeypatch.setattr("mdir.scores.measures.tsne._CLASSES", 2)
+    monkeypatch.setattr("mdir.scores.measures.tsne._PICTURES", 4)
     found = score(root)(network).details()["map"]
     assert found["identities"] == [5] * 4 + [8] * 4 and len(found["points"]) == 8
 

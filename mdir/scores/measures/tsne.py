@@ -1,8 +1,13 @@
 """Features as points of a plane, to be looked at."""
 
 import numpy as np
+from torch import Tensor
+
+from mdir.report.pictures import spread
 
 _DISTINCT = 4  # features that a t-SNE needs; of equal ones alone its tree does not end
+_CLASSES = 12  # in a map, and at most so many pictures of each:
+_PICTURES = 30
 
 
 def tsne_points(vectors: np.ndarray, seed: int) -> list[list[float]] | None:
@@ -15,3 +20,23 @@ def tsne_points(vectors: np.ndarray, seed: int) -> list[list[float]] | None:
     perplexity = min(30, (len(vectors) - 1) // 3)
     tsne = TSNE(2, perplexity=perplexity, random_state=seed, init="pca")
     return tsne.fit_transform(vectors).round(4).tolist()
+
+
+def class_map(
+    rows: Tensor, labels: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, list | None]:
+    """Pictures of some classes, evenly chosen, and their :func:`tsne_points`.
+
+    Args:
+        rows: features ``[N, D]``. labels: ``[N]``. known: the labels to choose from.
+
+    Returns:
+        indices ``[M]`` of the pictures, class by class, and a point each.
+    """
+    places = [np.flatnonzero(labels == one) for one in _evenly(known, _CLASSES)]
+    chosen = np.concatenate([_evenly(one, _PICTURES) for one in places])
+    return chosen, tsne_points(rows[chosen].double().cpu().numpy(), seed=0)
+
+
+def _evenly(values, most):
+    return values[spread(len(values), most)]

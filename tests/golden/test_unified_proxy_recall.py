@@ -1,0 +1,15 @@
+"""Golden parity of the recall."""
+
+import numpy as np
+import torch
+
+from mdir.scores.measures.class_recall import class_scores
+from tests.golden import golden
+
+
+def test_recall():
+    arrays = golden.needed_npz("unified_proxy", "recall.npz")
+    ranks = arrays["ranks"].tolist()
+    found = class_scores(torch.tensor(arrays["features"]), arrays["labels"], ranks)
+    recalls = [found.recall(rank) for rank in ranks]
+    np.testing.assert_allclose(recalls, arrays["f64_recall"], rtol=0, atol=1e-6)
