@@ -88,8 +88,10 @@ def _criterion_problems(method, training, iteration):
     if criterion == "default":
         path, criterion = ("criterion",), training.get("criterion")
     given = criterion.get("loss") if isinstance(criterion, dict) else None
-    if wanted and isinstance(given, str) and not is_unresolved(given) and given != wanted:
-        message = f"the method {iteration['type']} takes the criterion {wanted!r}, got {given!r}"
+    wanted = (wanted,) if isinstance(wanted, str) else wanted
+    if wanted and isinstance(given, str) and not is_unresolved(given) and given not in wanted:
+        admitted = " or ".join(map(repr, wanted))
+        message = f"the method {iteration['type']} takes the criterion {admitted}, got {given!r}"
         yield Problem(("learning", "training", *path, "loss"), message)
     if method is not None and isinstance(criterion, dict):
         found = method.check_criterion(iteration, criterion)

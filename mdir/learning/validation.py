@@ -126,6 +126,7 @@ class SingleValidation:
             device = {"device": self.network.device} if registry.takes(self.score, "device") else {}
             result = self.score(self.network, **device)
             register_score(events, epoch, self.key, result)
+            events.hand_on(result.kept)
             folder = self.setting.rankings if distributed.is_first() else None
             if folder is not None and (result.rankings or result.protocol):
                 write_rankings(folder / f"{self.label}.json", result)

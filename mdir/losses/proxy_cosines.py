@@ -111,6 +111,10 @@ _LEAST = torch.finfo(torch.float32).min
 
 def require_classes(cosines: Tensor, labels: Tensor) -> None:
     """UserError unless these are cosines ``[B, C]`` and their classes, B and C 1 or more."""
+    if not isinstance(labels, Tensor):
+        raise UserError(
+            "proxy losses are for the method proxy, which gives them cosines and labels"
+        )
     if cosines.dim() != 2 or labels.shape != cosines.shape[:1] or not cosines.numel():
         raise UserError(
             "proxy losses take cosines [B, C] and labels [B], got "
@@ -118,15 +122,17 @@ def require_classes(cosines: Tensor, labels: Tensor) -> None:
         )
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise UserError(f"labels of proxy losses are whole numbers, got {labels.dtype}")
-    low, high = (int(bound) for bound in labels.aminmax())
-    if low < 0 or high >= cosines.shape[1]:
-        raise UserError(
-            f"labels {low} to {high}, but there are {cosines.shape[1]} proxies: labels count from "
-            f"0 to {cosines.shape[1] - 1}{_from_one(low, high, cosines.shape[1])}"
-        )
+    require_labels(labels, cosines.shape[1])
     if cosines.device.type == "cpu" and not cosines.isfinite().all():
         raise UserError("cosines are not finite: the network does not give numbers any more")
 
 
-def _from_one(low, high, classes):
-    return "; these seem to start at 1" if low > 0 and high == classes else ""
+def require_labels(labels: Tensor, proxies: int) -> None:
+    """UserError unless each of ``[N]`` whole numbers, N 1 or more, is that of a proxy."""
+    low, high = (int(bound) for bound in labels.aminmax())
+    if low < 0 or high >= proxies:
+        from_one = "; these seem to start at 1" if low > 0 and high == proxies else ""
+        raise UserError(
+            f"labels {low} to {high}, but there are {proxies} proxies: each class needs one, and "
+            f"labels count from 0 to {proxies - 1}{from_one}"
+        )

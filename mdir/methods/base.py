@@ -37,7 +37,8 @@ class Method:
 
     1. :meth:`prepare_epoch` with the datasets, all networks in eval mode, and :meth:`results`
     2. :meth:`epoch_data`, which may put other items in the place of the training's
-    3. :meth:`step` with each batch, all networks in train mode; now and then :meth:`samples`
+    3. :meth:`step` with each batch, all networks in train mode; now and then :meth:`samples`;
+       :meth:`results` once more
     4. :meth:`validates`, and :meth:`state_dict` for the checkpoint
 
     A batch is what the dataset's ``collate_fn`` (or torch's) makes of its items, on the CPU. Where
@@ -51,7 +52,8 @@ class Method:
         networks: names of the members that the method needs; () if it takes the network as a whole.
         streams: how many data sections its batches may be made of.
         views: how many views of an image it takes; None where the method is not one of views.
-        criterion_name: the only criterion that fits it; None: any that is called alike.
+        criterion_name: the only criterion that fits it, or a tuple of those that do; None: any
+            that is called alike.
         dividing: how a batch may be divided among processes.
         processors: parameters by name of the processors that it needs besides those of
             ``output.learning``.
@@ -71,7 +73,7 @@ class Method:
     networks: tuple[str, ...] = ()
     streams: tuple[int, ...] = (1,)
     views: int | None = None
-    criterion_name: str | None = None
+    criterion_name: str | tuple[str, ...] | None = None
     processors: Mapping[str, dict] = MappingProxyType({})
     dividing = Dividing("its loss compares the images of a batch")
     keeps_preparation = True
@@ -125,9 +127,9 @@ class Method:
         }
 
     def results(self):
-        """What the preparation of the epoch has finished, for processors to keep; None: nothing.
+        """What the preparation or the steps of the epoch have finished, for processors to keep.
 
-        It is given once, so that it can be forgotten.
+        It is asked for after either, and given once, so that it can be forgotten; None: nothing.
         """
 
     def epoch_data(self, streams: list[Stream], epoch: int) -> list[Stream]:

@@ -152,7 +152,7 @@ def test_normalized_softmax_of_equal_cosines():
     ("labels", "message"),
     [
         ([1, 2, 3], "labels 1 to 3, but there are 3 proxies.*from 0 to 2; these seem to start at"),
-        ([0, 2, 3], "labels 0 to 3, but there are 3 proxies: labels count from 0 to 2$"),
+        ([0, 2, 3], "labels 0 to 3, but there are 3 proxies: each class needs one.*from 0 to 2$"),
         ([-1, 0, 1], "labels -1 to 1, but there are 3 proxies"),
         ([0.0, 1.0, 2.0], "whole numbers, got torch.float32"),
         ([0, 1], r"got \[3, 3\] and \[2\]"),

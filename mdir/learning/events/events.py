@@ -86,7 +86,7 @@ class Events:
             processor.rows(self.epochs, rows)
 
     def hand_on(self, result) -> None:
-        """Give the processors what a method has finished; None is nothing."""
+        """Give the processors what a method has finished or a score keeps; None is nothing."""
         if result is not None:
             for processor in self.processors:
                 processor.result(result)

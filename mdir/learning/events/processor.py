@@ -25,7 +25,10 @@ class Processor:
         """Take the joined rows of a finished epoch."""
 
     def result(self, result) -> None:
-        """Take what the method has finished (:meth:`mdir.methods.base.Method.results`)."""
+        """Take what the method has finished (:meth:`mdir.methods.base.Method.results`).
+
+        Or what a score keeps (:attr:`mdir.scores.result.ScoreResult.kept`).
+        """
 
     def state_dict(self) -> dict:
         """What a run needs that goes on in the middle of the epoch; rows so far are kept, too."""
