@@ -92,7 +92,7 @@ def train_epoch(run, epoch: int, position: Position) -> None:
         run.step_done(epoch, Position(position.seed, iteration + 1))
         begin = time.time()
     training.end_epoch()
-    events.hand_on(method.results())
+    events.hand_on(training.method.results())
 
 
 def require_finite(optimizer, events, epoch: int) -> None:

@@ -78,7 +78,7 @@ class Proxy(Method):
         "normalized_softmax",
         "proxy_nca",
     )
-    dividing = Dividing()
+    dividing, keeps_preparation = Dividing(), True
 
     def __init__(
         self,
@@ -104,9 +104,12 @@ class Proxy(Method):
 
     def prepare_epoch(self, dataset, epoch):
         self._require_proxies(dataset, epoch)
-        self.model.freeze_backbone(epoch < self.warm_up)
-        self._epoch, self._steps = epoch, []
+        self._begin(epoch, [])
         return super().prepare_epoch(dataset, epoch)
+
+    def _begin(self, epoch, steps):
+        self.model.freeze_backbone(epoch < self.warm_up)
+        self._epoch, self._steps = epoch, steps
 
     def _require_proxies(self, dataset, epoch):
         """UserError where a class has no proxy; a word where a proxy has no class."""
@@ -140,10 +143,16 @@ class Proxy(Method):
         losses, accuracies, features, labels = zip(*steps, strict=True)
         sizes = torch.tensor([len(one) for one in labels], dtype=torch.float64)
         loss, accuracy = (
-            float(torch.stack(values).cpu().double() @ sizes / sizes.sum())
+            float(torch.tensor(values, dtype=torch.float64) @ sizes / sizes.sum())
             for values in (losses, accuracies)
         )
         seen = (None, None)
         if self.keeps_features:
-            seen = torch.cat(features).float().cpu(), torch.cat(labels).cpu()
+            seen = torch.cat([one.float().cpu() for one in features]), torch.cat(labels)
         return TrainedEpoch(self._epoch, loss, accuracy, self.model, *seen)
+
+    def state_dict(self):
+        return {"epoch": self._epoch, "steps": list(self._steps)}
+
+    def load_state_dict(self, state):
+        self._begin(state["epoch"], list(state["steps"]))

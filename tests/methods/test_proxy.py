@@ -202,7 +202,7 @@ def uninterrupted(tmp_path_factory):
     return outcome(root)
 
 
-def run_in_child(root, steps=None):
+def run_in_child(root, steps=None, every_minutes=None):
     """Train in a process of its own, killed before the step of that number."""
 
     def training():
@@ -216,16 +216,19 @@ def run_in_child(root, steps=None):
             return step(*given)
 
         Proxy.step = fused
-        train(train_params(warm_up=2, published={"directory": "results", "prefix": "tiny"}))
+        params = train_params(warm_up=2, published={"directory": "results", "prefix": "tiny"})
+        params["learning"]["checkpoints"]["every_minutes"] = every_minutes
+        train(params)
 
     return os.waitstatus_to_exitcode(os.waitpid(start_child(training), 0)[1])
 
 
-@pytest.mark.parametrize("steps", [5, 8, 10, 15], ids=["warm_up", "border", "after", "end"])
-def test_a_killed_run_ends_as_if_never_interrupted(steps, uninterrupted, root):
+@pytest.mark.parametrize("every_minutes", [None, 0])
+@pytest.mark.parametrize("steps", [6, 8, 10, 15], ids=["warm_up", "border", "after", "end"])
+def test_a_killed_run_ends_as_if_never_interrupted(steps, every_minutes, uninterrupted, root):
     write_classes(root)
-    assert run_in_child(root, steps) == -signal.SIGKILL
-    assert run_in_child(root) == 0
+    assert run_in_child(root, steps, every_minutes) == -signal.SIGKILL
+    assert run_in_child(root, None, every_minutes) == 0
     files, learning, weights_then = outcome(root)
     expected_files, expected, expected_weights = uninterrupted
     assert_same(files, expected_files)
