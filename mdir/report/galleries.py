@@ -33,8 +33,7 @@ def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found:
 
     Where no query has an average precision, they come evenly from the first to the last.
     """
-    scored = [query for query in rankings["queries"] if _known(query["ap"])]
-    scored.sort(key=lambda query: -query["ap"])
+    scored = _scored(rankings)
     shown = scored or rankings["queries"]
     section = PageSection(title, LEGEND if scored else "")
     for number in spread(len(shown), queries):
@@ -42,14 +41,37 @@ def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found:
         head = query["name"]
         if scored:
             head += f": average precision {100 * query['ap']:.1f} %"
-        strip = Strip(head, [])
-        strip.pictures.append(Picture(pictures.add(query["path"], query.get("box")), "query"))
-        for place, answer in enumerate(query["found"][:found], 1):
-            copy = pictures.add(answer["path"])
-            mark = _MARKS.get(answer["right"], "junk" if scored else None)
-            strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", mark))
-        section.strips.append(strip)
+        section.strips.append(_strip(head, query, pictures, found, bool(scored)))
     return section
+
+
+def worst_gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found: int):
+    """A section of so many queries whose first right answer comes latest, the worst first.
+
+    Args:
+        rankings: as of :func:`gallery`, with the rank ``first`` of each query's first right answer.
+    """
+    section = PageSection(title, LEGEND)
+    worst = sorted(_scored(rankings), key=lambda query: (-query["first"], query["ap"]))
+    for query in worst[:queries]:
+        head = f"{query['name']}: first right answer at rank {query['first']}"
+        section.strips.append(_strip(head, query, pictures, found, True))
+    return section
+
+
+def _scored(rankings):
+    """Queries of a known average precision, the best first."""
+    scored = [query for query in rankings["queries"] if _known(query["ap"])]
+    return sorted(scored, key=lambda query: -query["ap"])
+
+
+def _strip(head, query, pictures, found, scored):
+    strip = Strip(head, [Picture(pictures.add(query["path"], query.get("box")), "query")])
+    for place, answer in enumerate(query["found"][:found], 1):
+        copy = pictures.add(answer["path"])
+        mark = _MARKS.get(answer["right"], "junk" if scored else None)
+        strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", mark))
+    return strip
 
 
 def _known(value):

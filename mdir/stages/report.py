@@ -4,10 +4,11 @@ from pathlib import Path
 
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
+from mdir.report.classes import classes_section, results_of_rankings
 from mdir.report.clusters import clusters_section
 from mdir.report.curves import draw_series, read_events, read_series
 from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
-from mdir.report.galleries import gallery, read_rankings
+from mdir.report.galleries import gallery, read_rankings, worst_gallery
 from mdir.report.identities import identities_section
 from mdir.report.page import PageSection, Picture, write_page
 from mdir.report.pictures import PictureFolder
@@ -15,6 +16,8 @@ from mdir.report.protocols import conditions_section, measure_table, read_protoc
 from mdir.report.scores import score_table, score_values
 from mdir.report.tables import write_table
 from mdir.report.translations import translation_strips
+from mdir.stages.fine_grained.data_base import read_data_base
+from mdir.stages.fine_grained.summary import class_rankings, class_results, score_data_base
 from mdir.stages.step import step
 
 
@@ -34,6 +37,8 @@ def report(
     translations: dict[str, dict[str, str]] | None = None,
     galleries: dict[str, str] | None = None,
     embeddings: dict[str, str] | None = None,
+    data_bases: dict[str, str] | None = None,
+    data_path: str = "data",
     pictures: int = 8,
     found: int = 8,
 ):
@@ -53,8 +58,13 @@ def report(
         losses: name -> folder of a training run; of pseudo labels, the largest clusters, too.
         translations: name -> ``{input: folder, output: folder}``.
         galleries: name -> rankings file of a step ``validate`` or ``search``; of the score
-            ``reid``, its CMC and t-SNE maps, too.
+            ``reid``, its CMC and t-SNE maps, too; of ``class_recall``, recalls and a map.
         embeddings: name -> embedding file of the step ``recall``: recall curves and t-SNE maps.
+        data_bases: name -> ``NAME_data_base.pth`` of a training by proxies: recalls over ranks and,
+            where ``NAME_statistics.csv`` stands beside it, over epochs, t-SNE maps with the
+            proxies, queries from the best to the worst, and the worst ones.
+        data_path: folder of the sets that names in databases begin with, as of the step
+            ``retrieve``.
         pictures: how many translations, queries and clusters of each are shown.
         found: how many answers of a query, or pictures of a cluster, are shown.
 
@@ -92,6 +102,7 @@ def report(
     rankings = {name: _rankings(path) for name, path in (galleries or {}).items()}
     if identities := identities_section(rankings, folder):
         sections.append(identities)
+    sections += _classes(rankings, data_bases or {}, data_path, folder, copies, pictures, found)
     for name, read in rankings.items():
         sections.append(gallery(name, read, copies, pictures, found))
     if protocols:
@@ -121,6 +132,21 @@ def _losses(name, events, folder):
         draw_series(names, folder / path)
         section.plots.append(Picture(path, key))
     return section
+
+
+def _classes(rankings, data_bases, data_path, folder, copies, pictures, found):
+    results = {name: results_of_rankings(read) for name, read in rankings.items()}
+    results, galleries = {name: one for name, one in results.items() if one}, []
+    for name, path in data_bases.items():
+        base = read_data_base(resolve_path(path))
+        scores = score_data_base(base, found)
+        results[name] = class_results(base, scores)
+        read = class_rankings(base, scores, data_path)
+        galleries += [
+            gallery(name, read, copies, pictures, found),
+            worst_gallery(f"{name}: worst queries", read, copies, pictures, found),
+        ]
+    return [classes_section(results, folder), *galleries] if results else []
 
 
 def _embeddings(embeddings, folder):

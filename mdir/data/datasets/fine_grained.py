@@ -7,6 +7,7 @@ from torch.utils.data import Dataset
 
 from cirtorch.downloads.known_files import known_folders
 from cirtorch.utils.errors import DataError
+from mdir.artifacts import used_files
 from mdir.data.datasets.fine_grained_layouts import (
     LAYOUTS,
     OWN_IMAGES,
@@ -71,8 +72,12 @@ class FineGrainedFiles:
         if not self.index.exists():
             raise DataError(f"'{self.index}' is not available. {self._advice()}")
         if self.reencoded:
-            return read_data_dicts(self.root, self.variant)
-        return LAYOUTS[self.set].read(self.root, self.cropped)
+            images = read_data_dicts(self.root, self.variant)
+        else:
+            images = LAYOUTS[self.set].read(self.root, self.cropped)
+        if not images:
+            raise DataError(f"{self.index}: names no image")
+        return images
 
     def classes(self, split: str) -> dict[str, list[FineImage]]:
         """Images of a split by class, classes and images in the order of the index.
@@ -138,6 +143,7 @@ class FineGrainedImages(Dataset):
         self.transform = transform
         self.classes = sorted(classes)
         self.files = [found.root / image.file for image in images]
+        used_files(self.files)
         self.names = [str(Path(found.root.name, image.file)) for image in images]
         self._boxes = [image.box for image in images]
         places = {name: at for at, name in enumerate(self.classes)}

@@ -200,6 +200,7 @@ def read_folder(root: Path, boxes: bool) -> list[FineImage]:
         raise UserError(f"{root}: the set 'folder' has no boxes to crop to; set cropped: false")
     if (root / OWN_INDEX).exists():
         return _read_csv(root)
+    used(root)
     if all((root / split).is_dir() for split in SPLITS):
         folders = {split: subfolders(root / split) for split in SPLITS}
     else:

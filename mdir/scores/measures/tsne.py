@@ -1,6 +1,7 @@
 """Features as points of a plane, to be looked at."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mdir.report.pictures import spread
@@ -23,19 +24,21 @@ def tsne_points(vectors: np.ndarray, seed: int) -> list[list[float]] | None:
 
 
 def class_map(
-    rows: Tensor, labels: np.ndarray, known: np.ndarray
+    rows: Tensor, labels: np.ndarray, known: np.ndarray, beside: Tensor | None = None
 ) -> tuple[np.ndarray, list | None]:
     """Pictures of some classes, evenly chosen, and their :func:`tsne_points`.
 
     Args:
         rows: features ``[N, D]``. labels: ``[N]``. known: the labels to choose from.
+        beside: ``[P, D]``, what is to be seen on the same map.
 
     Returns:
-        indices ``[M]`` of the pictures, class by class, and a point each.
+        indices ``[M]`` of the pictures, class by class, and a point each; then those of ``beside``.
     """
     places = [np.flatnonzero(labels == one) for one in _evenly(known, _CLASSES)]
     chosen = np.concatenate([_evenly(one, _PICTURES) for one in places])
-    return chosen, tsne_points(rows[chosen].double().cpu().numpy(), seed=0)
+    shown = torch.cat([rows[chosen], *([] if beside is None else [beside])])
+    return chosen, tsne_points(shown.double().cpu().numpy(), seed=0)
 
 
 def _evenly(values, most):

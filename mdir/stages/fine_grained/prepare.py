@@ -1,6 +1,5 @@
 """Step: whether a fine-grained set is whole, and its files as the published code prepares them."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.progress import progress
 from cirtorch.utils.weight_files import save_weights
-from mdir.artifacts import changed_input, made_before, produced, used
+from mdir.artifacts import changed_input, made_before, produced, used_files
 from mdir.data.datasets.fine_grained import FineGrainedFiles, SetName
 from mdir.data.datasets.fine_grained_layouts import (
     SPLITS,
@@ -62,7 +61,7 @@ def prepare_fine_grained(
     images = found.read()
     check_files(found.root, images)
     files = [found.root / image.file for image in images]
-    used(os.path.commonpath([file.parent for file in files]))
+    used_files(files)
     check_readable(files)
     warnings = [*_box_warnings(found.root, images), *_warnings(images)]
     if reencoded and not alone:

@@ -13,15 +13,15 @@ import torch
 from PIL import Image, ImageDraw
 
 from cirtorch.datasets.datahelpers import pil_loader
-from cirtorch.utils.errors import DataError, suggest
-from mdir.artifacts import used, write_bytes
-from mdir.data.image_lists import listed
+from cirtorch.utils.errors import suggest
+from cirtorch.utils.finite import require_finite
+from mdir.artifacts import used_files, write_bytes
+from mdir.data.datasets.fine_grained_layouts import base_name
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
-from mdir.networks.files import read_weights
 from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.registry.ranges import at_least
@@ -29,6 +29,12 @@ from mdir.report.galleries import LEGEND, gallery
 from mdir.report.page import write_page
 from mdir.report.pictures import PictureFolder
 from mdir.report.tables import Table
+from mdir.stages.fine_grained.data_base import (
+    DataBase,
+    local_place,
+    local_places,
+    read_data_base,
+)
 from mdir.stages.step import step
 
 SIDE, BORDER = 224, 8  # pixels
@@ -74,7 +80,8 @@ def retrieve(
     base = _read(data_base, directory)
     query = _query(query_img_name, base, data_path, network)
     found = [*_nearest(base, query, retrieval_num)]
-    places = _places([one["image"] for one in found], data_path)
+    places = local_places([one["image"] for one in found], data_path)
+    used_files([query.path, *places])
     folder = Path(resolve_path(directory), query.path.name.split(".")[0] or query.path.name)
     pictures = {_QUERY: _picture(query.path)}
     for rank, (one, place) in enumerate(zip(found, places, strict=True), 1):
@@ -99,16 +106,6 @@ def retrieve(
 
 
 @dataclass
-class DataBase:
-    """Names of images, their classes, and their features ``[N, D]``."""
-
-    path: str
-    images: list[str]
-    labels: list[int]
-    features: torch.Tensor
-
-
-@dataclass
 class Query:
     """An image, its features ``[D]``, and its place in the database if it has one."""
 
@@ -119,29 +116,12 @@ class Query:
 
 def _read(data_base, directory) -> DataBase:
     path = os.path.join(resolve_path(directory), data_base)
+    if not os.path.exists(path) and os.path.exists(resolve_path(data_base)):
+        path = resolve_path(data_base)
     if not os.path.exists(path):
-        other = resolve_path(data_base)
-        if not os.path.exists(other):
-            near = suggest(data_base, _data_bases(resolve_path(directory)))
-            raise UserError(f"retrieve: there is no database {path}.{near}")
-        path = other
-    content = read_weights(path)
-    try:
-        images, features = list(content["test_images"]), content["test_features"].float()
-        labels = [int(label) for label in content["test_labels"]]
-        if not all(isinstance(name, str) for name in images) or features.dim() != 2:
-            raise TypeError("names of images, a class of each, and a row of features of each")
-        if not len(images) == len(labels) == len(features):
-            counts = f"{len(images)} images, {len(labels)} labels, {len(features)} features"
-            raise TypeError(counts)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path}: is no database of UnifiedProxy, a dict of test_images, test_labels and "
-            f"test_features ({error})"
-        ) from error
-    if not torch.isfinite(features).all():
-        raise DataError(f"{path}: its test_features hold NaN or infinity")
-    return DataBase(path, images, labels, features)
+        near = suggest(data_base, _data_bases(resolve_path(directory)))
+        raise UserError(f"retrieve: there is no database {path}.{near}")
+    return read_data_base(path)
 
 
 def _data_bases(folder):
@@ -152,8 +132,8 @@ def _data_bases(folder):
 def _query(name, base, data_path, network) -> Query:
     place = _place_in(base, name, data_path)
     if place is not None:
-        (path,) = _places([base.images[place]], data_path)
-        return Query(path, base.features[place], place)
+        (path,) = local_places([base.images[place]], data_path)
+        return Query(path, base.test.features[place], place)
     path = Path(resolve_path(name))
     if network is None:
         raise UserError(
@@ -162,19 +142,19 @@ def _query(name, base, data_path, network) -> Query:
             "the network that made the database: network"
         )
     features = _extract(path, network)
-    if len(features) != base.features.shape[1]:
+    if len(features) != base.test.features.shape[1]:
         raise UserError(
             f"retrieve: the network gives {len(features)} features, the database {base.path} holds "
-            f"{base.features.shape[1]} of each image: it is of another network"
+            f"{base.test.features.shape[1]} of each image: it is of another network"
         )
     return Query(path, features, None)
 
 
 def _near(name, images):
     whole = difflib.get_close_matches(name, images)
-    ends = {_parts(image)[-1]: image for image in images}
+    ends = {base_name(image): image for image in images}
     return whole or [
-        ends[end] for end in difflib.get_close_matches(_parts(name)[-1], ends, cutoff=0)
+        ends[end] for end in difflib.get_close_matches(base_name(name), ends, cutoff=0)
     ]
 
 
@@ -182,50 +162,23 @@ def _place_in(base, name, data_path):
     """Position of the image of that name, or of that file; None without one."""
     if name in base.images:
         return base.images.index(name)
-    given = _local(name, data_path)
+    given = local_place(name, data_path)
     for place, stored in enumerate(base.images):
-        if given and _parts(stored)[-1] == given.name:
-            local = _local(stored, data_path)
+        if given and base_name(stored) == given.name:
+            local = local_place(stored, data_path)
             if local and local.samefile(given):
                 return place
     return None
 
 
-def _parts(path):
-    return re.split(r"[/\\]", path)
-
-
-def _local(name, data_path) -> Path | None:
-    """The file of that name, else that of its longest end below ``data_path``, else None."""
-    parts, root = _parts(name), Path(resolve_path(data_path))
-    ends = (root.joinpath(*parts[first:]) for first in range(len(parts)) if parts[first])
-    return next((p for p in (Path(resolve_path(name)), *ends) if p.is_file()), None)
-
-
-def _places(names, data_path) -> list[Path]:
-    places = [_local(name, data_path) for name in names]
-    absent = [name for name, place in zip(names, places, strict=True) if place is None]
-    if absent:
-        raise UserError(
-            f"retrieve: {len(absent)} images of the database are not there, neither under their "
-            f"names nor by an end of them below {resolve_path(data_path)} (data_path):"
-            f"{listed(absent)}"
-        )
-    for place in places:
-        used(place)
-    return places
-
-
 def _extract(path, network):
-    used(path)
     net = load_network(network, default_device()).eval()
     data = net.runtime.get("data") or {}
     if not data.get("transforms"):
         raise UserError("retrieve: the network does not tell its transforms (runtime.data)")
     image = parse_transforms(data["transforms"], data.get("mean_std"))(pil_loader(path))
     row = extract_descriptors(net, [image], what="query")[:, 0]
-    if not torch.isfinite(row).all():
-        raise DataError(f"{path}: the network gives no numbers for it")
+    require_finite(row[None], [path], "query")
     return torch.nn.functional.normalize(row, dim=0)
 
 
@@ -236,15 +189,17 @@ def _nearest(base, query, count) -> Iterator[dict]:
             f"retrieve: retrieval_num {count} is larger than the {others} images that {base.path} "
             "holds beside the query"
         )
-    similarities = base.features @ query.features
+    similarities = base.test.features @ query.features
     if query.place is not None:
         similarities[query.place] = -torch.inf
     for at in torch.sort(similarities, descending=True, stable=True).indices[:count].tolist():
-        right = None if query.place is None else base.labels[at] == base.labels[query.place]
+        right = (
+            None if query.place is None else base.test.labels[at] == base.test.labels[query.place]
+        )
         yield {
             "image": base.images[at],
             "similarity": similarities[at].item(),
-            "label": base.labels[at],
+            "label": base.test.labels[at],
             "right": right,
         }
 

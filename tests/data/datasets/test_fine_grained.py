@@ -146,6 +146,8 @@ def test_images_that_are_listed_twice(tmp_path):
 
 
 def test_a_split_without_images(tmp_path):
+    write_annotations(tmp_path, [])
+    assert "cars_annos.mat: names no image" in refusal(tmp_path, "car")
     write_cars(tmp_path, [1, 98])
     assert "test has no pictures" in refusal(tmp_path, "car", split="test")
 

@@ -170,10 +170,14 @@ def test_databases_that_are_none(base):
     with pytest.raises(UserError, match="no database .*bas_data_base.pth. Did you mean 'base_data"):
         look(data_base="bas_data_base.pth")
     for options, what in (
-        ({"labels": LABELS[1:]}, "5 images, 4 labels, 5 features"),
+        ({"labels": LABELS[1:], "features": FEATURES[1:]}, "5 images, 4 labels"),
+        ({"labels": LABELS[1:]}, r"4 test_labels, test_features \[5, 4\]"),
         ({"images": range(5)}, "is no database of UnifiedProxy"),
         ({"features": [1.0] * 5}, "is no database of UnifiedProxy"),
-        ({"features": [[float("nan")] * 4] * 5}, "test_features hold NaN"),
+        (
+            {"features": [[float("nan")] * 4] * 5},
+            r"5 of 5 images \(car/car_ims/000000.jpg, .* are NaN",
+        ),
     ):
         store(base, **options)
         with pytest.raises(DataError, match=what):
