@@ -1,10 +1,15 @@
 """Test sets: Oxford, Paris, their revisited versions, Tokyo 24/7 queries."""
 
 import os
+import sys
+from itertools import chain
+
+import numpy as np
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.safe_pickle import load_pickle
 
+_LISTS = ("ok", "easy", "hard", "junk")
 DATASETS = ["oxford5k", "paris6k", "roxford5k", "rparis6k", "247tokyo1k"]
 
 
@@ -56,7 +61,58 @@ def _ground_truth(path):
         raise DataError(
             f"{path}: {len(cfg['qimlist'])} queries but ground truth for {len(cfg['gnd'])}"
         )
+    require_unique(path, cfg["imlist"])
+    require_each_once(path, cfg["imlist"], cfg["qimlist"], cfg["gnd"])
     return cfg
+
+
+def require_unique(source, images) -> None:
+    """DataError where the database of ``source`` names an image twice."""
+    if twice := _repeated(images):
+        raise DataError(f"{source}: names the database image {twice!r} twice")
+
+
+def require_each_once(source, images, queries, gnd) -> None:
+    """Refuse what is named twice, which would be counted twice or against itself.
+
+    An image stands once in all lists of a query together. A query that is in the database, but in
+    none of its lists, would be its own wrong answer: that is told.
+
+    Args:
+        source: of the ground truth, for messages.
+        images: identifiers of the database. queries: those of the queries; one may come again.
+        gnd: a dict per query; ``ok``, ``easy``, ``hard``, ``junk`` hold database indices.
+
+    Raises:
+        DataError: naming the image, and the number of the query from 1.
+    """
+    places, alone = {image: place for place, image in enumerate(images)}, []
+    for number, (query, truth) in enumerate(zip(queries, gnd, strict=True), 1):
+        lists = {key: np.ravel(truth[key]).tolist() for key in _LISTS if truth.get(key) is not None}
+        named = list(chain.from_iterable(lists.values()))
+        twice = _repeated(named)
+        if twice is not None:
+            keys = " and ".join(key for key, ids in lists.items() if twice in ids)
+            name = images[int(twice)] if 0 <= twice < len(images) else twice
+            raise DataError(
+                f"{source}: query {number}, {query!r}, has the image {name!r} twice in {keys}; "
+                "each image stands in one of its lists, once"
+            )
+        if places.get(query) not in (None, *named):
+            alone.append(query)
+    if alone:
+        print(
+            f"Warning: {source}: {len(alone)} of {len(queries)} queries are in the database, but "
+            "in none of their lists, and count as wrong answers to themselves, such as "
+            f"{alone[0]!r}",
+            file=sys.stderr,
+        )
+
+
+def _repeated(items):
+    """The first that comes twice; None: all differ."""
+    seen = set()
+    return next((item for item in items if item in seen or seen.add(item)), None)
 
 
 def config_imname(cfg, i):

@@ -7,6 +7,8 @@ Junk images are taken out of the ranking before positions are counted.
 
 import numpy as np
 
+from cirtorch.utils.errors import DataError
+
 _REVISITED = {
     "easy": (("easy",), ("junk", "hard")),
     "medium": (("easy", "hard"), ("junk",)),
@@ -41,7 +43,8 @@ def compute_map(ranks, gnd, kappas=()):
         ranks: ``[N, Q]`` database indices, best first, one column per query; or the
             :class:`~cirtorch.search.ranking.RankPositions` of a database too large for that.
         gnd: a dict per query with ``ok`` and, optionally, ``junk``: lists of database indices.
-            Queries without ``ok`` get NaN and are left out of the means.
+            Queries without ``ok`` get NaN and are left out of the means; where it names an image
+            twice, that is a DataError.
         kappas: ranks at which precision is measured.
 
     Returns:
@@ -52,6 +55,8 @@ def compute_map(ranks, gnd, kappas=()):
     prs = np.full((len(gnd), len(kappas)), np.nan)
     for i, query in enumerate(gnd):
         if len(query["ok"]):
+            if len(np.unique(query["ok"])) < len(query["ok"]):
+                raise DataError(f"the positives of query {i} (from 0) name an image twice")
             positions = _positions_without_junk(ranks, i, query["ok"], query.get("junk", ()))
             aps[i] = compute_ap(positions, len(query["ok"]))
             prs[i] = [_precision_at(positions + 1, kappa) for kappa in kappas]

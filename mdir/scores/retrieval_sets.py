@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from cirtorch.datasets.testdataset import configdataset
+from cirtorch.datasets.testdataset import configdataset, require_each_once, require_unique
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used, used_files
 from mdir.data.table_files import initialize_file_reader
@@ -131,7 +131,8 @@ def load_table_set(name: str, queries: str, db: str, imgdir: str) -> RetrievalSe
         imgdir: folder pattern of all images.
 
     Raises:
-        DataError: as above, or an identifier is not in ``db``.
+        DataError: as above, or an identifier is not in ``db``, or stands twice in it or in the
+            lists of a query.
     """
     source, folder = resolve_path(queries), resolve_path(imgdir)
     database, table = gathered(
@@ -141,6 +142,7 @@ def load_table_set(name: str, queries: str, db: str, imgdir: str) -> RetrievalSe
         ]
     )
     images = database["identifier"]
+    require_unique(resolve_path(db), list(map(os.path.normpath, images)))
     positions = {identifier: position for position, identifier in enumerate(images)}
     gnd = [
         {
@@ -149,6 +151,7 @@ def load_table_set(name: str, queries: str, db: str, imgdir: str) -> RetrievalSe
         }
         for query, ok, junk in zip(table["query"], table["ok"], table["junk"], strict=True)
     ]
+    require_each_once(source, images, table["query"], gnd)
     return RetrievalSet(
         name,
         images,

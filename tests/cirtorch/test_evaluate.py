@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_ap, compute_map, compute_map_and_print, split_protocols
 
 
@@ -64,6 +65,16 @@ def test_map_equals_the_loop(seed):
     np.testing.assert_array_equal(prs, expected[3])
 
 
+def test_positives_are_counted_once():
+    ranks = np.arange(6)[:, None]
+    with pytest.raises(DataError, match="positives of query 0 .* name an image twice"):
+        compute_map(ranks, [{"ok": [0, 0]}])
+    assert compute_map(ranks, [{"ok": [0], "junk": [3, 3]}])[0] == 1
+    revisited = [{"easy": [0], "hard": [0, 1], "junk": []}]
+    with pytest.raises(DataError, match="twice"):
+        compute_map_and_print("roxford5k", ranks, revisited)
+
+
 def test_nothing_to_find_is_nan():
     mean, aps, pr, prs = compute_map(np.arange(4)[:, None], [{"ok": [], "junk": []}], [1])
     assert np.isnan([mean, aps[0], pr[0], prs[0, 0]]).all()
@@ -79,7 +90,7 @@ def test_printed_lines(capsys):
     averages, per_query = compute_map_and_print("oxford5k", ranks, gnd)
     assert capsys.readouterr().out == f">> oxford5k: mAP {averages['map'] * 100:.2f}\n"
     assert list(per_query) == ["ap"] and per_query["ap"].shape == (7,)
-    revisited = [{"easy": q["ok"], "hard": [1], "junk": [2]} for q in gnd]
+    revisited = [{"easy": q["ok"], "hard": q.get("junk", [])[:1], "junk": [60]} for q in gnd]
     averages, per_query = compute_map_and_print("rparis6k", ranks, revisited, protocol="as told")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(">> rparis6k: mAP E: ") and ", M: " in lines[0]

@@ -1,6 +1,7 @@
 """The score of retrieval: numbers, rankings, protocol, and errors before anything is computed."""
 
 import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +126,40 @@ def test_a_set_of_tables(root):
         score(dataset=section)
 
 
+@pytest.mark.parametrize(
+    ("db", "ok", "junk", "message"),
+    [
+        (
+            NAMES,
+            '["red2", "red2"]',
+            '["red1"]',
+            "q.tsv: query 1, 'red1', has .* 'red2' twice in ok",
+        ),
+        (NAMES, '["red2"]', '["red2"]', "q.tsv: query 1, 'red1', has .* 'red2' twice in ok and"),
+        ([*NAMES, "red2"], '["red2"]', "[]", "db.tsv: names the database image 'red2' twice"),
+        ([*NAMES, "./red2"], '["red2"]', "[]", "db.tsv: names the database image 'red2' twice"),
+    ],
+)
+def test_what_stands_twice_in_tables_is_named(root, db, ok, junk, message):
+    folder = write(root, [{"ok": [1]}])
+    (folder / "db.tsv").write_text("identifier\n" + "\n".join(db) + "\n")
+    (folder / "q.tsv").write_text(f"query\tbbx\tok\tjunk\nred1\t\t{ok}\t{junk}\n")
+    places = {"queries": str(folder / "q.tsv"), "db": str(folder / "db.tsv")}
+    with pytest.raises(DataError, match=message):
+        score(dataset={"name": "own", "imgdir": str(folder / "jpg"), **places})
+
+
+def test_a_query_that_is_its_own_wrong_answer_is_told(root, capsys):
+    write(root, [{"ok": [1], "junk": []}] * 2, queries=["red1", "blue3"])
+    score(dataset="247tokyo1k")
+    assert "1 of 2 queries are in the database, but in none of their lists" in (
+        capsys.readouterr().err
+    )
+    write(root / "other", [{"ok": [1], "junk": [0]}])
+    score(dataset="247tokyo1k", data_root=str(root / "other/data"))
+    assert capsys.readouterr().err == ""
+
+
 def test_queries_that_are_the_database_are_extracted_once(root, monkeypatch):
     write(root, [{"bbx": None, "ok": [1], "junk": []}] * 5, queries=NAMES)
     net = network()
@@ -135,7 +170,9 @@ def test_queries_that_are_the_database_are_extracted_once(root, monkeypatch):
 
 
 def test_ties_go_to_the_lower_index(root):
-    write(root, [{"bbx": None, "ok": [4], "junk": []}], images=["red1"] * 5)
+    folder = write(root, [{"bbx": None, "ok": [4], "junk": []}])
+    for name in NAMES[1:]:
+        shutil.copy(folder / "jpg" / "red1.jpg", folder / "jpg" / f"{name}.jpg")
     found = score(dataset="247tokyo1k")(network())
     assert found.averages["map"] == pytest.approx(0.1)
 
@@ -188,6 +225,9 @@ def test_another_tree(root):
         ([{"ok": [7], "junk": []}], {}, "ok of query 'red1' names image 7, but .* 5 images"),
         ([{"ok": [-1], "junk": []}], {}, "names image -1"),
         ([], {"queries": []}, "0 queries"),
+        ([{"ok": [1, 2, 1]}], {}, "query 1, 'red1', has the image 'red2' twice in ok; each image"),
+        ([{"ok": [1], "junk": [0, 1]}], {}, "query 1, 'red1', has .* 'red2' twice in ok and junk"),
+        ([{"ok": [1]}], {"images": [*NAMES, "red1"]}, "names the database image 'red1' twice"),
         ([{"ok": [0], "junk": []}], {"images": []}, "0 database images"),
     ],
 )
