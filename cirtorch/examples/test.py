@@ -9,6 +9,9 @@ import argparse
 
 from cirtorch.examples import common, evaluation
 from cirtorch.networks.imageretrievalnet import extract_vectors
+from cirtorch.networks.pretrained import PRETRAINED
+
+__all__ = ["PRETRAINED", "main", "parse"]
 
 
 def parse(arguments=None):

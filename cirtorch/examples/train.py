@@ -14,10 +14,28 @@ import torchvision.transforms as T
 
 from cirtorch.datasets.traindataset import NAMES, TuplesDataset
 from cirtorch.examples import common, evaluation, training
-from cirtorch.networks.imageretrievalnet import OUTPUT_DIM, POOLING, extract_vectors, init_network
+from cirtorch.examples.training import AverageMeter, save_checkpoint, train, validate
+from cirtorch.networks.imageretrievalnet import (
+    OUTPUT_DIM,
+    POOLING,
+    extract_vectors,
+    init_network,
+    set_batchnorm_eval,
+)
 from cirtorch.utils.download import download_train
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
+
+__all__ = [
+    "AverageMeter",
+    "main",
+    "parse",
+    "save_checkpoint",
+    "set_batchnorm_eval",
+    "test",
+    "train",
+    "validate",
+]
 
 _OPTIONS = [
     # flags, default, type, choices, help
@@ -123,13 +141,13 @@ def main(arguments=None):
     if args.resume:
         session.resume(os.path.join(args.directory, args.resume))
     train_set, val_set = _datasets(args, net)
-    test(net, args)
+    test(args.test_datasets, net, args.test_whiten)
     for epoch in range(session.epoch, args.epochs):
         loss = session.train(train_set)
         if args.val:
             loss = session.validate(val_set)
         if (epoch + 1) % args.test_freq == 0:
-            test(net, args)
+            test(args.test_datasets, net, args.test_whiten)
         session.save(args.directory, loss)
     return args.directory
 
@@ -150,19 +168,23 @@ def _datasets(args, net):
     return train_set, dataset("val", float("inf"), float("inf")) if args.val else None
 
 
-def test(net, args):
-    """Evaluate on the test sets at 1024 pixels and one scale, as published."""
+def test(datasets, net, test_whiten=""):
+    """Evaluate on test sets at 1024 pixels and one scale, as published.
+
+    Args:
+        datasets: their names. test_whiten: the training set of a whitening, "": none.
+    """
     transform: T.Compose = common.network_transform(net)
     print(">> Evaluating network on test datasets...")
     whitening = None
-    if args.test_whiten:
+    if test_whiten:
 
         def extract(images):
             return extract_vectors(net, images, 1024, transform)
 
-        learned = evaluation.whitening_of_network(net, args.test_whiten, [1], extract)
-        whitening = args.test_whiten, learned
-    for name in args.test_datasets:
+        learned = evaluation.whitening_of_network(net, test_whiten, [1], extract)
+        whitening = test_whiten, learned
+    for name in datasets:
         evaluation.evaluate_test_set(net, name.lower(), 1024, transform, whitening=whitening)
 
 

@@ -10,12 +10,104 @@ from torch.utils.data import DataLoader
 
 from cirtorch.datasets.datahelpers import collate_tuples
 from cirtorch.layers.loss import ContrastiveLoss, TripletLoss
+from cirtorch.networks.extraction import takes_batches
+from cirtorch.networks.imageretrievalnet import set_batchnorm_eval
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.weight_files import load_state, load_weights, save_weights
 
 LOSSES = {"contrastive": ContrastiveLoss, "triplet": TripletLoss}
 _DECAY = math.exp(-0.01)
 _GEMMP_SPEED = 100
+
+
+class AverageMeter:
+    """The latest value, ``sum``, ``count`` and ``avg`` of what :meth:`update` was given."""
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self):
+        """Begin anew."""
+        self.val = self.avg = self.sum = self.count = 0
+
+    def update(self, val, n=1):
+        """Take a value that stands for ``n``."""
+        self.val = val
+        self.sum += val * n
+        self.count += n
+        self.avg = self.sum / self.count
+
+
+def train(train_loader, model, criterion, optimizer, epoch, update_every=1, print_freq=10):
+    """One epoch over tuples that are mined first; returns the average loss of a tuple.
+
+    Args:
+        train_loader: batches ``(tuples, targets)`` of a :class:`TuplesDataset`.
+        epoch: from 0, to be printed.
+        update_every: batches between two steps of the optimizer.
+        print_freq: batches between two lines.
+    """
+    train_loader.dataset.create_epoch_tuples(model)
+    model.train()
+    model.apply(set_batchnorm_eval)
+    optimizer.zero_grad()
+
+    def after_batch(number):
+        if (number + 1) % update_every == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    stage = f">> Train: [{epoch + 1}]"
+    return _go_through(train_loader, model, criterion, stage, print_freq, after_batch)
+
+
+@torch.no_grad()
+def validate(val_loader, model, criterion, epoch, print_freq=10):
+    """As :func:`train`, without learning."""
+    val_loader.dataset.create_epoch_tuples(model)
+    model.eval()
+    return _go_through(val_loader, model, criterion, f">> Val: [{epoch + 1}]", print_freq)
+
+
+def _go_through(loader, model, criterion, stage, print_freq, after_batch=lambda number: None):
+    losses, start = AverageMeter(), time.time()
+    for i, (tuples, targets) in enumerate(loader):
+        for images, target in zip(tuples, targets, strict=True):
+            columns = _embed(model, images)
+            loss = criterion(columns, target.to(columns.device))
+            losses.update(loss.item())
+            if loss.requires_grad:
+                loss.backward()
+        after_batch(i)
+        if (i + 1) % print_freq == 0 or i == 0 or i + 1 == len(loader):
+            print(
+                f"{stage}[{i + 1}/{len(loader)}]\t"
+                f"Time {(time.time() - start) / (i + 1):.3f}\t"
+                f"Loss {losses.val:.4f} ({losses.avg:.4f})"
+            )
+    return losses.avg
+
+
+def _embed(model, images):
+    """Descriptors ``[D, N]`` of a tuple; together where size and network allow it."""
+    device = next(model.parameters()).device
+    if not takes_batches(model):
+        return torch.stack([model(image.to(device)).squeeze() for image in images], dim=1)
+    sizes = {}
+    for position, image in enumerate(images):
+        sizes.setdefault(image.shape, []).append(position)
+    columns = [
+        model(torch.cat([images[i] for i in positions]).to(device)) for positions in sizes.values()
+    ]
+    order = torch.tensor([i for positions in sizes.values() for i in positions])
+    return torch.cat(columns, dim=1)[:, order.argsort().to(device)]
+
+
+def save_checkpoint(state, is_best, directory):
+    """Write ``model_epochN.pth.tar``, N from ``state["epoch"]``, and ``model_best.pth.tar``."""
+    names = [f"model_epoch{state['epoch']}.pth.tar"] + ["model_best.pth.tar"] * bool(is_best)
+    for name in names:
+        save_weights(state, os.path.join(directory, name))
 
 
 class Session:
@@ -37,36 +129,22 @@ class Session:
         for group in self.optimizer.param_groups:
             # as published, the decay comes before the epoch: the first one has it already
             group["lr"] = group["initial_lr"] * _DECAY ** (self.epoch + 1)
-        dataset.create_epoch_tuples(self.net)
-        self.net.train()
-        loader = self._loader(dataset, shuffle=True)
-        losses, start = [], time.time()
-        self.optimizer.zero_grad()
-        for i, (tuples, targets) in enumerate(loader):
-            for images, target in zip(tuples, targets, strict=True):
-                loss = self.criterion(self._embed(images), target.to(self.device))
-                losses.append(loss.item())
-                loss.backward()
-            if (i + 1) % self.args.update_every == 0:
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            self._print("Train", i, len(loader), losses, start)
+        loss = train(
+            self._loader(dataset, shuffle=True),
+            self.net,
+            self.criterion,
+            self.optimizer,
+            self.epoch,
+            self.args.update_every,
+            self.args.print_freq,
+        )
         self.epoch += 1
-        return sum(losses) / max(len(losses), 1)
+        return loss
 
     def validate(self, dataset):
-        """Average loss of a tuple of the validation set."""
-        dataset.create_epoch_tuples(self.net)
-        self.net.eval()
+        """Average loss of a tuple of the validation set, after the epoch just trained."""
         loader = self._loader(dataset, shuffle=False)
-        losses, start = [], time.time()
-        with torch.no_grad():
-            for i, (tuples, targets) in enumerate(loader):
-                for images, target in zip(tuples, targets, strict=True):
-                    loss = self.criterion(self._embed(images), target.to(self.device))
-                    losses.append(loss.item())
-                self._print("Val", i, len(loader), losses, start)
-        return sum(losses) / max(len(losses), 1)
+        return validate(loader, self.net, self.criterion, self.epoch - 1, self.args.print_freq)
 
     def _loader(self, dataset, shuffle):
         return DataLoader(
@@ -79,26 +157,6 @@ class Session:
             collate_fn=collate_tuples,
         )
 
-    def _embed(self, images):
-        """Descriptors ``[D, N]``; images of one size go through the network together."""
-        sizes = {}
-        for position, image in enumerate(images):
-            sizes.setdefault(image.shape, []).append(position)
-        columns = [
-            self.net(torch.cat([images[i] for i in positions]).to(self.device))
-            for positions in sizes.values()
-        ]
-        order = torch.tensor([i for positions in sizes.values() for i in positions])
-        return torch.cat(columns, dim=1)[:, order.argsort().to(self.device)]
-
-    def _print(self, stage, i, count, losses, start):
-        if (i + 1) % self.args.print_freq == 0 or i == 0 or i + 1 == count:
-            print(
-                f">> {stage}: [{self.epoch + (stage == 'Train')}][{i + 1}/{count}]\t"
-                f"Time {(time.time() - start) / (i + 1):.3f}\t"
-                f"Loss {losses[-1]:.4f} ({sum(losses) / len(losses):.4f})"
-            )
-
     def save(self, directory, loss):
         """Write ``model_epochN.pth.tar``, and ``model_best.pth.tar`` where ``loss`` is the best."""
         is_best = loss < self.min_loss
@@ -110,9 +168,7 @@ class Session:
             "min_loss": self.min_loss,
             "optimizer": self.optimizer.state_dict(),
         }
-        names = [f"model_epoch{self.epoch}.pth.tar"] + ["model_best.pth.tar"] * is_best
-        for name in names:
-            save_weights(checkpoint, os.path.join(directory, name))
+        save_checkpoint(checkpoint, is_best, directory)
 
     def resume(self, path):
         """Go on from a checkpoint of :meth:`save`."""

@@ -20,10 +20,12 @@ from cirtorch.utils.errors import DataError
 def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=1, print_freq=10):
     """Descriptors of image files.
 
-    Images are decoded ahead by threads and go through the network in batches of one size.
+    Images are decoded ahead by threads. They go through a network in batches of one size where its
+    class says ``maps_images_apart = True``, one at a time through any other.
 
     Args:
-        net: network ``[B, C, H, W] -> [D, B]``; goes to the GPU if there is one, and to eval mode.
+        net: network ``[B, C, H, W] -> [D, B]``, or ``[1, C, H, W] -> [D]`` with further axes of
+            length one; goes to the GPU if there is one, and to eval mode.
         images: paths.
         image_size: longest side in pixels, None: original size.
         transform: PIL image -> tensor ``[C, H, W]``.
@@ -38,6 +40,7 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
     here, there = split_transform(transform)
     dataset = ImagesFromList(root="", images=images, imsize=image_size, bbxs=bbxs, transform=here)
     pixels = PIXELS_ON_GPU if device.type == "cuda" else PIXELS_ON_CPU
+    pixels = pixels if takes_batches(net) else 0
     vecs, done = None, 0
     with torch.no_grad():
         tensors = read_ahead(dataset.__getitem__, len(dataset))
@@ -50,6 +53,16 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
             done = _progress(done, len(positions), len(images), print_freq)
     print("")
     return vecs
+
+
+def takes_batches(net) -> bool:
+    """Whether a network's class, or that from which it has ``forward``, says so of itself."""
+    for kind in type(net).__mro__:
+        if "maps_images_apart" in vars(kind):
+            return bool(net.maps_images_apart)
+        if "forward" in vars(kind):
+            break
+    return False
 
 
 @contextmanager
@@ -86,6 +99,10 @@ def _prepared(net):
 
 def _extract_batch(net, batch, device, transform, ms, msp):
     """``[D, B]`` on the CPU; a batch too large for the device's memory is halved."""
+    if not takes_batches(net):
+        x = transform(batch.to(device))
+        found = extract_ss(net, x) if ms == [1] else extract_ms(net, x, ms, msp)
+        return found.float().reshape(-1, 1)
     try:
         # convolutions of VGG are faster in this layout, those of ResNet no slower
         x = transform(batch.to(device)).contiguous(memory_format=torch.channels_last)

@@ -44,6 +44,7 @@ __all__ = [
     "init_network",
     "load_network",
     "network_from_checkpoint",
+    "set_batchnorm_eval",
 ]
 
 POOLING = {"mac": MAC, "spoc": SPoC, "gem": GeM, "gemmp": GeMmp, "rmac": RMAC}
@@ -105,11 +106,11 @@ class ImageRetrievalNet(nn.Module):
         super().train(mode)
         # Images of many sizes pass one by one: statistics of a single image would stand for those
         # of a batch, and descriptors in training would be others than those of the evaluation.
-        if mode:
-            for module in self.modules():
-                if "BatchNorm" in type(module).__name__:
-                    module.eval()
-        return self
+        return self.apply(set_batchnorm_eval) if mode else self
+
+    def cuda(self, device=None):
+        """As usual; without a GPU it stays where it is, so that scripts need not ask."""
+        return super().cuda(device) if torch.cuda.is_available() else self
 
     def parameter_groups(self, opts):
         """Groups for an optimizer with the options ``opts`` (``lr``): pooling learns 10x faster.
@@ -138,6 +139,12 @@ class ImageRetrievalNet(nn.Module):
         return "  (meta): dict( \n" + "".join(lines) + "  )\n"
 
 
+def set_batchnorm_eval(module) -> None:
+    """Let a layer of batch normalization keep its statistics; for ``net.apply``."""
+    if "BatchNorm" in type(module).__name__:
+        module.eval()
+
+
 def init_network(params) -> ImageRetrievalNet:
     """Build a network.
 
@@ -157,7 +164,8 @@ def init_network(params) -> ImageRetrievalNet:
         ValueError: unknown architecture or pooling.
     """
     given = {**_DEFAULTS, **params}
-    features = build_features(given["architecture"], given["pretrained"], given["model_dir"])
+    model_dir = given["model_dir"] or os.path.join(get_data_root(), "networks")
+    features = build_features(given["architecture"], given["pretrained"], model_dir)
     dim = output_dim(given["architecture"], features)
     lwhiten = whiten = None
     if given["local_whitening"]:

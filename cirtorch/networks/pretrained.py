@@ -12,7 +12,7 @@ from cirtorch.utils.weight_files import load_url, load_weights
 _BASE = "http://cmp.felk.cvut.cz/cnnimageretrieval/data/networks/"
 
 # mAP of revisited Oxford and Paris, medium/medium/hard/hard, at 1024 px and three scales
-PRETRAINED = {
+_PATHS = {
     # contrastive loss; 60.9 69.3 32.9 44.2 and 65.4 76.7 40.1 55.2 with whitening learned after
     "retrievalSfM120k-vgg16-gem": "retrieval-SfM-120k/retrievalSfM120k-vgg16-gem-b4dcdc6.pth",
     "retrievalSfM120k-resnet101-gem": (
@@ -27,6 +27,7 @@ PRETRAINED = {
     "gl18-tl-resnet101-gem-w": "gl18/gl18-tl-resnet101-gem-w-a4d43db.pth",
     "gl18-tl-resnet152-gem-w": "gl18/gl18-tl-resnet152-gem-w-21278d5.pth",
 }
+PRETRAINED = {name: _BASE + path for name, path in _PATHS.items()}
 
 
 def open_network(name_or_path) -> nn.Module:
@@ -36,7 +37,7 @@ def open_network(name_or_path) -> nn.Module:
         DataError: neither a known name nor a file, or the file is not such a network.
     """
     if name_or_path in PRETRAINED:
-        checkpoint = load_url(_BASE + PRETRAINED[name_or_path])
+        checkpoint = load_url(PRETRAINED[name_or_path])
     elif os.path.exists(name_or_path):
         checkpoint = load_weights(name_or_path)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from cirtorch.downloads.archive import unpack
 from cirtorch.downloads.fetch import fault, fetch
 from cirtorch.downloads.image_folders import folder_fault
-from cirtorch.downloads.known_files import known_files, known_folders, known_links
+from cirtorch.downloads.known_files import KnownFolder, known_files, known_folders, known_links
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import replace_link
 
@@ -16,10 +16,34 @@ from cirtorch.utils.files import replace_link
 def download_train(data_dir: str | os.PathLike) -> None:
     """Images and databases of retrieval-SfM into ``data_dir/train``; what is there stays.
 
+    Where a training set is there with its images, what else cannot be had is a warning.
+
     Raises:
         DataError: for everything that could not be had, with what to do about it.
     """
-    download_parts(data_dir, "train")
+    try:
+        download_parts(data_dir, "train")
+    except DataError as error:
+        complete = _complete_training_sets(Path(data_dir).absolute())
+        if not complete:
+            raise
+        print(
+            f"Warning: {error}\nGoing on with what is there: {', '.join(complete)}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _complete_training_sets(data_dir):
+    """Names of the databases in ``train/NAME`` whose images are all in ``train/NAME/ims``."""
+    found = []
+    for database in sorted(data_dir.glob("train/*/*.pkl")):
+        folder = database.parent
+        named = (str(database.relative_to(data_dir)),)
+        images = KnownFolder((), f"train/{folder.name}/ims", "", "", named_in=named)
+        if database.name.startswith(folder.name) and folder_fault(images, data_dir) is None:
+            found.append(database.name)
+    return found
 
 
 def download_test(data_dir: str | os.PathLike) -> None:
