@@ -41,12 +41,12 @@ class ClassResults:
 
     Attributes:
         recall: at the ranks 1, 2, ..., 0 to 1.
-        epochs: name of a recall -> its values after each epoch, in percent.
+        epochs: name of a recall -> epochs (from 1) and its values after them, in percent.
         maps: what is on a map -> the map; None: the features are all alike.
     """
 
     recall: list[float]
-    epochs: dict[str, list[float]]
+    epochs: dict[str, list[tuple[int, float]]]
     maps: dict[str, ClassMap | None]
 
 
@@ -123,8 +123,13 @@ def _draw_epochs(axis, results):
         return
     set_title(axis, "recall over epochs, %")
     for number, (label, values) in enumerate(lines):
-        epochs = range(1, len(values) + 1)
-        axis.plot(epochs, values, color=_colour(number), marker="o", markersize=2.5, label=label)
+        axis.plot(
+            *zip(*values, strict=True),
+            color=_colour(number),
+            marker="o",
+            markersize=2.5,
+            label=label,
+        )
     axis.locator_params(axis="x", integer=True)
     axis.set_xlabel("epoch", color=INK, fontsize=7)
     _legend(axis)

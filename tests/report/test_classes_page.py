@@ -28,7 +28,7 @@ def base(root):
         write_image(root / "data" / name, at)
     (root / "results/a_statistics.csv").parent.mkdir()
     (root / "results/a_statistics.csv").write_text(
-        "epoch,train_loss,train_accuracy,test_recall@1,test_recall@2\n1,3,10,40,50\n2,2,20,60.5,70\n"
+        "epoch,train_loss,train_accuracy,test_recall@1,test_recall@2\n1,3,10,40,50\n4,2,20,60.5,70\n"
     )
     torch.save(content(), root / "results/a_data_base.pth")
     return root
@@ -67,7 +67,7 @@ def words(picture):
 def test_recalls_and_maps(base):
     found = class_results(*read(base))
     assert found.recall == [5 / 8, 5 / 8, 6 / 8, 7 / 8, 7 / 8, 7 / 8, 7 / 8]
-    assert found.epochs == {"R@1": [40, 60.5], "R@2": [50, 70]}
+    assert found.epochs == {"R@1": [(1, 40), (4, 60.5)], "R@2": [(1, 50), (4, 70)]}
     train, test = found.maps["train"], found.maps["test"]
     assert (len(train.points), train.labels) == (12, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
     assert (len(train.proxies), train.proxy_labels) == (4, [0, 1, 2, 3])
@@ -118,8 +118,9 @@ def test_pictures_that_are_not_there(base):
         page_of(data_bases={"anchor": "results/a_data_base.pth"}, data_path="elsewhere")
 
 
-def test_a_table_of_something_else(base):
-    (base / "results/a_statistics.csv").write_text("epoch,test_recall@1\n1,\n")
+@pytest.mark.parametrize("text", ["epoch,test_recall@1\n1,\n", "test_recall@1\n40\n"])
+def test_a_table_of_something_else(base, text):
+    (base / "results/a_statistics.csv").write_text(text)
     with pytest.raises(UserError, match="a_statistics.csv is not a table of a training"):
         page_of(data_bases={"anchor": "results/a_data_base.pth"})
 

@@ -39,7 +39,7 @@ def class_results(base: DataBase, scores: ClassScores) -> ClassResults:
 
 
 def _epochs(path):
-    """``{"R@1": [percent of each epoch]}`` of the table beside a database, if there is one."""
+    """``{"R@1": [(epoch, percent)]}`` of the table beside a database, if there is one."""
     table = Path(path.removesuffix(_DATA_BASE) + _STATISTICS)
     if not path.endswith(_DATA_BASE) or not table.exists():
         return {}
@@ -49,9 +49,12 @@ def _epochs(path):
             rows = list(csv.DictReader(file))
         names = [name for name in (rows[0] if rows else ()) if name.startswith("test_recall@")]
         return {
-            name.replace("test_recall", "R"): [float(row[name]) for row in rows] for name in names
+            name.replace("test_recall", "R"): [
+                (int(row["epoch"]), float(row[name])) for row in rows
+            ]
+            for name in names
         }
-    except (ValueError, TypeError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"report: {table} is not a table of a training ({error})") from error
 
 
