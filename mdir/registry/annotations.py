@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.\-]+)\}|\$<([A-Za-z0-9_.\-]+)>")
+_SHOWN = 200  # characters of a value
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -141,7 +142,9 @@ def in_words(annotation) -> str:
 
 def expected(annotation, value) -> str:
     """The message for a value that an annotation does not admit."""
-    return f"expected {in_words(annotation)}, got {value!r}"
+    given = repr(value)
+    shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
+    return f"expected {in_words(annotation)}, got {shown}"
 
 
 def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:

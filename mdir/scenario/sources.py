@@ -130,9 +130,9 @@ class _Unsharing:
             key = self._scalar(key_node, place)
             child = self.convert(value_node, (*at, key))
             child.key_place = place
-            if key == "":
-                problem = Problem(at, "the key is empty text")
-                self.reader.problems.append(Located(problem, place))
+            if key == "" or key != key:
+                told = "empty text" if key == "" else "not a number (.nan), which equals nothing"
+                self.reader.problems.append(Located(Problem(at, f"the key is {told}"), place))
             elif key in own:
                 message = f"duplicate key {key!r} (first in line {own[key].where.line})"
                 self.reader.problems.append(Located(Problem((*at, key), message), place))

@@ -16,7 +16,10 @@ from mdir.registry.annotations import VARIABLE
 
 RESULTS = "_output_metadata"
 PUBLISHED = ("function", "parameters", RESULTS)
-MAX_LOOKUPS = 100_000
+MAX_VALUES = 1_000_000  # that variables put in, over all steps of a target
+MAX_TEXT = 1_000_000  # characters of a text that variables make
+TOO_MANY = f"more than {MAX_VALUES} values are put in, over all steps"
+TOO_LONG = f"the text has more than {MAX_TEXT} characters"
 
 
 class Pending:
@@ -47,6 +50,13 @@ class Context:
             "BASE_NAME": base_name or scenario_name,
         }
         self.steps = steps
+        self._left = MAX_VALUES
+
+    def spend(self):
+        """Count one more value; variables that multiply each other's values come to an end."""
+        self._left -= 1
+        if self._left < 0:
+            raise Unknown(TOO_MANY)
 
     def add(self, step: str, function: str, parameters: dict):
         """Enter a step with its raw parameters; its results are still missing."""
@@ -72,7 +82,6 @@ class Resolver:
         self.problems: list[Problem] = []
         self.waiting: set[str] = set()
         self.steps: set[str] = set()
-        self._left = MAX_LOOKUPS
 
     def resolve(self, value, path: tuple = (), active: tuple = ()):
         """A copy of ``value`` in which variables of texts, list items and keys are replaced.
@@ -80,6 +89,8 @@ class Resolver:
         A text that is exactly one variable becomes its value with its type; elsewhere the value
         is put in as Python's ``str`` gives it.
         """
+        if active:
+            self.context.spend()
         if isinstance(value, dict):
             return self._mapping(value, path, active)
         if isinstance(value, (list, tuple)):
@@ -106,7 +117,15 @@ class Resolver:
         whole = VARIABLE.fullmatch(text)
         if whole:
             return self._value(whole, path, active)
-        return VARIABLE.sub(lambda match: str(self._value(match, path, active)), text)
+        size, parts, end = 0, [], 0
+        for match in VARIABLE.finditer(text):
+            parts += [text[end : match.start()], str(self._value(match, path, active))]
+            end = match.end()
+            size += len(parts[-1])
+            if size > MAX_TEXT:
+                self.problems.append(Problem(path, f"variable {match[0]}: {TOO_LONG}"))
+                return text
+        return "".join([*parts, text[end:]])
 
     def _value(self, match, path, active):
         name = match[1] or match[2]
@@ -119,9 +138,7 @@ class Resolver:
         return match[0]
 
     def _look_up(self, name, active, path):
-        self._left -= 1
-        if self._left < 0:
-            raise Unknown(f"more than {MAX_LOOKUPS} values are put in")
+        self.context.spend()
         parts = self._canonical(name.split("."))
         if parts in active:
             names = [".".join(item) for item in (*active[active.index(parts) :], parts)]
@@ -138,13 +155,12 @@ class Resolver:
     def _inner(self, value, active):
         """A value that was found, itself resolved; its first problem is the variable's."""
         resolver = Resolver(self.context)
-        resolver._left = self._left
         result = resolver.resolve(value, (), active)
-        self._left = resolver._left
         self.steps |= resolver.steps
         if resolver.problems:
             message = resolver.problems[0].message
-            raise Unknown(message.partition(": ")[2] if "circular: " in message else message)
+            innermost = "circular: " in message or message.endswith((TOO_LONG, TOO_MANY))
+            raise Unknown(message.partition(": ")[2] if innermost else message)
         if resolver.waiting:
             raise NotYet(min(resolver.waiting))
         return result

@@ -126,6 +126,7 @@ def test_arguments_too_deep(tmp_path, depth):
         ("go: &a [*a]\n", "s.yml:1:5: an alias stands inside the very value that it repeats"),
         ("go: {<<: 1}\n", "s.yml:1:10: << needs a mapping or a list of them"),
         ("go: {'': 1}\n", "s.yml:1:6: target go: the key is empty text"),
+        ("go: {.nan: 1}\n", "s.yml:1:6: target go: the key is not a number (.nan), which equals"),
         ("go: \0\n", "s.yml:1:5: the character 0 is not allowed in YAML"),
     ],
 )

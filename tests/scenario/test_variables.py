@@ -1,5 +1,7 @@
 """Variables: types, spellings, short form, results, and what is refused."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,14 +96,14 @@ def test_what_is_refused(text, message):
     if message is None:
         assert (value, resolver.problems) == ({"k": [text]}, [])
     else:
-        ((path, found),) = resolver.problems
-        assert path == ("k", 0)
-        assert found.startswith(f"variable {text}: {message}")
+        (problem,) = resolver.problems
+        assert problem.path == ("k", 0)
+        assert problem.message.startswith(f"variable {text}: {message}")
 
 
 def test_keys_must_stay_keys():
     _, resolver = resolve({"${1_a.list}": 1, "${SCENARIO_NAME}": 1, "name": 2}, {"list": []})
-    assert [message for _, message in resolver.problems] == [
+    assert [each.message for each in resolver.problems] == [
         "${1_a.list} is not text but []",
         "name gives 'name', which is there already",
     ]
@@ -110,7 +112,20 @@ def test_keys_must_stay_keys():
 def test_variables_that_multiply_are_refused():
     parameters = {f"v{i}": f"${{1_a.v{i + 1}}}" * 2 for i in range(40)} | {"v40": "x"}
     _, resolver = resolve("${1_a.v0}", parameters)
-    assert "more than 100000 values are put in" in resolver.problems[0][1]
+    (problem,) = resolver.problems
+    message = "more than 1000000 values are put in, over all steps"
+    assert problem.message == f"variable ${{1_a.v0}}: {message}"
+
+
+def test_steps_that_multiply_their_values_are_refused(tmp_path):
+    step = "__function__: mdir.stages.settings.settings"
+    names = [f"{number:02d}_s" for number in range(25)]
+    lists = [f"  {b}: {{{step}, a: ['${{{a}.a}}', '${{{a}.a}}']}}" for a, b in pairwise(names)]
+    file = tmp_path / "s.yml"
+    file.write_text("\n".join(["all:", f"  00_s: {{{step}, a: x}}", *lists]))
+    with pytest.raises(ScenarioError) as caught:
+        check_everything([str(file)])
+    assert "${17_s.a}: more than 1000000 values are put in, over all steps" in str(caught.value)
 
 
 def test_later_steps_see_what_a_step_was_given():
