@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from mdir.methods.proxy import Proxy
 from mdir.registry import build, make
 from tests.golden.golden import array_cases, fill, load_npz, needs
+from tests.golden.test_contrastive_training import Bare
 from tests.golden.test_reid_networks import close
 
 TOPIC = "unified_proxy"
@@ -37,22 +39,20 @@ def test_steps(name, case):
     }
     feature_dim, width = arrays["refactor_after"].shape
     model = embedding(width, feature_dim, len(arrays["fc_after"]))
-    criterion = build("criterion", {"loss": LOSSES[case[:2]]})
     rates = {"lr": 1e-4, "groups": {"fc": {"lr": 1e-2}}}
     optimizer = make("optimizer", {"algorithm": "adamp"} | rates, model.parameter_groups)
+    criterion = build("criterion", {"loss": LOSSES[case[:2]]})
+    method, outputs = Proxy(Bare(model), optimizer, criterion, warm_up=1), []
+    model.register_forward_hook(lambda *given: outputs.append(given[-1].detach()))
     for step, (images, labels) in enumerate(zip(arrays["x"], arrays["label"], strict=True)):
-        model.freeze_backbone(step == 0)
-        columns = model(images)
-        cosines = model.cosines(columns)
-        loss = criterion(cosines, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        close(loss.detach(), arrays["losses"][step], 0, 1e-4)
+        method.prepare_epoch([], step)
+        cosines = model.cosines(model(images)).detach()
+        losses = method.step((images, {"identity": labels}))
+        close(losses["total"], arrays["losses"][step], 0, 1e-4)
         if step == 0:
-            close(columns.detach().T, arrays["feature0"], 0, 1e-4)
-            close(cosines.detach(), arrays["cos0"], 0, 1e-4)
+            close(outputs[-1].T, arrays["feature0"], 0, 1e-4)
+            close(cosines, arrays["cos0"], 0, 1e-4)
             close(model.refactor.weight.grad, arrays["grad_refactor0"], 0, 1e-4)
             close(model.fc.weight.grad, arrays["grad_fc0"], 0, 1e-4)
-        optimizer.step()
     for part, key in PARTS.items():
         close(model.state_dict()[key], arrays[f"{part}_after"], 0, 1e-4)

@@ -1,9 +1,11 @@
-"""The published network of UnifiedProxy, in plain torch."""
+"""The published network of UnifiedProxy in plain torch, but for BN-Inception, which is ours."""
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import nn
+
+from mdir.networks.architectures.parts.bn_inception import BNInception
 
 
 class Model(nn.Module):
@@ -11,14 +13,18 @@ class Model(nn.Module):
 
     def __init__(self, backbone_type, feature_dim, num_classes):
         super().__init__()
-        if backbone_type == "googlenet":
+        pool, head = "avgpool", "fc"
+        if backbone_type == "inception":
+            self.backbone, pool, head = BNInception(), "global_pool", "last_linear"
+        elif backbone_type == "googlenet":
             self.backbone = torchvision.models.googlenet(
                 weights=None, aux_logits=False, transform_input=True, init_weights=False
             )
         else:
             self.backbone = getattr(torchvision.models, backbone_type)(weights=None)
-        width = self.backbone.fc.in_features
-        self.backbone.avgpool, self.backbone.fc = nn.AdaptiveMaxPool2d(1), nn.Identity()
+        width = getattr(self.backbone, head).in_features
+        setattr(self.backbone, pool, nn.AdaptiveMaxPool2d(1))
+        setattr(self.backbone, head, nn.Identity())
         self.refactor = nn.Linear(width, feature_dim, bias=False)
         self.fc = nn.Linear(feature_dim, num_classes, bias=False)
 
