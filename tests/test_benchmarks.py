@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import reid, retrieval
+from benchmarks import proxies, reid, retrieval
 
 LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6}
 
@@ -30,4 +30,21 @@ def test_reid_growth(capsys):
     assert reid.main(["growth", "--scale", "0.02"]) == []
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "images", "80", "160", "320", "652"
+    ]  # fmt: skip
+
+
+def test_proxies_twins_agree(capsys):
+    results = proxies.main(["recall", "losses", "--scale", "0.05"])
+    assert [name.partition(",")[0] for name, _, _ in results] == [
+        "recall", *2 * ["proxy_anchor", "balanced_proxy"]
+    ]  # fmt: skip
+    assert results[0][2] == 0
+    assert all(ratio > 0 and difference <= 1e-6 for _, ratio, difference in results)
+    assert "times as fast" in capsys.readouterr().out
+
+
+def test_proxies_growth(capsys):
+    assert proxies.main(["growth", "--scale", "0.01"]) == []
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "images", "75", "150", "300", "605"
     ]  # fmt: skip

@@ -53,8 +53,8 @@ class ProxyAnchorCosineLoss(_CosineLoss):
         attracted = attracted.masked_fill(~same, _LEAST).logsumexp(dim=1)
         share = 1 / same.sum(dim=1)  # of an item in its class: they add up to the classes here
         attraction = (share * F.softplus(attracted)).sum() / share.sum()
-        repelled = (self.scale * (cosines + self.margin)).scatter(1, labels[:, None], _LEAST)
-        return attraction + F.softplus(repelled.logsumexp(dim=0)).mean()
+        repelled = (self.scale * cosines).scatter_(1, labels[:, None], _LEAST).logsumexp(dim=0)
+        return attraction + F.softplus(repelled + self.scale * self.margin).mean()
 
 
 @register("criterion", "balanced_proxy", "unified_proxy")
@@ -73,9 +73,10 @@ class BalancedProxyLoss(_CosineLoss):
         ones = torch.ones_like(labels, dtype=cosines.dtype)
         items = cosines.new_zeros(cosines.shape[1]).scatter_add(0, labels, ones)
         others, at = (len(labels) - items).clamp(min=1), labels[:, None]
-        attracted = -self.scale * (cosines.gather(1, at) - self.margin) - items[at].log()
-        repelled = self.scale * (cosines + self.margin) - others.log()
-        return F.softplus(repelled.scatter(1, at, attracted).logsumexp(dim=0)).mean()
+        # What all items of a column share comes behind the sum: scale * margin - log(others).
+        attracted = (others / items)[at].log() - self.scale * cosines.gather(1, at)
+        sums = (self.scale * cosines).scatter_(1, at, attracted).logsumexp(dim=0)
+        return F.softplus(sums + self.scale * self.margin - others.log()).mean()
 
 
 @register("criterion", "normalized_softmax")
