@@ -108,7 +108,7 @@ def _draw_ranks(axis, results):
     axis.set_ylim(top=102)
     axis.set_xlabel("rank", color=INK, fontsize=7)
     if len(results) > 1:
-        _legend(axis)
+        axis.legend(fontsize=7, labelcolor=INK, framealpha=0)
 
 
 def _draw_epochs(axis, results):
@@ -132,7 +132,8 @@ def _draw_epochs(axis, results):
         )
     axis.locator_params(axis="x", integer=True)
     axis.set_xlabel("epoch", color=INK, fontsize=7)
-    _legend(axis)
+    look = {"fontsize": 7, "labelcolor": INK, "framealpha": 0}
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), **look)
 
 
 def _draw_maps(maps, path):
@@ -154,7 +155,3 @@ def _draw_maps(maps, path):
 
 def _colour(number):
     return PALETTE[number % len(PALETTE)]
-
-
-def _legend(axis):
-    axis.legend(fontsize=7, labelcolor=INK, framealpha=0)

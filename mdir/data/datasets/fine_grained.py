@@ -17,6 +17,7 @@ from mdir.data.datasets.fine_grained_layouts import (
     check_files,
     class_folders,
     data_dicts_path,
+    overlaps,
     read_data_dicts,
 )
 from mdir.data.image_files import open_image
@@ -157,7 +158,10 @@ class FineGrainedImages(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        image, box = open_image(str(self.files[index])), self._boxes[index]
+        file, box = self.files[index], self._boxes[index]
+        image = open_image(str(file))
+        if box is not None and not overlaps(box, *image.size):
+            raise DataError(f"{file}: the box {box} lies outside the image, {image.size} pixels")
         return self.transform(image if box is None else image.crop(box))
 
     def about(self, index: int) -> dict[str, int]:

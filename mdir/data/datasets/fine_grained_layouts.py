@@ -281,6 +281,12 @@ def read_data_dicts(root: Path, variant: str) -> list[FineImage]:
     return images
 
 
+def overlaps(box, width: int, height: int) -> bool:
+    """Whether a box holds a pixel of an image of that size."""
+    x1, y1, x2, y2 = box
+    return x1 < width and y1 < height and x2 > 0 and y2 > 0
+
+
 def base_name(path: str) -> str:
     """The last part of a path of any system."""
     return re.split(r"[/\\]", path)[-1]

@@ -20,6 +20,7 @@ from mdir.data.datasets.fine_grained_layouts import (
     base_name,
     check_files,
     data_dicts_path,
+    overlaps,
     read_data_dicts,
 )
 from mdir.data.image_files import open_image
@@ -115,7 +116,7 @@ def _box_warnings(root, images) -> Iterator[str]:
             continue
         (x1, y1, x2, y2), (width, height) = image.box, _size(root / image.file)
         text = f"{image.where}: the box {image.box} and an image of {width} x {height} pixels"
-        if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+        if not overlaps(image.box, width, height):
             faults.append(text)
         elif x1 < 0 or y1 < 0 or x2 > width or y2 > height:
             partly.append(text)

@@ -138,6 +138,14 @@ def test_empty_boxes_matter_where_they_are_cropped_to(tmp_path):
     )
 
 
+def test_boxes_outside_the_image(tmp_path):
+    write_cars(tmp_path, [1, 1], boxes=[(39, 29, 60, 60), (40, 3, 50, 20)])
+    images = dataset(tmp_path, "car", cropped=True)
+    assert images.view(0).getpixel((5, 5)) == (0, 0, 0)
+    with pytest.raises(DataError, match=r"000002.jpg: the box \(40, 3, 50, 20\) lies outside the"):
+        images.view(1)
+
+
 def test_images_that_are_listed_twice(tmp_path):
     record = ("car_ims/000001.jpg", 1, 1, 9, 9, 5, 0)
     write_cars(tmp_path, [1])
