@@ -41,8 +41,8 @@ class Problem(NamedTuple):
 
 
 def within(prefix: tuple, problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Problems of a value as those of what holds it under ``prefix``."""
-    return (each._replace(path=(*prefix, *each.path)) for each in problems)
+    """Problems of a value, plain pairs too, as those of what holds it under ``prefix``."""
+    return (Problem((*prefix, *path), *rest) for path, *rest in problems)
 
 
 @dataclass(frozen=True)
