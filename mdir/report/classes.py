@@ -16,7 +16,7 @@ from mdir.report.page import PageSection, Picture
 
 _TEXT = (
     "Recall: images with one of their class among so many others. Average precisions below are "
-    "those of MAP@R. Classes are numbered in the order of their names as texts."
+    "those of MAP@R."
 )
 Point = list[float]
 
@@ -93,6 +93,8 @@ def _maps_text(maps):
     text = "t-SNE of features of some classes."
     if any(one.proxies for one in maps.values()):
         text += " Stars are the proxies of these classes, crosses those of others."
+    if any(isinstance(label, int) for one in maps.values() for label in one.labels):
+        text += " Classes are numbered in the order of their names as texts."
     return text
 
 

@@ -82,6 +82,7 @@ def test_the_page(base):
         "7.jpg: first right answer at rank 3",
     ]
     assert "Stars are the proxies of these classes, crosses those of others" in page.read_text()
+    assert "Classes are numbered in the order of their names" in page.read_text()
     curves = words(page.parent / "files/classes.svg")
     assert "recall over epochs, %" in curves and "R@2" in curves
     assert {"train", "test"} <= set(words(page.parent / "files/class_maps.svg"))
@@ -138,6 +139,7 @@ def test_rankings_of_class_recall(base):
     stored["class_map"] = {"points": points, "classes": ["7", "7", "10"]}
     (base / "rankings.json").write_text(json.dumps(stored))
     page = page_of(galleries={"untrained": "rankings.json"})
-    assert titles(page) == ["Classes", "untrained"] and "Stars" not in page.read_text()
+    assert titles(page) == ["Classes", "untrained"]
+    assert "Stars" not in page.read_text() and "numbered" not in page.read_text()
     assert {"7", "10", "test"} <= set(words(page.parent / "files/class_maps.svg"))
     assert "recall over epochs, %" not in words(page.parent / "files/classes.svg")
