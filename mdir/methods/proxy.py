@@ -124,6 +124,11 @@ class Proxy(Method):
 
     def step(self, batch, part=WHOLE):
         images, about = batch
+        if not isinstance(about, dict) or "identity" not in about:
+            raise UserError(
+                "the method proxy learns from images with an identity each, as the datasets "
+                "fine_grained and reid have them; these items have none"
+            )
         columns, labels = self.network(images), part.join(about["identity"])
         cosines = part.join(self.model.cosines(columns))
         loss = self.criterion(cosines, labels)

@@ -186,6 +186,36 @@ def test_identities_of_persons_are_classes_too(root):
     assert metrics["train/learning/loss:accuracy_avg.4"][0] <= 1
 
 
+def test_images_without_identities_are_refused():
+    made = method()
+    with pytest.raises(UserError, match="images with an identity each"):
+        made.step((images(2).double(), torch.zeros(2)))
+    with pytest.raises(UserError, match="images with an identity each"):
+        made.step((images(2).double(), {"index": torch.zeros(2)}))
+
+
+def test_two_processes_train_as_one_and_leave_its_files(uninterrupted, root):
+    write_classes(root)
+
+    def training(_):
+        train(train_params(warm_up=2, published={"directory": "results", "prefix": "tiny"}))
+
+    assert launch(training) == [0, 0]
+    files, expected = outcome(root)[0], uninterrupted[0]
+    table, wanted = (
+        [[float(cell) for cell in line.split(",")] for line in one["statistics"].split()[1:]]
+        for one in (files, expected)
+    )
+    assert table == [pytest.approx(row, rel=1e-4) for row in wanted]
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(files["tiny_model.pth"], expected["tiny_model.pth"], **close)
+    found, base = files["tiny_data_base.pth"], expected["tiny_data_base.pth"]
+    assert found["test_images"] == base["test_images"]
+    assert found["train_labels"] == base["train_labels"]
+    for name in ("test_features", "train_features", "train_proxies"):
+        torch.testing.assert_close(found[name], base[name], **close)
+
+
 def outcome(root):
     folder = root / "run" / "epochs"
     results = {path.name: load_weights(path) for path in (root / "results").glob("*.pth")}
