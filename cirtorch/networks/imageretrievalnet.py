@@ -223,23 +223,31 @@ def network_from_checkpoint(checkpoint, source="checkpoint"):
     whitening learned for the network stays in ``net.meta["Lw"]``.
 
     Raises:
-        DataError: keys are missing or the weights do not fit.
+        DataError: keys are missing or hold something else, or the weights do not fit.
     """
-    try:
-        meta, state = checkpoint["meta"], checkpoint["state_dict"]
-        params = {key: meta[key] for key in ("architecture", "pooling", "mean", "std")}
-    except (KeyError, TypeError) as error:
+    meta, state = ({} if not isinstance(part, dict) else part for part in _parts(checkpoint))
+    missing = [key for key in ("architecture", "pooling", "mean", "std") if key not in meta]
+    if missing or not state:
         raise DataError(
-            f"{source}: not a retrieval network; expected 'state_dict' and 'meta' with "
-            f"architecture, pooling, mean and std (missing: {error})"
-        ) from error
-    # a path given for whitening belongs to the machine that trained; the state has the layer
-    params |= {k: bool(meta.get(k)) for k in ("local_whitening", "regional", "whitening")}
-    net = init_network({**params, "pretrained": False})
+            f"{source}: not a retrieval network; expected mappings 'state_dict' and 'meta' with "
+            f"architecture, pooling, mean and std (missing: {', '.join(missing) or 'state_dict'})"
+        )
+    params = {key: meta[key] for key in ("architecture", "pooling", "mean", "std")}
+    try:
+        # a path given for whitening belongs to the machine that trained; the state has the layer
+        params |= {k: bool(meta.get(k)) for k in ("local_whitening", "regional", "whitening")}
+        net = init_network({**params, "pretrained": False})
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise DataError(f"{source}: its meta makes no network ({error})") from error
     load_state(net, state, source)
     if "Lw" in meta:
         net.meta["Lw"] = meta["Lw"]
     return net
+
+
+def _parts(checkpoint):
+    stored = checkpoint if isinstance(checkpoint, dict) else {}
+    return stored.get("meta"), stored.get("state_dict")
 
 
 def load_network(path) -> ImageRetrievalNet:

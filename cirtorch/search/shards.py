@@ -66,18 +66,56 @@ def open_shards(folder):
     folder = Path(folder)
     if not (folder / INDEX).exists():
         raise DataError(f"{folder}: holds no {INDEX}; its extraction is missing or unfinished")
-    index = json.loads((folder / INDEX).read_text())
+    index = read_json(folder / INDEX, "shards")
     arrays, names = [], []
     for shard in index["shards"]:
-        array = np.load(folder / shard["vectors"], mmap_mode="r", allow_pickle=False)
-        shard_names = json.loads((folder / shard["names"]).read_text())["names"]
+        if not isinstance(shard, dict) or not {"vectors", "names"} <= set(shard):
+            raise DataError(f"{folder / INDEX}: {shard!r} tells no file of vectors and of names")
+        array = map_rows(folder / str(shard["vectors"]))
+        shard_names = read_json(folder / str(shard["names"]), "names")["names"]
         if len(array) != len(shard_names):
             raise DataError(
                 f"{folder / shard['vectors']}: {len(array)} rows for {len(shard_names)} names"
             )
         arrays.append(array)
         names += shard_names
+    if not arrays:
+        raise DataError(f"{folder / INDEX}: names no shards")
     return Shards(ShardedRows(arrays), names, index.get("images"), index.get("network"))
+
+
+def map_rows(path):
+    """The rows ``[N, D]`` of a ``.npy`` file, memory-mapped.
+
+    Raises:
+        DataError: there is no such file, or it holds something else.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except Exception as error:  # a damaged header makes the parser stumble in many ways
+        raise DataError(f"{path}: cannot be read as an array ({error})") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind != "f":
+        raise DataError(f"{path}: holds no descriptors, which are rows of floats")
+    return array
+
+
+def read_json(path, *keys):
+    """The mapping of a JSON file that has all of some keys.
+
+    Raises:
+        DataError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise DataError(f"{path}: is not a mapping with {' and '.join(keys)}")
+    return content
 
 
 def row_blocks(rows, size, device="cpu"):

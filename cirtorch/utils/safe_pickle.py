@@ -1,11 +1,17 @@
 """Reading the pickles of published projects without running what is in them."""
 
+import hashlib
 import io
 import os
 import pickle
 from pathlib import Path
 
-from cirtorch.utils.errors import DataError
+from cirtorch.utils.errors import DamagedFile, DataError
+from cirtorch.utils.memory import bounded_memory
+
+_GROWTH = 64  # bytes of objects for one of a pickle: small mappings take the most
+_MARK = b"\n#sha256 "
+_TAIL = len(_MARK) + 64
 
 _ADMITTED = {
     ("collections", "OrderedDict"),
@@ -46,16 +52,38 @@ def load_pickle(source: str | os.PathLike | bytes, encoding: str = "latin1"):
     ground truths as well.
 
     Raises:
-        DataError: the file is not a pickle, is cut short, or names anything else than the above.
+        DamagedFile: it carries a digest (:func:`dump_pickle`) and is not what was written.
+        DataError: the file is not a pickle, is cut short, asks for far more memory than it is
+            long, or names anything else than the above.
         OSError: the file cannot be read.
     """
     name = "<bytes>" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    _check_digest(data, name)
     try:
-        return _PlainUnpickler(io.BytesIO(data), name, encoding).load()
+        with bounded_memory(_GROWTH * len(data)):
+            return _PlainUnpickler(io.BytesIO(data), name, encoding).load()
     except DataError:
         raise
+    except MemoryError:
+        raise DataError(
+            f"{name}: refuses to load; a pickle of {len(data):,} bytes asks for far more memory"
+        ) from None
     except Exception as error:
         raise DataError(
             f"{name}: not a readable pickle ({type(error).__name__}: {error})"
         ) from error
+
+
+def dump_pickle(value) -> bytes:
+    """A pickle that everybody reads; :func:`load_pickle` checks the digest behind its end."""
+    data = pickle.dumps(value, protocol=4)
+    return data + _MARK + hashlib.sha256(data).hexdigest().encode()
+
+
+def _check_digest(data, name):
+    tail = data[-_TAIL:]
+    if tail.startswith(_MARK):
+        expected = hashlib.sha256(data[:-_TAIL]).hexdigest().encode()
+        if tail != _MARK + expected:
+            raise DamagedFile(f"{name}: is damaged: its content is not what was written")

@@ -16,9 +16,11 @@ from cirtorch.utils.digests import Sealing, check_archive
 from cirtorch.utils.errors import DamagedFile, DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.general import get_data_root
+from cirtorch.utils.memory import bounded_memory
 from cirtorch.utils.nested import map_tensors
 from cirtorch.utils.safe_pickle import load_pickle
 
+_GROWTH = 64  # bytes of objects for one of a file: small mappings take the most
 _NUMBERS = "?" + np.typecodes["AllInteger"] + np.typecodes["AllFloat"]
 # NumPy 1 and 2 name their functions differently. Published training states hold the path of a
 # folder: PurePosixPath stands in for it, which is only a text.
@@ -46,7 +48,8 @@ def load_weights(path):
     """
     try:
         check_archive(path)
-        with torch.serialization.safe_globals(_ADMITTED):
+        grown = _GROWTH * os.path.getsize(path)
+        with torch.serialization.safe_globals(_ADMITTED), bounded_memory(grown):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
@@ -68,6 +71,8 @@ def _refusal(path, error):
             f"{path}: refuses to load; only tensors, arrays of numbers and plain values are "
             f"admitted, it names {name[1]}"
         )
+    if isinstance(error, MemoryError):
+        return DataError(f"{path}: refuses to load; it asks for far more memory than it is long")
     if isinstance(error, pickle.UnpicklingError):
         return DamagedFile(f"{path}: refuses to load; it is damaged, or not a file of torch")
     why = (str(error).splitlines() or ["it is empty"])[0]

@@ -7,6 +7,9 @@ import numpy as np
 
 from cirtorch.datasets.datahelpers import pil_loader, pixel_box, shrink_part
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.memory import bounded_memory
+
+_GROWTH = 64  # bytes of an array for one of its file, which may be packed
 
 
 def open_image(path: str, mode: str = "RGB", upright: bool = False):
@@ -24,9 +27,16 @@ def open_image(path: str, mode: str = "RGB", upright: bool = False):
 
 def _open_array(path):
     try:
-        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-            return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with (
+            gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file,
+            bounded_memory(_GROWTH * os.path.getsize(path)),
+        ):
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except MemoryError:
+        raise DataError(
+            f"{path}: cannot be read as an array (it asks for far more memory than it is long)"
+        ) from None
+    except Exception as error:  # a damaged header makes the parser stumble in many ways
         raise DataError(f"{path}: cannot be read as an array ({error})") from error
 
 

@@ -22,6 +22,7 @@ from mdir.networks.containers import (
 from mdir.networks.files import read_network_files
 from mdir.networks.runtime import with_stored
 from mdir.networks.single import SingleNetwork
+from mdir.networks.stored import require_params, take_keys
 
 
 def initialize_network(section: dict, device) -> Network:
@@ -65,7 +66,7 @@ def network_from_state(
         raise UserError(f"network {name!r} is missing among {', '.join(states)}")
     state = states[name]
     kind = state.get("type") if isinstance(state, dict) else None
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         known = ", ".join(sorted(TYPES))
         raise UserError(f"network {name!r}: unknown type {kind!r}. Allowed: {known}")
     given = (section or {}).get("type", kind)
@@ -101,9 +102,8 @@ def without_fetching(params: dict) -> dict:
 def single_from_state(states, name, *, runtime, section, device) -> SingleNetwork:
     """One model, as its own file describes it."""
     keys = ("network_params", "model_state")
-    frozen, params, weights = _take_keys(states[name], keys, name)
-    if set(params) != {"model", "runtime"}:
-        raise UserError(f"network {name!r}: its parameters are not model and runtime")
+    frozen, params, weights = take_keys(states[name], keys, name)
+    require_params(params, name)
     params = {"model": params["model"], "runtime": dict(params["runtime"])}
     if section is not None and "path" not in section:
         given = {key: section.get(key) for key in ("model", "runtime")}
@@ -122,18 +122,20 @@ def _link_from_state(states, name, **given):
 def _set_from_state(states, name, *, runtime, section, device):
     if runtime:
         raise UserError(f"network {name!r}: a NetworkSet takes no runtime, got {runtime!r}")
-    frozen, order, _ = _take_keys(states[name], ("network_order", "network_hierarchy"), name)
+    frozen, order, _ = take_keys(states[name], ("network_order", "network_hierarchy"), name)
     members = _members_from_states(states, order, {}, section, device, name)
     return NetworkSet(members, frozen=frozen, device=device)
 
 
 def _sequence_from_state(cls, states, name, *, runtime, section, device):
-    frozen, order, _ = _take_keys(states[name], ("sequence", "network_hierarchy"), name)
+    frozen, order, _ = take_keys(states[name], ("sequence", "network_hierarchy"), name)
     section = section and dict(section)
     rearrange = section.pop("rearrange_wrappers", True) if section else True
     if section:
         given = {"sequence": sequence_names(section.pop("sequence"))}
         require_equal(given, {"sequence": list(order)}, f"network {name!r}")
+    if len(order) != 2:
+        raise UserError(f"network {name!r}: a sequence has two members, the file has {len(order)}")
     runtimes = _runtime_of_members(runtime, order, name)
     members = _members_from_states(states, order, runtimes, section, device, name)
     return cls(members, rearrange_wrappers=rearrange, frozen=frozen, device=device)
@@ -165,18 +167,6 @@ def _members_from_states(states, order, runtimes, section, device, name):
         )
         for member in order
     }
-
-
-def _take_keys(state, keys, name):
-    """Values of exactly these keys of a network's file, after that of ``frozen``."""
-    keys = ("type", "frozen", *keys)
-    missing, extra = set(keys) - set(state), set(state) - set(keys)
-    if missing or extra:
-        raise UserError(
-            f"network {name!r}: a checkpoint of {state['type']} holds {', '.join(keys)}; "
-            f"missing: {sorted(missing)}, unknown: {sorted(extra)}"
-        )
-    return [state[key] for key in keys[1:]]
 
 
 # What ``type`` of a file means; CirNetwork is the single network's name in older files.

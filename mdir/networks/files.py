@@ -13,6 +13,7 @@ from mdir.artifacts import produced, used
 from mdir.networks.portable import read_network
 from mdir.networks.proxy_files import from_proxy, is_proxy_model
 from mdir.networks.reid_files import from_reid
+from mdir.networks.stored import is_names
 from mdir.paths import local_file
 
 _NAMES, _INCLUDED = "_network_names", "_networks_included"
@@ -65,6 +66,8 @@ def read_network_set(path: str | os.PathLike, told: dict | None = None) -> dict:
         raise DataError(f"{path}: not a network; it needs the key 'type' (or 'state_dict')")
     included = state.pop(_INCLUDED, {})
     members = state.pop(_NAMES, ())
+    if not is_names(members) or not isinstance(included, dict):
+        raise DataError(f"{path}: {_NAMES} and {_INCLUDED} are not names and networks of members")
     _, underscore, suffix = path.name.partition("_")
     if members and not underscore:
         raise DataError(f"{path}: its members {', '.join(members)} cannot be found beside it")
@@ -98,6 +101,8 @@ def from_cirtorch(state: dict, path: str) -> dict:
     Raises:
         DataError: its ``meta`` holds keys that mean nothing here.
     """
+    if not isinstance(state["meta"], dict):
+        raise DataError(f"{path}: its meta is no mapping")
     meta = dict(state["meta"])
     for ignored in ("outputdim", "Lw"):
         meta.pop(ignored, None)
@@ -114,6 +119,8 @@ def from_cirtorch(state: dict, path: str) -> dict:
         mean_std = [[float(value) for value in meta.pop(key)] for key in ("mean", "std")]
     except KeyError as error:
         raise DataError(f"{path}: its meta lacks {error}") from None
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: mean and std of its meta are no numbers ({error})") from None
     if meta:
         raise DataError(f"{path}: its meta holds unknown keys {sorted(meta)}")
     data = {"mean_std": mean_std, "transforms": "pil2np | totensor | normalize"}

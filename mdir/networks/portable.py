@@ -4,18 +4,19 @@
 the outermost); ``NAME.json`` the rest, with the order of the keys.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
-from cirtorch.utils.errors import DataError
+from cirtorch.utils.errors import DamagedFile, DataError
 from mdir.artifacts import used, write_bytes
 
-_WEIGHTS = "model_state"
+_WEIGHTS, _DIGEST = "model_state", "sha256"
 FORMAT = "mdir-network-1"
 WHITENING = "mdir-whitening-1"
 
@@ -46,9 +47,14 @@ def read_network(path: str | os.PathLike) -> dict:
     """
     tensors, content = _read(path, FORMAT)
     states = {}
-    for name, state in content["networks"].items():
+    networks = content.get("networks")
+    if not isinstance(networks, dict) or not all(isinstance(s, dict) for s in networks.values()):
+        raise DataError(f"{Path(path).with_suffix('.json')}: has no mapping 'networks' of mappings")
+    for name, state in networks.items():
         keys = state.pop("keys", None)
         if keys is not None:
+            if not isinstance(keys, list):
+                raise DataError(f"{path}: the keys of network {name!r} are no list")
             absent = [key for key in keys if f"{name}/{key}" not in tensors]
             if absent:
                 raise DataError(f"{path}: lacks the tensor {name}/{absent[0]}")
@@ -66,6 +72,8 @@ def write_whitening(m, projection, path: str | os.PathLike) -> None:
 def read_whitening(path: str | os.PathLike) -> dict:
     """``{"m", "P"}`` as NumPy arrays from the two files of a whitening."""
     tensors, _ = _read(path, WHITENING)
+    if not {"m", "P"} <= set(tensors):
+        raise DataError(f"{path}: a whitening holds the tensors 'm' and 'P'")
     return {key: tensors[key].numpy() for key in ("m", "P")}
 
 
@@ -77,8 +85,16 @@ def format_of(path: str | os.PathLike) -> str:
 def _write(path, tensors, content):
     path = Path(path)
     plain = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in tensors.items()}
-    write_bytes(path, save(plain, {"format": "pt"}))
+    stored = save(plain, {"format": "pt"})
+    content = {**content, _DIGEST: _digest(stored, content)}
+    write_bytes(path, stored)
     write_bytes(path.with_suffix(".json"), json.dumps(content, indent=1).encode())
+
+
+def _digest(stored, content):
+    """SHA-256 of both files, the second one in whatever layout."""
+    plain = json.dumps({k: v for k, v in content.items() if k != _DIGEST}, sort_keys=True)
+    return hashlib.sha256(stored + plain.encode()).hexdigest()
 
 
 def _read(path, expected):
@@ -87,9 +103,16 @@ def _read(path, expected):
         raise DataError(f"{path}: holds {content['format']}, not {expected}")
     used(path)
     try:
-        return load_file(path), content
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path}: not a readable safetensors file ({error})") from error
+        stored = Path(path).read_bytes()
+        tensors = load(stored)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFile(f"{path}: not a readable safetensors file ({error})") from error
+    if content.get(_DIGEST) not in (None, _digest(stored, content)):
+        raise DamagedFile(
+            f"{path}: it or its .json is damaged, or was changed by hand (without its entry "
+            f"{_DIGEST!r} the .json is taken as it is)"
+        )
+    return tensors, content
 
 
 def _read_json(path):

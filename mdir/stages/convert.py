@@ -1,9 +1,9 @@
 """Step: published checkpoints and whitenings to safetensors and JSON, and back."""
 
 import os
-import pickle
 from types import MappingProxyType
 
+from cirtorch.utils.safe_pickle import dump_pickle
 from mdir.artifacts import produced, write_bytes
 from mdir.errors import UserError
 from mdir.networks import portable
@@ -73,7 +73,7 @@ _WHITENING_WRITERS = {
     ".safetensors": lambda whitening, target: portable.write_whitening(
         whitening["m"], whitening["P"], target
     ),
-    ".pkl": lambda whitening, target: write_bytes(target, pickle.dumps(whitening, protocol=4)),
+    ".pkl": lambda whitening, target: write_bytes(target, dump_pickle(whitening)),
 }
 _NETWORK_WRITERS = {
     ".safetensors": portable.write_network,

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from cirtorch.datasets.imagefiles import images_of
-from cirtorch.search.shards import INDEX
+from cirtorch.search.shards import INDEX, map_rows, read_json
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, used_files
@@ -128,13 +128,12 @@ class _Shards:
         if changed_input() is not None and made_before(self.directory):
             shutil.rmtree(self.directory)
         plan = {"origin": origin}
-        if os.path.exists(self._path(_PLAN)):
-            with open(self._path(_PLAN), encoding="utf-8") as file:
-                if json.load(file) != plan:
-                    raise UserError(
-                        f"{self.directory}: holds the shards of another network, other images or "
-                        "other settings; remove the folder or choose another directory"
-                    )
+        there = os.path.exists(self._path(_PLAN))
+        if there and read_json(self._path(_PLAN), "origin") != plan:
+            raise UserError(
+                f"{self.directory}: holds the shards of another network, other images or other "
+                "settings; remove the folder or choose another directory"
+            )
         self._write_json(_PLAN, plan)
 
     def missing(self):
@@ -166,13 +165,12 @@ class _Shards:
         shards, counts, unreadable, dimensions = [], 0, 0, None
         for number in range(len(self)):
             vectors, names = self._file(number, "npy"), self._file(number, "json")
-            with open(self._path(names), encoding="utf-8") as file:
-                content = json.load(file)
+            content = read_json(self._path(names), "names", "unreadable")
             counts += len(content["names"])
             unreadable += len(content["unreadable"])
             if content["names"]:
                 shards.append({"vectors": vectors, "names": names})
-                dimensions = np.load(self._path(vectors), mmap_mode="r").shape[1]
+                dimensions = map_rows(self._path(vectors)).shape[1]
         if not shards:
             raise UserError(f"extract: none of {len(self.all_names)} images could be read")
         self._write_json(INDEX, {**origin, "shards": shards})

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import time
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -13,6 +12,7 @@ from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
+from cirtorch.utils.safe_pickle import dump_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
@@ -128,7 +128,7 @@ def _is_done(path, origin):
 
 
 def _store(path, result, origin):
-    write_bytes(path, pickle.dumps(result, protocol=4))
+    write_bytes(path, dump_pickle(result))
     write_bytes(_record_path(path), json.dumps({"origin": origin}).encode())
 
 

@@ -192,7 +192,7 @@ def build_wrappers(value, outputmodel) -> dict[str, WrapperStack]:
     Raises:
         UserError: the value is not in the mini-language, or names an unknown wrapper or argument.
     """
-    problems = [f"{'.'.join(map(str, path))}: {text}" for path, text in check_wrappers(value)]
+    problems = [f"{'.'.join(map(str, p.path))}: {p.message}" for p in check_wrappers(value)]
     if problems:
         raise UserError(f"wrappers {value!r}\n" + "\n".join(problems))
     stages = stage_wrappers(value)
