@@ -9,10 +9,9 @@ from PIL import Image
 
 from mdir.report.published_tables import load_table
 from mdir.scenario.cli import main
-from mdir.scenario.plan import load_scenario, plan_target
-from mdir.scenario.variables import Resolver
+from mdir.scenario.plan import plan_target
+from tests.scenario.resolving import resolved, shipped
 
-SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 TARGETS = {
     "daco": ["npid", "moco", "simclr", "simsiam", "daco"],
     "ossco": ["pretrained", "npid", "simclr", "softtriple", "proxyanchor", "ossco"],
@@ -28,22 +27,9 @@ SECONDS_ONLY = {
 }  # fmt: skip
 
 
-def resolved(path, target, *arguments):
-    """Step name -> parameters with their variables resolved, as far as nothing has to run."""
-    plan = plan_target(load_scenario([str(SCENARIOS / path), *arguments]), target)
-    context = plan.context()
-    found = {}
-    for step in plan.steps:
-        context.add(step.name, step.function, step.parameters)
-        if "compare" not in step.name and "report" not in step.name:
-            found[step.name] = Resolver(context).resolve(step.parameters)
-            context.finish(step.name, found[step.name], {})
-    return found
-
-
 @pytest.mark.parametrize("path", SETS)
 def test_a_target_for_each_compared_method_and_all(path):
-    scenario = load_scenario([str(SCENARIOS / path)])
+    scenario = shipped(path)
     assert list(scenario.targets) == [*TARGETS[path.split("/")[0]], "all"]
     steps = [step.name for step in plan_target(scenario, "all").steps]
     assert steps == sorted(steps, key=lambda name: int(name.split("_")[0]))
@@ -51,7 +37,7 @@ def test_a_target_for_each_compared_method_and_all(path):
 
 @pytest.mark.parametrize("path", SETS)
 def test_every_method_has_a_published_row(path):
-    scenario = load_scenario([str(SCENARIOS / path)])
+    scenario = shipped(path)
     (compare,) = [s for s in plan_target(scenario, "all").steps if "compare" in s.name]
     table = load_table(resolved(path, "all")["00_settings"]["table"])
     assert set(compare.parameters["results"]) <= set(table.rows)

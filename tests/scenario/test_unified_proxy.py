@@ -8,26 +8,12 @@ import torch
 
 from mdir.report.published_tables import load_table
 from mdir.scenario.cli import main
-from mdir.scenario.plan import load_scenario, plan_target
-from mdir.scenario.variables import Resolver
+from mdir.scenario.plan import plan_target
+from tests.scenario.resolving import resolved, shipped
 
-SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 BACKBONES, LOSSES = ["resnet50", "inception", "googlenet"], ["balanced_proxy", "proxy_anchor"]
 PAIRS = [f"{backbone}_{loss}" for backbone in BACKBONES for loss in LOSSES]
 SETS = {"car": (98, 8131), "cub": (100, 5924)}
-
-
-def resolved(path, target, *arguments):
-    """Step name -> parameters with their variables resolved, as far as nothing has to run."""
-    plan = plan_target(load_scenario([str(SCENARIOS / path), *arguments]), target)
-    context = plan.context()
-    found = {}
-    for step in plan.steps:
-        context.add(step.name, step.function, step.parameters)
-        if "compare" not in step.name and "report" not in step.name:
-            found[step.name] = Resolver(context).resolve(step.parameters)
-            context.finish(step.name, found[step.name], {})
-    return found
 
 
 def trainings(steps):
@@ -37,7 +23,7 @@ def trainings(steps):
 @pytest.mark.parametrize("name", SETS)
 def test_a_target_for_each_backbone_and_loss(name):
     path = f"unified_proxy/{name}.yml"
-    scenario = load_scenario([str(SCENARIOS / path)])
+    scenario = shipped(path)
     assert list(scenario.targets) == [*PAIRS, "all", "sweep", "test", "retrieve"]
     for target in PAIRS:
         (train,) = trainings(resolved(path, target))
@@ -92,7 +78,7 @@ def test_a_target_and_all_share_their_training():
 @pytest.mark.parametrize("name", SETS)
 def test_published_rows(name):
     table = load_table(f"unified_proxy_{name}")
-    plan = plan_target(load_scenario([str(SCENARIOS / f"unified_proxy/{name}.yml")]), "all")
+    plan = plan_target(shipped(f"unified_proxy/{name}.yml"), "all")
     (compare,) = [step for step in plan.steps if "compare" in step.name]
     assert compare.parameters["results"].keys() <= table.rows.keys()
     for row, values in table.rows.items():
