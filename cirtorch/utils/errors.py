@@ -22,5 +22,24 @@ def suggest(name, known: Iterable) -> str:
     Returns:
         ``" Did you mean 'x'?"``; empty where none is near.
     """
-    near = difflib.get_close_matches(str(name), map(str, known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return "" if near is None else f" Did you mean {near!r}?"
+
+
+def nearest(name, known: Iterable) -> str | None:
+    """The known name nearest to ``name``, None where none is near; the slip of a finger is."""
+    name, known = str(name), list(map(str, known))
+    slips = [each for each in known if is_slip(name, each)]
+    near = difflib.get_close_matches(name, slips or known, n=1, cutoff=0 if slips else 0.6)
+    return near[0] if near else None
+
+
+def is_slip(name: str, other: str) -> bool:
+    """Whether two names differ by one letter that is left out, too many, another, or swapped."""
+    if len(name) == len(other):
+        differing = [at for at in range(len(name)) if name[at] != other[at]]
+        first, last = (differing or [0])[0], (differing or [0])[-1]
+        swapped = name[first : last + 1] == other[first : last + 1][::-1]
+        return len(differing) == 1 or (len(differing) == 2 and last == first + 1 and swapped)
+    short, long = sorted((name, other), key=len)
+    return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))

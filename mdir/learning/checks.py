@@ -1,6 +1,14 @@
 """What the steps that learn and validate check of a scenario before anything starts."""
 
-from mdir.data.sections import check_data_section, named_sections, section_names
+from cirtorch.utils.errors import is_slip, nearest
+from mdir.data.sections import (
+    check_data_section,
+    data_section,
+    loader_options,
+    named_sections,
+    section_names,
+)
+from mdir.networks.runtime import check_runtime
 from mdir.registry import ComponentError, Problem, is_unresolved, lookup, schema, unknown, within
 
 
@@ -17,6 +25,32 @@ def validation_sections(validation, path: tuple):
             yield (*path, name), section
 
 
+def overlay_problems(validation, path: tuple, network):
+    """Problems of the overlays that validations lay over a network section's runtime."""
+    for place, section in validation_sections(validation, path):
+        overlay = section.get("network_overlay")
+        yield from within((*place, "network_overlay"), _overlay_problems(overlay, network))
+
+
+def _overlay_problems(overlay, network):
+    if not isinstance(overlay, dict):
+        return
+    network = network if isinstance(network, dict) else {}
+    members = {name: each for name, each in network.items()
+               if isinstance(each, dict) and "type" in each}  # fmt: skip
+    is_known = bool(members) or network.get("type") in ("SingleNetwork", "CirNetwork")
+    allowed = [*members, "sequence", "rearrange_wrappers"] if members else ["runtime"]
+    for key, value in overlay.items():
+        if is_unresolved(key):
+            continue
+        if key not in allowed and (is_known or is_slip(str(key), "runtime")):
+            yield Problem((key,), unknown("part of a network", key, allowed, overlay))
+        elif key == "runtime" and isinstance(value, dict):
+            yield from within((key,), check_runtime(value))
+        else:
+            yield from within((key,), _overlay_problems(value, members.get(key)))
+
+
 def data_problems(wanted, data):
     """Problems of the data sections that are used; others may be incomplete.
 
@@ -30,11 +64,47 @@ def data_problems(wanted, data):
     for path, name in wanted:
         if isinstance(name, str) and not is_unresolved(name):
             used.setdefault(name, path)
+    for name in data:
+        if name not in used and not is_unresolved(name):
+            yield from _unused_problems(name, data, used)
     for name, path in used.items():
         if name not in data:
             yield Problem(path, unknown("data section", name, data))
         else:
             yield from check_data_section(data[name], ("data", name))
+
+
+def _unused_problems(name, data, used):
+    """A section that nobody uses: misspelt, or left over, with keys that mean nothing."""
+    section, absent = data[name], [each for each in used if each not in data]
+    meant = nearest(name, absent)
+    is_part = isinstance(section, dict) and "dataset" not in section
+    if meant is None and is_part:  # what it was to cover is there
+        meant = next((each for each in used if is_slip(str(name), each)), None)
+    if meant is not None:
+        yield Problem(("data", name), f"nothing uses this data section. Did you mean {meant!r}?")
+    elif isinstance(section, dict):
+        yield from within(("data", name), _unknown_keys(section))
+
+
+def _unknown_keys(section):
+    """Keys that mean nothing, of a data section that nobody uses and that may lack others."""
+    dataset = section.get("dataset")
+    parts: list[tuple[tuple, object, object]] = [((), section, data_section)]
+    parts.append((("loader",), section.get("loader"), loader_options))
+    if isinstance(dataset, dict):
+        rest = {key: item for key, item in dataset.items() if key not in ("name", "data_cols")}
+        known = component("dataset", dataset.get("name", ""))
+        if known is not None:
+            parts.append((("dataset",), rest, known))
+        elif "name" not in dataset:
+            slips = [key for key in dataset if is_slip(str(key), "name")]
+            yield from (Problem(("dataset", key), unknown("key", key, ["name"])) for key in slips)
+    for path, part, known in parts:
+        fields, others = schema(known)
+        for key in part if isinstance(part, dict) and others is None else ():
+            if key not in fields and not is_unresolved(key):
+                yield Problem((*path, key), unknown("parameter", key, fields, part))
 
 
 def method_sections(iteration: dict):

@@ -5,7 +5,7 @@ from typing import Annotated
 from torch import nn
 
 from mdir.losses.value import LossValue
-from mdir.registry import Problem, Section, register
+from mdir.registry import Problem, Section, register, unknown
 
 
 class WeightedLosses(nn.Module):
@@ -53,7 +53,7 @@ def _check_weights(section):
         return
     for name in weights:
         if name not in losses:
-            yield Problem(("weights", name), f"there is no loss of this name, only {losses}")
+            yield Problem(("weights", name), unknown("loss", name, losses, weights))
     for name in losses:
         if name not in weights:
             yield Problem(("weights",), f"missing the weight of loss {name!r}")

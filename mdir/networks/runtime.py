@@ -50,10 +50,12 @@ _DATA_KEYS = registry.schema(Preprocessing)[0]
 def check_runtime(runtime: dict):
     """Every :class:`Problem` of a ``runtime`` mapping."""
     for key, value in runtime.items():
-        if registry.is_unresolved(key) or registry.is_unresolved(value) or value == FROM_CHECKPOINT:
+        if registry.is_unresolved(key):
             continue
         if key not in _KEYS:
-            yield Problem((key,), registry.unknown("runtime parameter", key, _KEYS))
+            yield Problem((key,), registry.unknown("runtime parameter", key, _KEYS, runtime))
+        elif registry.is_unresolved(value) or value == FROM_CHECKPOINT:
+            continue
         elif key == "wrappers":
             yield from within((key,), check_wrappers(value))
         elif key == "data":
@@ -70,7 +72,7 @@ def _check_data(data):
         return
     for key, value in data.items():
         if key not in _DATA_KEYS:
-            message = registry.unknown("parameter", key, _DATA_KEYS) + " (of runtime.data)"
+            message = registry.unknown("parameter", key, _DATA_KEYS, data) + " (of runtime.data)"
             yield Problem((key,), message)
         else:
             yield from registry.check(_DATA_KEYS[key].annotation, value, (key,))

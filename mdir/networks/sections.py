@@ -158,6 +158,8 @@ def _check_sequence(params):
     if len(names) != 2 or len(set(names)) != 2:
         yield Problem(where, f"expected the names of exactly two networks, got {sequence!r}")
     elif set(names) != set(members):
+        for member in set(members).difference(names):
+            yield Problem((member,), registry.unknown("network", member, names, members))
         message = f"names {', '.join(names)}, but the networks are {', '.join(members)}"
         yield Problem(where, message)
 

@@ -33,9 +33,8 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import ClassVar
 
-from cirtorch.utils.errors import suggest
+from cirtorch.utils.errors import is_slip, suggest
 from mdir.errors import UserError
 from mdir.registry.annotations import (
     Options,
@@ -53,6 +52,7 @@ from mdir.registry.annotations import (
     within,
 )
 from mdir.registry.plugins import PluginError, load
+from mdir.registry.signatures import Field, schema
 
 
 class ComponentError(UserError):
@@ -65,15 +65,6 @@ class ComponentError(UserError):
                 f"{'.'.join(map(str, p.path)) or '(top)'}: {p.message}" for p in self.problems
             )
         )
-
-
-@dataclass(frozen=True)
-class Field:
-    """A parameter that a scenario may write; one without a default (``empty``) it must write."""
-
-    annotation: object
-    default: object
-    empty: ClassVar = inspect.Parameter.empty
 
 
 @dataclass
@@ -150,11 +141,15 @@ def lookup(kind: str, name: object):
     return components[name]
 
 
-def unknown(what: str, given, allowed) -> str:
-    """The message for an unknown name: what was given, what is allowed, the nearest name."""
+def unknown(what: str, given, allowed, taken=()) -> str:
+    """The message for an unknown name: what was given, what is allowed, the nearest name.
+
+    Those that are ``taken`` are meant by others already.
+    """
     allowed = sorted(str(name) for name in allowed if name != "")  # "" is what no name means
-    hint = f".{suggest(given, allowed)} Allowed: {', '.join(allowed)}" if allowed else ""
-    return f"unknown {what} {given!r}{hint}"
+    free = [name for name in allowed if name not in taken]
+    hint = suggest(given, free) or suggest(given, allowed)
+    return f"unknown {what} {given!r}" + (f".{hint} Allowed: {', '.join(allowed)}" * bool(allowed))
 
 
 def make(kind: str, section: dict, *given):
@@ -213,14 +208,18 @@ def check(annotation, value, path: tuple = ()) -> Iterator[Problem]:
         yield Problem(path, expected(annotation, value))
 
 
-def check_parameters(component, params, path: tuple = (), what: str | None = None):
-    """Every problem of a mapping of parameters against a component's typed signature."""
+def check_parameters(component, params, path: tuple = (), what: str | None = None, beside=()):
+    """Every problem of a mapping of parameters against a component's typed signature.
+
+    Args:
+        beside: keys that the mapping may have for others.
+    """
     if not isinstance(params, dict):
         yield Problem(path, f"expected a mapping of parameters, got {params!r}")
         return
     what = what or getattr(component, "__name__", "component")
     problems = [
-        *_check_given(component, params, path, what),
+        *_check_given(component, params, path, what, beside),
         *_missing(component, params, path, what),
     ]
     yield from problems
@@ -233,29 +232,6 @@ def _room(component, count):
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         return count
     return sum(kind in (kind.POSITIONAL_ONLY, kind.POSITIONAL_OR_KEYWORD) for kind in kinds)
-
-
-@functools.cache
-def schema(component):
-    """``({name: Field}, annotation of **others or None)``: the keyword-only parameters.
-
-    ``from __future__`` style string annotations are evaluated; parameters of ``functools.partial``
-    objects are those still open. The keys of a TypedDict have the default ``...`` where they may
-    be absent.
-    """
-    if typing.is_typeddict(component):
-        return {name: _key(component, name, hint) for name, hint in _hints(component).items()}, None
-    function = component.__init__ if inspect.isclass(component) else component
-    signature = inspect.signature(component)
-    hints = _hints(function.func if isinstance(function, functools.partial) else function)
-    fields, others = {}, None
-    for name, parameter in signature.parameters.items():
-        annotation = hints.get(name, parameter.annotation)
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            fields[name] = Field(annotation, parameter.default)
-        elif parameter.kind is parameter.VAR_KEYWORD:
-            others = typing.Any if annotation is inspect.Parameter.empty else annotation
-    return fields, others
 
 
 def values(component, params: dict) -> dict:
@@ -272,30 +248,26 @@ def _made(mark, mapping):
     return make(mark.kind, mapping) if mark.build else mapping
 
 
-def _hints(function):
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError):
-        return {}
-
-
-def _key(typed_dict, name, hint):
-    while typing.get_origin(hint) in (typing.Required, typing.NotRequired):
-        (hint,) = typing.get_args(hint)
-    return Field(hint, Field.empty if name in typed_dict.__required_keys__ else ...)
-
-
-def _check_given(component, params, path, what):
+def _check_given(component, params, path, what, beside):
     fields, others = schema(component)
+    known = [*fields, *beside]
     for key, value in params.items():
         if is_unresolved(key):
             continue
         if key in fields:
             yield from check(fields[key].annotation, value, (*path, key))
-        elif others is not None:
-            yield from check(others, value, (*path, key))
+        elif others is None or _is_meant_for(key, fields, others, params):
+            message = unknown("parameter", key, known, params)
+            yield Problem((*path, key), f"{message} (of {what})")
         else:
-            yield Problem((*path, key), f"{unknown('parameter', key, fields)} (of {what})")
+            yield from check(others, value, (*path, key))
+
+
+def _is_meant_for(key, fields, others, params):
+    """Whether a further key is a slip of a parameter: one that is missing, or it does not fit."""
+    slips = [name for name in fields if name not in params and is_slip(str(key), name)]
+    is_missing = any(fields[name].default is Field.empty for name in slips)
+    return is_missing or (bool(slips) and any(check(others, params[key])))
 
 
 def _missing(component, params, path, what):
@@ -350,15 +322,18 @@ def _check_mapping(mark, value, path):
         else:
             yield from check_parameters(mark.signature, value, path, name)
         return
-    if isinstance(value, dict) and mark.beside:
-        keys = schema(mark.beside)[0]
-        beside = {k: item for k, item in value.items() if k in keys or is_unresolved(k)}
-        yield from check_parameters(mark.beside, beside, path, name)
-        value = {key: item for key, item in value.items() if key not in keys}
-    yield from _check_section(mark, value, path)
+    if not isinstance(value, dict) or not mark.beside:
+        yield from _check_section(mark, value, path)
+        return
+    keys = schema(mark.beside)[0]
+    own = {key: item for key, item in value.items() if key not in keys}
+    absent = [key for key in keys if key not in value]
+    yield from _check_section(mark, own, path, absent)
+    beside = {k: item for k, item in value.items() if k in keys or is_unresolved(k)}
+    yield from check_parameters(mark.beside, beside, path, name)
 
 
-def _check_section(section, value, path):
+def _check_section(section, value, path, beside=()):
     kind = KINDS[section.kind]
     if not isinstance(value, dict):
         wanted = with_article(f"{section.kind} section")
@@ -367,12 +342,18 @@ def _check_section(section, value, path):
     if kind.key not in value:
         components = _components(section.kind)
         default = components.get("")
+        slip = next((key for key in value if kind.key and is_slip(str(key), kind.key)), None)
+        if slip is not None and isinstance(value[slip], (str, dict)):
+            names = ", ".join(sorted(filter(None, components)))
+            message = f"unknown key {slip!r}. Did you mean {kind.key!r}, the name of the"
+            yield Problem((*path, slip), f"{message} {section.kind}? Allowed there: {names}")
+            return
         if default is None:
             allowed = ", ".join(sorted(components))
             message = f"missing {kind.key!r}, the name of the {section.kind}. Allowed: {allowed}"
             yield Problem(path, message)
             return
-        yield from check_parameters(default, value, path, section.kind)
+        yield from check_parameters(default, value, path, section.kind, beside)
         return
     name = value[kind.key]
     if is_unresolved(name):
@@ -383,4 +364,4 @@ def _check_section(section, value, path):
         yield Problem((*path, kind.key), error.problems[0].message)
         return
     rest = {key: item for key, item in value.items() if key != kind.key}
-    yield from check_parameters(component, rest, path, f"{section.kind} {name}")
+    yield from check_parameters(component, rest, path, f"{section.kind} {name}", beside)

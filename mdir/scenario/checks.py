@@ -1,5 +1,7 @@
 """All that is checked before a step runs, in one report."""
 
+from collections.abc import Iterable
+
 from mdir.registry import Problem
 from mdir.scenario.decisions import RUN, Choice, Decision, was_checked
 from mdir.scenario.plan import (
@@ -12,7 +14,8 @@ from mdir.scenario.plan import (
     sketch,
     unknown_targets,
 )
-from mdir.scenario.tree import Located, ScenarioError, refuse
+from mdir.scenario.tree import Located, refuse
+from mdir.scenario.unread import unread_settings
 
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
@@ -30,11 +33,19 @@ def check_everything(args: list[str]) -> list[str]:
     problems, warnings = list(scenario.problems), list(scenario.warnings)
     unknown = unknown_targets(scenario)
     for target in [name for name in scenario.targets if name not in unknown]:
-        plan, found = sketch(scenario, target)
+        plan, found = check_target(scenario, target, problems)
         problems += found
         warnings += plan.warnings
-        problems += _check_plan(plan, problems)
     return warnings + refuse([*problems, *unknown.values()])
+
+
+def check_target(
+    scenario: Scenario, target: str, known: Iterable[Located] = ()
+) -> tuple[Plan, list[Located]]:
+    """The plan of a target with every problem of it; what is ``known`` hides what comes of it."""
+    plan, problems = sketch(scenario, target)
+    problems += unread_settings(plan)
+    return plan, problems + _check_plan(plan, [*known, *problems])
 
 
 def check_scenario_level(scenario: Scenario, target: str) -> Plan:
@@ -49,9 +60,8 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
         plan, problems = Plan(scenario, target, []), []
     problems = scenario.problems + problems + list(unknown.values())
     if all(each.problem.path for each in scenario.problems):
-        problems += check_variables(plan)
-    if problems:
-        raise ScenarioError(problems, NOT_YET if plan.steps else None)
+        problems += [*unread_settings(plan), *check_variables(plan)]
+    scenario.warnings += refuse(problems, NOT_YET if plan.steps else None)
     return plan
 
 
@@ -83,8 +93,9 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
 def _check_plan(plan, known: list[Located]):
     """Variables and parameters of the steps in which nothing else is wrong yet."""
     broken = {each.problem.path[:2] for each in known}
-    problems = [each for each in check_variables(plan) if each.problem.path[:2] not in broken]
-    for step, parameters, _ in resolved(plan):
-        if (plan.target, step.name) not in broken and () not in broken:
-            problems += check_parameters(plan, step, parameters)
+    problems = []
+    for step, parameters, unknown in resolved(plan):
+        if (plan.target, step.name) not in broken:
+            problems += plan.locate(step, unknown)
+            problems += check_parameters(plan, step, parameters) if () not in broken else ()
     return problems

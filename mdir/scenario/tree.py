@@ -78,8 +78,8 @@ class ScenarioError(UserError, ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def refuse(problems: Iterable[Located]) -> list[str]:
-    """The texts of the warnings among problems.
+def refuse(problems: Iterable[Located], note: str | None = None) -> list[str]:
+    """The texts of the warnings among problems; ``note`` is that of the error.
 
     Raises:
         ScenarioError: with the others, if there are any.
@@ -87,7 +87,7 @@ def refuse(problems: Iterable[Located]) -> list[str]:
     problems = list(problems)
     errors = [each for each in problems if not each.problem.warns]
     if errors:
-        raise ScenarioError(errors)
+        raise ScenarioError(errors, note)
     return [str(each) for each in distinct(problems)]
 
 

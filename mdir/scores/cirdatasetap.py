@@ -28,6 +28,8 @@ _SHOWN_RANKS = 10
 def check_test_set(dataset: str | dict) -> None:
     """ValueError unless it is a published test set's name or a mapping of two tables."""
     if isinstance(dataset, dict):
+        for key in sorted(set(dataset) - _TABLE_KEYS):
+            raise ValueError(unknown("key", key, _TABLE_KEYS, dataset))
         if set(dataset) != _TABLE_KEYS or not all(isinstance(v, str) for v in dataset.values()):
             raise ValueError(f"expected exactly the keys {', '.join(sorted(_TABLE_KEYS))} (texts)")
     elif dataset.lower() not in DATASETS:

@@ -1,9 +1,11 @@
 """Step: a table of scores and a static HTML page of a whole scenario."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
+from mdir.registry import Problem, is_unresolved, unknown
 from mdir.report.classes import classes_section, results_of_rankings
 from mdir.report.clusters import clusters_section
 from mdir.report.curves import draw_series, read_events, read_series
@@ -21,7 +23,36 @@ from mdir.stages.fine_grained.summary import class_rankings, class_results, scor
 from mdir.stages.step import step
 
 
-@step
+class Measured(TypedDict):
+    """Metadata of a validate step, and its folder of rankings."""
+
+    eval: dict
+    rankings: str
+
+
+class Translated(TypedDict):
+    """Folders of the images before and after."""
+
+    input: str
+    output: str
+
+
+def _check(params):
+    """Rows that differences and protocols name, and the table has not."""
+    scores = params.get("scores")
+    if not isinstance(scores, dict) or any(map(is_unresolved, scores)):
+        return
+    differences, protocols = params.get("differences"), params.get("protocols")
+    for number, pair in enumerate(differences if isinstance(differences, list) else ()):
+        for place, row in enumerate(pair):
+            if not is_unresolved(row) and row not in scores:
+                yield Problem(("differences", number, place), unknown("row", row, scores))
+    for row in protocols if isinstance(protocols, dict) else ():
+        if row not in scores and not is_unresolved(row):
+            yield Problem(("protocols", row), unknown("row", row, scores, protocols))
+
+
+@step(check=_check)
 def report(
     _inputs,
     *,
@@ -32,9 +63,9 @@ def report(
     differences: list[tuple[str, str]] | None = None,
     notes: list[str] | None = None,
     protocols: dict[str, str] | None = None,
-    measures: dict[str, dict] | None = None,
+    measures: dict[str, Measured] | None = None,
     losses: dict[str, str] | None = None,
-    translations: dict[str, dict[str, str]] | None = None,
+    translations: dict[str, Translated] | None = None,
     galleries: dict[str, str] | None = None,
     embeddings: dict[str, str] | None = None,
     data_bases: dict[str, str] | None = None,

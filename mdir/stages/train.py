@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from typing import Annotated, TypedDict
 
+from cirtorch.utils.errors import is_slip
 from mdir import distributed, registry
 from mdir.data.sections import DataSections
 from mdir.learning.checkpoints.lock import claimed
@@ -11,6 +12,7 @@ from mdir.learning.checks import (
     data_problems,
     method_problems,
     method_sections,
+    overlay_problems,
     validation_sections,
 )
 from mdir.learning.compute import default_device
@@ -37,6 +39,7 @@ def _check(params):
             message = "'default' is the training's criterion, which is null"
             yield Problem((*path, "criterion"), message)
     yield from data_problems(wanted, params.get("data"))
+    yield from overlay_problems(learning.get("validation"), ("learning",), network)
     yield from method_problems(training, iteration, params.get("data"))
     if isinstance(network, dict) and "type" in network:
         yield from _member_problems(network, training, iteration, where)
@@ -48,6 +51,10 @@ def _member_problems(network, training, iteration, where):
     if members:
         for name in _needed_networks(iteration.get("type")):
             if name not in members:
+                slip = next((each for each in members if is_slip(each, name)), None)
+                if slip is not None:
+                    message = registry.unknown("network", slip, [name])
+                    yield Problem(("network", slip), f"{message} (of {iteration['type']})")
                 message = f"{iteration['type']} needs a network named {name!r}"
                 yield Problem((*where, "type"), message)
     for part in ("optimizer", "scheduler"):

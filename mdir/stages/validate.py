@@ -5,7 +5,7 @@ from typing import Annotated
 
 from mdir import distributed
 from mdir.data.sections import DataSections
-from mdir.learning.checks import data_problems, validation_sections
+from mdir.learning.checks import data_problems, overlay_problems, validation_sections
 from mdir.learning.compute import default_device
 from mdir.learning.events.events import Events
 from mdir.learning.events.progress import Progress
@@ -26,6 +26,7 @@ def _check(params):
             message = "'default' is a training's criterion; name one here"
             yield Problem((*path, "criterion"), message)
     yield from data_problems(wanted, params.get("data"))
+    yield from overlay_problems(params.get("validation"), (), params.get("network"))
 
 
 @step(check=_check)

@@ -333,10 +333,14 @@ def test_keys_beside_those_of_a_component():
     part = Section("tests_part", beside=Sides)
     assert messages(part, {"kind": "part", "size": 2, "side": "left"}) == []
     assert messages(part, {"kind": "part", "side": "top", "top": 1}) == [
-        (("side",), "expected 'left' or 'right', got 'top'"),
         (("top",), "unknown parameter 'top'. Allowed: size (of tests_part part)"),
+        (("side",), "expected 'left' or 'right', got 'top'"),
     ]
     assert messages(part, None) == [((), "expected a tests_part section (a mapping), got None")]
+    assert messages(part, {"kind": "part", "size": 2, "sied": "left"})[0] == (
+        ("sied",),
+        "unknown parameter 'sied'. Did you mean 'side'? Allowed: side, size (of tests_part part)",
+    )
     part = Section("tests_part", beside=Span)
     assert messages(part, {"kind": "part", "size": 2, "${1_a.x}": 2}) == []
     assert messages(part, {"kind": "part", "size": 2}) == [

@@ -1,0 +1,160 @@
+"""Every key of the shipped scenarios misspelt: refused at once, the right one named first."""
+
+import random
+
+import pytest
+
+from cirtorch.utils.errors import nearest
+from mdir.scenario.checks import check_target
+from mdir.scenario.plan import load_scenario
+from mdir.scenario.tree import find
+from tests.scenario.command import PROJECT, run
+from tests.scenario.test_shipped_scenarios import SHIPPED
+
+# Rows and titles of a page, labels of validations and sections that nobody uses have any name.
+FREE = {
+    "report": ("scores", "protocols", "losses", "galleries", "embeddings", "data_bases"),
+    "train": ("learning.validation", "learning.training.optimizer.groups"),
+    "validate": ("validation", "network.runtime.model"),
+    "compare": ("results",),
+}
+FREE_BELOW = {"report": ("measures", "translations")}
+UNUSED = {("train", "data", "val"), ("train", "data", "test")}
+OWN_WORDS = {"type", "decisive_criterion", "criterion", "data", "network_overlay", "frequency"}
+
+
+def keys_below(node, path=()):
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            yield path, key
+            yield from keys_below(child, (*path, key))
+    elif isinstance(node.value, list):
+        for index, child in enumerate(node.value):
+            yield from keys_below(child, (*path, index))
+
+
+def is_free(step, path, key):
+    where = ".".join(map(str, path))
+    if where in FREE.get(step, ()) and key not in OWN_WORDS:
+        return True
+    return where in FREE_BELOW.get(step, ()) or (step, where, key) in UNUSED or "${" in key
+
+
+def distinct_keys():
+    """``(scenario, target, step, path, key)``, each kind of step's once."""
+    seen = set()
+    for file in SHIPPED:
+        scenario = load_scenario([str(file)])
+        for target, node in scenario.targets.items():
+            for step, child in node.value.items():
+                if not isinstance(child.value, dict):
+                    continue
+                kind = child.value["__function__"].value.rpartition(".")[2]
+                for path, key in keys_below(child):
+                    known = (kind, path, key) in seen or not isinstance(key, str)
+                    if known or key.startswith("__") or is_free(kind, path, key):
+                        continue
+                    seen.add((kind, path, key))
+                    yield scenario, target, step, path, key
+
+
+def misspelt(key, chance):
+    """The key without a letter, or with two neighbours swapped."""
+    at = chance.randrange(len(key))
+    swapped = key[:at] + key[at + 1 : at + 2] + key[at] + key[at + 2 :]
+    return chance.choice([key[:at] + key[at + 1 :], swapped])
+
+
+def told(scenario, target, step, path, key, wrong):
+    """What is said of a scenario with that key misspelt, and whether the right one comes first."""
+    holder = find(scenario.tree, (target, step, *path))
+    before = holder.value
+    holder.value = {wrong if each == key else each: value for each, value in before.items()}
+    _, problems = check_target(scenario, target)
+    holder.value = before
+    lines = [str(each) for each in problems if "give the folder of the photo" not in str(each)]
+    hint = "\n".join(lines).partition("Did you mean ")[2]
+    return lines, hint.startswith((repr(key), repr(key.partition("_")[2])))
+
+
+def measure(chosen):
+    """The share of misspelt keys whose right one is named first, and what was accepted."""
+    right, accepted, count, chance = 0, [], 0, random.Random(0)
+    for scenario, target, step, path, key in chosen:
+        wrong = misspelt(key, chance)
+        if path[-2:-1] == ("wrappers",) and wrong == key.lstrip("0123456789"):
+            continue  # the number of a wrapper is only for its order
+        if wrong in ("", key) or wrong in find(scenario.tree, (target, step, *path)).value:
+            continue
+        lines, is_right = told(scenario, target, step, path, key, wrong)
+        count, right = count + 1, right + is_right
+        if not lines:
+            accepted.append((step, *path, key, wrong))
+    return right / count, accepted
+
+
+def test_misspelt_keys():
+    keys = list(distinct_keys())
+    share, accepted = measure(random.Random(0).sample(keys, 60))
+    assert accepted == [] and share >= 0.95
+
+
+@pytest.mark.slow
+def test_every_key_misspelt():
+    share, accepted = measure(distinct_keys())
+    assert accepted == [] and share >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "right"),
+    [
+        ("rl", ["lr", "eps"], "lr"),
+        ("k", ["k2", "k1"], "k2"),
+        ("dataset", ["data", "dataset_X"], "dataset_X"),
+        ("datasetX_", ["dataset_Y", "dataset_X"], "dataset_X"),
+        ("gama", ["gamma", "game"], "gamma"),
+        ("x", ["y"], "y"),
+        ("abc", ["xyz"], None),
+        ("", ["ab"], None),
+    ],
+)
+def test_the_nearest_name(name, known, right):
+    assert nearest(name, known) == right
+
+
+SETTINGS = """\
+go:
+  00_settings: {__function__: mdir.stages.settings.settings, place: a.txt, remark: mine}
+  01_write: {__function__: tiny.write, path: "${00_settings.place}"}
+"""
+
+
+def test_settings_that_no_step_reads(tmp_path):
+    (tmp_path / "s.yml").write_text(SETTINGS)
+    done = run("go", "s.yml", folder=tmp_path)
+    place = "s.yml:2:76: target go, step 00_settings, key"
+    assert done.returncode == 0
+    assert done.stderr == f"warning: {place} remark: no step reads this setting\n"
+    refused = run("go", "s.yml", "go.00_settings.palce=b.txt", folder=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[1] == (
+        "argument 'go.00_settings.palce=b.txt': target go, step 00_settings, key palce: "
+        "no step reads this setting. Did you mean 'place'?"
+    )
+    (tmp_path / "s.yml").write_text(SETTINGS.replace("place: a", "palce: a"))
+    refused = run("validate", "s.yml", folder=tmp_path)
+    assert refused.stderr.splitlines()[1] == (
+        "s.yml:2:62: target go, step 00_settings, key palce: no step reads this setting. "
+        "Did you mean 'place'?"
+    )
+
+
+def test_a_section_of_an_overlay_that_covers_nothing(tmp_path):
+    scenario = str(PROJECT / "scenarios/sandbox.yml")
+    for given, right in {
+        "all.2_train.data.tarin.loader.batch_size=4": "train",
+        "all.3_evaluate.validation.night_to_day.network_overlay.rntime.wrappers=": "runtime",
+    }.items():
+        result = run("validate", scenario, given, folder=tmp_path)
+        assert result.returncode == 2
+        assert f"Did you mean {right!r}?" in result.stderr.splitlines()[1]
