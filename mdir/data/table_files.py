@@ -1,6 +1,8 @@
 """Tables of names in files: tsv, csv, pkl, h5 and lst, plain or packed (.gz, .xz)."""
 
+import csv
 import gzip
+import io
 import itertools
 import json
 import lzma
@@ -8,6 +10,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterable
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.safe_pickle import load_pickle
@@ -16,6 +19,7 @@ from mdir.paths import local_file
 
 _OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 _PAUSES = (1, 8, 27)
+_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.S)
 
 
 def initialize_file_reader(
@@ -50,6 +54,26 @@ def table(columns: list[str], rows: list[list]) -> bytes:
 
     lines = ["\t".join(columns), *("\t".join(map(cell, row)) for row in rows)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def csv_text(rows: Iterable[Iterable]) -> str:
+    """Rows as CSV; a text that a spreadsheet would run as a formula gets ``'`` before it."""
+    lines = []
+    for row in rows:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\r\n").writerow(map(_inert, row))  # quotes both inside
+        lines.append(text.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
+
+
+def _inert(cell):
+    if not isinstance(cell, str) or not _FORMULA.match(cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell
 
 
 class FileReader:

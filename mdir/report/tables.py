@@ -1,11 +1,10 @@
 """Tables as text, Markdown and CSV."""
 
-import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mdir.artifacts import write_bytes
+from mdir.data.table_files import csv_text
 
 
 @dataclass
@@ -46,9 +45,7 @@ class Table:
 
     def as_csv(self) -> str:
         """Comma separated, with a header line."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
-        return text.getvalue()
+        return csv_text([self.columns, *self.rows])
 
 
 def write_table(table: Table, folder: Path, name: str) -> None:

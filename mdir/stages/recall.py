@@ -1,7 +1,5 @@
 """Step: the results of a contrastive run in the files of the published projects."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import torch
 
 from mdir.artifacts import used, write_bytes
+from mdir.data.table_files import csv_text
 from mdir.learning.compute import default_device
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.learning.seeding import seed_everything
@@ -138,16 +137,14 @@ def _table(rows, naming):
     """CSV; recalls in percent, losses as they are."""
     names = list(rows[0].scores) if rows else []
     index, more = ("iter", ["iteration"]) if naming == "ossco" else ("epoch", [])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([index, "train_loss", *names, *more])
+    lines = [[index, "train_loss", *names, *more]]
     for number, row in enumerate(rows, 1):
         scores = [round(100 * row.scores[name], 4) for name in names]
         if naming == "ossco":
-            writer.writerow([number, row.running_loss, *scores, row.steps])
+            lines.append([number, row.running_loss, *scores, row.steps])
         else:
-            writer.writerow([row.epoch, row.epoch_loss, *scores])
-    return text.getvalue()
+            lines.append([row.epoch, row.epoch_loss, *scores])
+    return csv_text(lines)
 
 
 def _recalls(scores):

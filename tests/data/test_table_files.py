@@ -1,13 +1,15 @@
 """File readers: formats, packing, selections and errors."""
 
+import csv
 import gzip
+import io
 import lzma
 import pickle
 
 import pytest
 
 from cirtorch.utils.errors import DataError
-from mdir.data.table_files import initialize_file_reader
+from mdir.data.table_files import csv_text, initialize_file_reader
 
 COLUMNS = {"id": ["a", "b"], "list": ['"[1"', [2]], "x": [None, "{bad}"]}
 
@@ -143,3 +145,12 @@ def test_hdf5(tmp_path):
 def test_empty_table(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n")
     assert read(tmp_path / "t.csv") == {"a": [], "b": []}
+
+
+def test_a_spreadsheet_runs_no_cell():
+    cells = ["=1+1", "+cmd|'/c calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-a.jpg"]
+    found = list(csv.reader(io.StringIO(csv_text([cells]), newline="")))
+    assert found == [["'" + cell for cell in cells]]
+    harmless = ["a=b", "-", "-1.5", "+2e-4", "-inf", "", "x.jpg", "a,b", '"q"']
+    assert list(csv.reader(io.StringIO(csv_text([harmless])))) == [harmless]
+    assert csv_text([["n", "x"], [1, -0.5], [None, -2]]) == "n,x\n1,-0.5\n,-2\n"

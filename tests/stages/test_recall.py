@@ -127,7 +127,7 @@ def forty_images(section, preprocessing):
 
 def test_features_that_are_no_numbers_are_refused(domains, monkeypatch):
     monkeypatch.setattr(CrossDomainRecall, "vectors", lambda *_: torch.full((12, 8), torch.nan))
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="NaN or infinite"):
         recall(params())
 
 

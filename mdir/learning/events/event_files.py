@@ -1,6 +1,5 @@
 """The rows of a run beside its checkpoint: ``events.jsonl``, ``metrics.csv`` and ``blobs/``."""
 
-import csv
 import hashlib
 import json
 import math
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
+from mdir.data.table_files import csv_text
 from mdir.learning.events.metrics import summary
 from mdir.metric_names import scalar_kind
 
@@ -66,9 +66,8 @@ class EventFiles:
     def write_metrics(self, names: list[str], rows: list[list]) -> None:
         """Write ``metrics.csv`` anew."""
         with atomic_write(self.folder / "metrics.csv", "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *names])
-            writer.writerows([epoch, *row] for epoch, row in enumerate(rows, start=1))
+            lines = [[epoch, *row] for epoch, row in enumerate(rows, start=1)]
+            file.write(csv_text([["epoch", *names], *lines]))
 
     def write_blob(self, epoch, iteration, key: str, name: str, blob: dict) -> str:
         """Write an image (floats in 0..1, CHW or HW) or a text; returns its path in the folder."""

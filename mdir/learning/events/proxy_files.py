@@ -1,13 +1,13 @@
 """The files that the published code of UnifiedProxy leaves of a training."""
 
 import csv
-import io
 import os
 import sys
 from pathlib import Path
 
 from cirtorch.utils.general import get_root
 from mdir.artifacts import produced, write_bytes
+from mdir.data.table_files import csv_text
 from mdir.learning.events.processor import Processor
 from mdir.methods.proxy import TrainedEpoch
 from mdir.networks.files import write_tensors
@@ -66,11 +66,8 @@ class ProxyFiles(Processor):
             write_tensors(self.paths["model.pth"], trained.model.state_dict())
             write_tensors(self.paths["data_base.pth"], _data_base(trained, tested))
         self.table.append(row)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.table)
-        write_bytes(self.paths["statistics.csv"], text.getvalue().encode())
+        text = csv_text([row, *([line[key] for key in row] for line in self.table)])
+        write_bytes(self.paths["statistics.csv"], text.encode())
 
     def _earlier(self, epoch):
         """The rows of a run that goes on after so many epochs."""

@@ -1,7 +1,5 @@
 """What OSSCo's published code leaves of a round's translators: losses, images and networks."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ from PIL import Image
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import write_bytes
 from mdir.data.loading import make_dataset
+from mdir.data.table_files import csv_text
 from mdir.learning.events.processor import Processor
 from mdir.methods.contrastive.ossco import TranslatedRound
 from mdir.networks.files import write_tensors
@@ -43,9 +42,7 @@ class StyleRounds(Processor):
     def _write(self, folder, done):
         for leftover in folder.rglob(".*.tmp"):  # of a call that was killed
             leftover.unlink()
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([COLUMNS, *done.rows])
-        write_bytes(folder / "results.csv", text.getvalue().encode())
+        write_bytes(folder / "results.csv", csv_text([COLUMNS, *done.rows]).encode())
         translators = {}
         for style, gan in zip(done.styles, done.gans, strict=True):
             file, domain = Path(done.dataset.files[style]), _domain(done.dataset, style)
