@@ -139,11 +139,32 @@ def test_centre_crops():
 )  # fmt: skip
 def test_scalecrop_of_any_shape(height, width, out_w, out_h, low, more):
     text = f"scalecrop:{out_w}_{out_h}:{low}_{low + more}"
-    if (out_h > height or out_w > width) and (height, width) != (out_h, out_w):
+    needed = max(out_h / height, out_w / width)
+    if needed > low + more and (height, width) != (out_h, out_w):
         with pytest.raises(DataError, match="smaller"):
             parse_transforms(text)(image(height, width))
-    elif low <= 1:
+    else:
         assert parse_transforms(text)(image(height, width, 1)).shape == (out_h, out_w, 1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(35, 60), (60, 39), (39, 39)])
+def test_scalecrop_needs_room_for_its_largest_scale(height, width):
+    with pytest.raises(DataError, match="pixels is smaller than the size divided by 0.8"):
+        parse_transforms("scalecrop:32_32:0.5_0.8")(image(height, width))
+    random.seed(0)
+    assert parse_transforms("scalecrop:32_32:0.5_0.8")(image(40, 40)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("mode", ["replace", "append"])
+def test_replace_histogram_of_two_images_needs_no_name(mode):
+    pipeline, pair = parse_transforms(f"replace_histogram:anything:{mode}"), [image(), image()]
+    one, two = pipeline(*pair)
+    named = parse_transforms(f"replace_histogram:eq:{mode}")(*pair)
+    np.testing.assert_array_equal(one, named[0])
+    assert two.shape == (*pair[1].shape[:2], 2)
+    for images in (1, 3):
+        with pytest.raises(DataError, match="unknown target histogram 'anything'"):
+            pipeline(*pair[:1] * images)
 
 
 def test_scalecrop_cuts_the_same_window_of_all_images():

@@ -1,10 +1,12 @@
 """Golden: schedules, alternation, events of the published learning loop."""
 
 import math
+import os
 
 import pytest
 import torch
 
+from mdir.errors import UserError
 from mdir.learning.checkpoints.folder import CheckpointFolder
 from mdir.learning.events.events import Events
 from mdir.learning.optimizers import AlternationOptimizer
@@ -120,14 +122,24 @@ def states(nets, epoch):
     return {"net": one(nets["net"]), **members}
 
 
+def newest_epoch(folder):
+    """The last epoch that a run in this folder can be resumed from, 0 without any."""
+    files = sorted(path.stem for path in folder.glob("learning_epoch_*"))
+    return int(files[-1].rpartition("_")[2]) if files else 0
+
+
 def perform(root, case, run, trace):
     """One run over a folder; checks the listing after every epoch that the golden has."""
     folder = CheckpointFolder(
-        directory=str(root),
+        directory=os.path.join(root, run.get("directory") or ""),
         store_every=run["store_every"],
         checkpoint_every=run["checkpoint_every"],
-        directory_epoch_regex=None,
+        directory_epoch_regex=run.get("regex"),
     )
+    if run["epochs"] < newest_epoch(folder.folder):
+        with pytest.raises(UserError, match="is stored, but the scenario asks for"):
+            folder.latest(run["epochs"])
+        return
     stored = folder.latest(run["epochs"])
     start = stored.epoch if stored else 0
     assert start == (trace["resumed_from"] or 0)
@@ -139,7 +151,7 @@ def perform(root, case, run, trace):
         folder.save_untrained(states(case["nets"], 0))
         if trace["after"]:
             assert listing(folder.folder) == trace["after"]["notrain"]
-    best = set()
+    best, raised = set(), False
     for epoch in range(start + 1, run["epochs"] + 1):
         written = {"written": epoch}
         is_best = epoch in run["best"]
@@ -148,7 +160,8 @@ def perform(root, case, run, trace):
         )
         best |= {epoch} if is_best else set()
         expected = trace["after"].get(str(epoch), {})
-        if "raises" not in expected:
+        raised = raised or "raises" in expected  # the published run ended there
+        if not raised:
             assert listing(folder.folder) == as_built(expected), f"after epoch {epoch}"
         if epoch == run.get("stop_after"):
             return

@@ -3,13 +3,16 @@
 import math
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.weight_files import load_weights
+from mdir.data.loading import make_dataset
 from mdir.errors import UserError
 from mdir.stages.train import train
 from tests.golden.golden import load_json, needs
@@ -54,19 +57,63 @@ def published(request, root):
 
 
 def write_pictures(root, dataset):
-    """Pictures and tuples of the test's own where the published run had others."""
-    pattern = dataset["image_dir"]
+    """Pictures, tuples and lists of the test's own where the published run had others."""
     names = [f"{i}" for i in range(PICTURES)]
-    generator = np.random.RandomState(0)
-    for name in names:
-        path = root / pattern.replace("*", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = generator.randint(0, 255, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(path)
-    path = root / dataset["dataset"]
-    columns = pickle.loads(path.read_bytes()) if path.exists() else {}
-    columns[dataset["data_key"]] = [names[i : i + 2] for i in range(6)]
-    path.write_bytes(pickle.dumps(columns))
+    if "neg_num" in dataset:
+        write_database(root, dataset)
+        return
+    for pattern in filter(None, (dataset.get("image_dir"), dataset.get("image_dir_Y"))):
+        for number, name in enumerate(names):
+            draw(root / pattern.replace("*", name), number)
+    for domain in ("dataset_X", "dataset_Y"):
+        if domain in dataset:
+            path = root / dataset[domain]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(names))
+    if "data_key" in dataset:
+        path = root / dataset["dataset"]
+        columns = pickle.loads(path.read_bytes()) if path.exists() else {}
+        columns[dataset["data_key"]] = [names[i : i + 2] for i in range(6)]
+        path.write_bytes(pickle.dumps(columns))
+
+
+def write_database(root, dataset):
+    """Pairs of four places in the layout of retrieval-SfM."""
+    folder = f"data/train/{dataset['dataset']}"
+    cids = [f"{i:032x}" for i in range(PICTURES)]
+    for number, cid in enumerate(cids):
+        images = root / (dataset.get("image_dir") or f"{folder}/ims")
+        draw(Path(cid2filename(cid, str(images))), number)
+    pairs = {"qidxs": list(range(8)), "pidxs": [i + 4 for i in range(8)]}
+    database = {"cids": cids, "cluster": [i % 4 for i in range(PICTURES)], **pairs}
+    path = root / (dataset.get("dataset_pkl") or f"{folder}/{dataset['dataset']}.pkl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps({"train": database, "val": database}))
+
+
+def draw(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.RandomState(seed).randint(0, 255, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, None if path.suffix else "PNG")
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        {"name": "RandomDomainsPair", "dataset_X": "x.txt", "dataset_Y": "lists/y.txt", "size": 3,
+         "image_dir": "imgs/*.png"},
+        {"name": "CirTuples", "dataset": "retrieval-SfM-120k", "split": "train", "image_size": 32,
+         "neg_num": 1, "query_size": 4, "pool_size": 12},
+        {"name": "PregeneratedImageTuple", "dataset": "t.pkl", "data_key": "val",
+         "image_dir": "imgs/*.png", "idx": "0_1"},
+    ],
+)  # fmt: skip
+def test_any_dataset_of_a_published_run_has_pictures(root, dataset):
+    write_pictures(root, dataset)
+    made = make_dataset({"dataset": dataset, "transforms": "pil2np | totensor"})
+    if hasattr(made, "prepare_epoch"):
+        made.prepare_epoch(lambda images, what: torch.eye(PICTURES)[:, : len(images)])
+    assert len(made[0]) == 2
 
 
 def network_section(suffix):

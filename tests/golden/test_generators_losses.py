@@ -64,7 +64,7 @@ def test_discriminator_loss_of_several_scales():
 def test_multihead_loss(key):
     loss = criterion(
         "multihead_loss",
-        weights={"adversarial": 1, "cycle": 10},
+        weights=dict(zip(("adversarial", "cycle"), ARRAYS["multi/weights"].tolist(), strict=True)),
         normalize_weights=bool(int(key.removeprefix("multi/norm"))),
         adversarial={"loss": "mse"},
         cycle={"loss": "l1"},
@@ -77,10 +77,11 @@ def test_multihead_loss(key):
 
 @pytest.mark.skipif("combination" not in ARRAYS, reason="no such case")
 def test_combination_loss():
+    *weights, normalized = ARRAYS["combination/config"].tolist()
     loss = criterion(
         "combination_loss",
-        weights=2,
-        normalize_weights=False,
+        weights=weights[0] if len(weights) == 1 else dict(zip("xy", weights, strict=True)),
+        normalize_weights=bool(normalized),
         x={"loss": "mse"},
         y={"loss": "l1"},
     )

@@ -17,9 +17,23 @@ CASES = golden.load_json(TOPIC, "trajectories.json", {})
 DETECTORS = ("hed_interpolation", "rcf")
 
 
+def translated(case):
+    """A case whose criterion means here what it means in the published code.
+
+    There PatchNCE's own weight w counts twice, once in the identity term; ``weights.nce`` does not.
+    """
+    criterion = case["criterion"]
+    if "nce" not in criterion or criterion["normalize_weights"]:
+        return case
+    own, weights = criterion["nce"]["weight"] or 1, criterion["weights"]
+    weights = {**weights, "nce": 1, "identity": weights["identity"] / own}
+    nce = {**criterion["nce"], "weight": own * criterion["nce"]["weight"]}
+    return {**case, "criterion": {**criterion, "weights": weights, "nce": nce}}
+
+
 def run(name, dtype, watch=lambda method: None):
     """Losses (steps, names), checksums (steps + 1, networks, 6) and the method of a case."""
-    case = CASES[name]
+    case = translated(CASES[name])
     params = {"pool_size": case["pool_size"]} if "pool_size" in case else {}
     method = make_method(case, case["type"], case, dtype, **params)
     watch(method)

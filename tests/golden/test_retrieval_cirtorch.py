@@ -234,10 +234,13 @@ def test_end_to_end_with_one_list():
     same_report(compute_map_and_print("247tokyo1k", END["ranks"], gnd), END_TEXT["tokyo_style"])
 
 
+SECOND_PART = 20  # where what is pasted begins, of which the arrays tell the length alone
+
+
 @pytest.mark.parametrize("key", sorted(k for k in WHITEN if k.startswith("paste_")))
 def test_concatenation(key):
     rows, size = WHITEN["X_f64"].T, len(WHITEN[key])
     dimensions = None if "none" in key else int(key.split("_")[1])
-    second = rows[size : 2 * size] if dimensions is None else rows[len(rows) - size :]
+    second = rows[SECOND_PART : SECOND_PART + size]
     pasted = paste_pca_normalize([rows[:size], second], dimensions)
     np.testing.assert_allclose(pasted, WHITEN[key], rtol=RELATIVE, atol=RELATIVE)

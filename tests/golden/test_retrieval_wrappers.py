@@ -182,7 +182,18 @@ def mostly_close(given, expected):
 @pytest.mark.parametrize("key", [k for k in META.get("wrappers", {}) if k in ARRAYS])
 def test_clahe(key):
     entry = META["wrappers"][key]
-    mostly_close(run(nn.Identity(), statistics(entry["wrapper"]), array(entry["input"])), key)
+    images = indexed(entry["input"])
+    found = run(nn.Identity(), statistics(entry["wrapper"]), images)
+    mostly_close(found.reshape(ARRAYS[key].shape), key)
+
+
+def indexed(text):
+    """Images of ``NAME`` or of ``NAME[i]``, one image also as a batch of one."""
+    name, *places = re.findall(r"\w+", text)
+    images = array(name)
+    for place in map(int, places):
+        images = images[place]
+    return images[None] if images.dim() == 3 else images
 
 
 def chain_images():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import newton
 
+from cirtorch.utils.errors import DataError
 from mdir.data.transforms.base import Transform, need_channels
 from mdir.data.transforms.colorspaces import check_space, from_space, to_space
 from mdir.registry import register, unknown
@@ -86,11 +87,12 @@ class MatchHistogram(Transform):
 class ReplaceHistogram(Transform):
     """Append (or put in its place) the last channel of the first image, matched to a target.
 
-    With exactly two images the target is the last channel of the second, which then loses it.
+    With exactly two images the target is the last channel of the second, which then loses it; the
+    name of a target does not matter then.
     """
 
     def __init__(self, *, target: str, mode: str):
-        self.target = check_target(target)
+        self.target = target
         if mode not in ("append", "replace"):
             raise ValueError(unknown("mode", mode, ["append", "replace"]))
         self.mode = mode
@@ -101,9 +103,17 @@ class ReplaceHistogram(Transform):
             need_channels(others[0], 2, self)
             target = distribution(others[0][:, :, -1])
             others = (others[0][:, :, :-1],)
+        else:
+            self._require_known()
         matched = match_channel(first[:, :, -1], target)[:, :, None]
         kept = first[:, :, :-1] if self.mode == "replace" else first
         return (np.concatenate([kept, matched], axis=2), *others)
+
+    def _require_known(self):
+        try:
+            check_target(self.target)
+        except ValueError as error:
+            raise DataError(f"{self!r}: {error}") from None
 
 
 @register("transform", "gamma_equalize")

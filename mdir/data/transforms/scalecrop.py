@@ -16,7 +16,8 @@ class ScaleCrop(Transform):
     """The same random window out of all images, resized to ``w_h`` (bilinear, no antialiasing).
 
     The scale ``s`` is uniform in ``lo_hi``, the window ``size / s`` pixels, bounded by the smallest
-    image. Images that have the target's size already pass unchanged without a random draw.
+    image, which has to hold that of ``hi``. Images that have the target's size already pass
+    unchanged without a random draw.
     """
 
     def __init__(self, *, size: str, scale: str = "0.5_0.8"):
@@ -31,9 +32,12 @@ class ScaleCrop(Transform):
         bound = (min(h for h, _ in sizes), min(w for _, w in sizes))
         low, high = self.scale
         lowest = max(height / bound[0], width / bound[1], low)
-        _need_room(lowest, bound, self)
-        # An image too small for the whole range is cut as large as it is.
-        scale = random.random() * (max(high, lowest) - lowest) + lowest
+        if lowest > high:
+            raise DataError(
+                f"{self!r}: an image of {bound[1]} x {bound[0]} pixels is smaller than the size "
+                f"divided by {high}"
+            )
+        scale = random.random() * (high - lowest) + lowest
         window = _window(self.size, scale, bound)
         top = random.randint(0, bound[0] - window[0])
         left = random.randint(0, bound[1] - window[1])

@@ -55,15 +55,15 @@ def p2p_level(
     )
 
 
-def shallow_level(outer, inner, nested) -> SkipLevel:
+def shallow_level(outer, inner, nested, conv_opts=CONV_OPTS) -> SkipLevel:
     """A level with a 1x1 convolution after each resampling one."""
     return SkipLevel(
-        nn.Conv2d(outer, inner, **CONV_OPTS),
+        nn.Conv2d(outer, inner, **conv_opts),
         nn.ReLU(),
         nn.Conv2d(inner, inner, 1),
         nn.ReLU(),
         *present(nested),
-        nn.ConvTranspose2d(inner if nested is None else 2 * inner, outer, **CONV_OPTS),
+        nn.ConvTranspose2d(inner if nested is None else 2 * inner, outer, **conv_opts),
         nn.ReLU(),
         nn.Conv2d(outer, outer, 1),
         nn.ReLU(),

@@ -96,6 +96,7 @@ class OutconvUnet(NestedUnet):
         outconv_channels, outconv_kernel: input width and odd size of the last convolution.
         dropout: rate in every level (false: none).
         batchnorm: whether the levels normalize.
+        batchnorm_opts: of the batch normalizations.
     """
 
     def __init__(
@@ -109,11 +110,12 @@ class OutconvUnet(NestedUnet):
         outconv_kernel: Odd = 3,
         dropout: bool | float = False,
         batchnorm: bool = False,
+        batchnorm_opts: dict | None = None,
     ):
         conv_opts = {**CONV_OPTS, **(conv_opts or {})}
 
         def level(_number, outer, inner, nested):
-            norm_opts = {} if batchnorm else None
+            norm_opts = (batchnorm_opts or {}) if batchnorm else None
             return p2p_level(outer, inner, nested, conv_opts, float(dropout), norm_opts)
 
         levels = [nest(level, nested_levels)] if nested_levels else []
@@ -131,18 +133,32 @@ class OutconvUnet(NestedUnet):
 
 @register("architecture", "shallow_p2p_unet")
 class ShallowUnet(NestedUnet):
-    """U-Net of few levels with 1x1 convolutions between the resampling ones."""
+    """U-Net of few levels with 1x1 convolutions between the resampling ones.
 
-    def __init__(self, *, in_channels: int, out_channels: int, nested_levels: int = 4):
+    Args:
+        in_channels, out_channels: image channels.
+        conv_opts: of the resampling convolutions (default kernel 4, stride 2, padding 1).
+        nested_levels: levels below the outermost one.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        conv_opts: dict | None = None,
+        nested_levels: int = 4,
+    ):
+        conv_opts = {**CONV_OPTS, **(conv_opts or {})}
         super().__init__(
             (in_channels, out_channels),
-            _divisor(nested_levels + 1),
-            nn.Conv2d(in_channels, 64, **CONV_OPTS),
+            _divisor(nested_levels + 1, conv_opts),
+            nn.Conv2d(in_channels, 64, **conv_opts),
             nn.ReLU(),
             nn.Conv2d(64, 64, 1),
             nn.ReLU(),
-            nest(lambda _, *level: shallow_level(*level), nested_levels),
-            nn.ConvTranspose2d(128, 64, **CONV_OPTS),
+            nest(lambda _, *level: shallow_level(*level, conv_opts), nested_levels),
+            nn.ConvTranspose2d(128, 64, **conv_opts),
             nn.ReLU(),
             nn.Conv2d(64, 64, 1),
             nn.ReLU(),
@@ -152,35 +168,63 @@ class ShallowUnet(NestedUnet):
 
 @register("architecture", "inconv_p2p_unet")
 class InconvUnet(NestedUnet):
-    """U-Net with a 1x1 convolution in front, ending in tanh."""
+    """U-Net with a 1x1 convolution in front, ending in tanh.
 
-    def __init__(self, *, in_channels: int, out_channels: int, nested_levels: int = 7):
+    Args:
+        in_channels, out_channels: image channels.
+        conv_opts: of the resampling convolutions (default kernel 4, stride 2, padding 1).
+        nested_levels: levels below the outermost one.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        conv_opts: dict | None = None,
+        nested_levels: int = 7,
+    ):
+        conv_opts = {**CONV_OPTS, **(conv_opts or {})}
         super().__init__(
             (in_channels, out_channels),
-            _divisor(nested_levels + 1),
+            _divisor(nested_levels + 1, conv_opts),
             nn.Conv2d(in_channels, 64, 1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(64, 64, **CONV_OPTS),
+            nn.Conv2d(64, 64, **conv_opts),
             nn.LeakyReLU(0.2),
-            nest(lambda _, *level: p2p_level(*level), nested_levels),
-            nn.ConvTranspose2d(128, out_channels, **CONV_OPTS),
+            nest(lambda _, *level: p2p_level(*level, conv_opts), nested_levels),
+            nn.ConvTranspose2d(128, out_channels, **conv_opts),
             nn.Tanh(),
         )
 
 
 @register("architecture", "aligned_p2p_unet")
 class AlignedUnet(NestedUnet):
-    """U-Net whose outermost level keeps the image size, without tanh."""
+    """U-Net whose outermost level keeps the image size, without tanh.
 
-    def __init__(self, *, in_channels: int, out_channels: int, nested_levels: int = 7):
+    Args:
+        in_channels, out_channels: image channels.
+        conv_opts: of the resampling convolutions (default kernel 4, stride 2, padding 1).
+        nested_levels: levels below the outermost one.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        conv_opts: dict | None = None,
+        nested_levels: int = 7,
+    ):
+        conv_opts = {**CONV_OPTS, **(conv_opts or {})}
         super().__init__(
             (in_channels, out_channels),
-            _divisor(nested_levels),
+            _divisor(nested_levels, conv_opts),
             nn.Conv2d(in_channels, 64, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1),
             nn.ReLU(),
-            nest(lambda _, *level: p2p_level(*level), nested_levels),
+            nest(lambda _, *level: p2p_level(*level, conv_opts), nested_levels),
             nn.Conv2d(128, 64, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1),

@@ -54,12 +54,13 @@ def parse_wrappers(text: str) -> list[tuple[str, list[str]]]:
 
 
 def _balanced(text):
+    """Whether every bracket is closed; one that closes none, in a path, is a letter like others."""
     opened = []
     for letter in text:
         if letter in _PAIRS.values():
             opened.append(letter)
-        elif letter in _PAIRS and (not opened or opened.pop() != _PAIRS[letter]):
-            return False
+        elif letter in _PAIRS and opened and opened[-1] == _PAIRS[letter]:
+            opened.pop()
     return not opened
 
 

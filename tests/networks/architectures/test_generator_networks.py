@@ -151,6 +151,51 @@ def test_sides_of_unets(architecture, params, multiple):
         network(torch.randn(1, 3, multiple, multiple + 1))
 
 
+def test_the_outermost_level_of_the_interpolating_unet_has_no_norm():
+    params = {"in_channels": 3, "out_channels": 2, "nested_levels": 2, "batchnorm": True}
+    keys = list(build("outconv_dynint_unet", **params).state_dict())
+    assert len(keys) == 34
+    assert keys[:4] == [
+        "down.0.weight",
+        "down.0.bias",
+        "down.2.down.0.weight",
+        "down.2.down.0.bias",
+    ]
+
+
+@pytest.mark.parametrize(
+    "architecture, halving",
+    [
+        ("outconv_dynint_unet", ["down.0", "down.2.down.0"]),
+        ("shallow_p2p_unet", ["outerblock.0", "outerblock.4.nested.0"]),
+        ("inconv_p2p_unet", ["outerblock.2", "outerblock.4.nested.0"]),
+        ("aligned_p2p_unet", ["outerblock.4.nested.0"]),
+    ],
+)
+def test_options_of_convolutions(architecture, halving):
+    params = {"in_channels": 3, "out_channels": 2, "nested_levels": 1}
+    options = {"kernel_size": 2, "padding": 0, "bias": False}
+    network = build(architecture, conv_opts=options, **params).eval()
+    for name in halving:
+        layer = network.get_submodule(name)
+        assert layer.kernel_size == (2, 2) and layer.stride == (2, 2) and layer.bias is None, name
+    assert network(torch.randn(1, 3, 16, 8)).shape == (1, 2, 16, 8)
+    plain = build(architecture, **params).state_dict()
+    assert list(build(architecture, conv_opts={}, **params).state_dict()) == list(plain)
+
+
+def test_options_behind_an_interpolation_and_of_norms():
+    params = {"in_channels": 3, "out_channels": 2, "nested_levels": 1, "batchnorm": True}
+    options = {"kernel_size": 5, "padding": 2}
+    network = build("outconv_dynint_unet", upconv_opts=options, **params)
+    for name in ("up.0", "down.2.up.0"):
+        assert network.get_submodule(name).kernel_size == (5, 5)
+    assert network.get_submodule("up.2").kernel_size == (3, 3)
+    network = build("outconv_unet", batchnorm_opts={"momentum": 0.5, "affine": False}, **params)
+    norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert norms and {(norm.momentum, norm.affine) for norm in norms} == {(0.5, False)}
+
+
 def test_interpolating_unet_takes_any_size():
     params = {"in_channels": 3, "out_channels": 1, "nested_levels": 1, "batchnorm": True}
     assert build("outconv_dynint_unet", **params)(torch.randn(2, 3, 13, 17)).shape == (2, 1, 13, 17)

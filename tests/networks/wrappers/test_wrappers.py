@@ -58,6 +58,8 @@ def whitening(tmp_path):
         ("cirwhiten:http://h:80/w.pkl:5", [("cirwhiten", ["http://h:80/w.pkl", "5"])]),
         ("a:{1:2}:3", [("a", ["{1:2}", "3"])]),
         ("a:x:1", [("a", ["x", "1"])]),
+        ("cirwhiten:/x/wd)x/w.pkl:2", [("cirwhiten", ["/x/wd)x/w.pkl", "2"])]),
+        ("a:x]},b:(1):]", [("a", ["x]}"]), ("b", ["(1)", "]"])]),
         (" , a ,", [("a", [])]),
     ],
 )
@@ -65,7 +67,7 @@ def test_colons_in_urls_and_brackets(text, expected):
     assert parse_wrappers(text) == expected
 
 
-@pytest.mark.parametrize("text", ["a:(", "a:]", "a:(1]"])
+@pytest.mark.parametrize("text", ["a:(", "a:)(", "a:(1]"])
 def test_unbalanced_brackets(text):
     with pytest.raises(ValueError, match="unbalanced"):
         parse_wrappers(text)
