@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cirtorch.utils.errors import suggest
 from mdir import registry
@@ -67,16 +68,21 @@ class Step:
 
 @dataclass
 class Plan:
-    """The steps of a target in the order in which they run."""
+    """The steps of a target in the order in which they run: that of their names.
+
+    A step that fills a folder from which an earlier one reads comes before that (``moved`` tells),
+    unless it needs what lies between. Published targets depend on it.
+    """
 
     scenario: Scenario
     target: str
     steps: list[Step]
+    moved: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
         """What is suspicious about the order of the steps."""
-        return [*_order_warnings(self), *_unmade_warnings(self)]
+        return [*_order_warnings(self), *self.moved, *_unmade_warnings(self)]
 
     def locate(self, step: Step, problems: Iterable[Problem]) -> list[Located]:
         """Problems of a step's parameters, with the nearest places that are known."""
@@ -162,7 +168,9 @@ def sketch(scenario: Scenario, target: str) -> tuple[Plan, list[Located]]:
             parameters = without_places(child)
             steps.append(Step(name, parameters.pop(FUNCTION), parameters, child))
     steps.sort(key=lambda step: step.name)
-    return Plan(scenario, target, steps), problems
+    plan = Plan(scenario, target, steps)
+    _move_makers(plan)
+    return plan, problems
 
 
 def unknown_targets(scenario: Scenario) -> dict[str, Located]:
@@ -268,19 +276,64 @@ def _structure(name, node, meant):
     return None, None
 
 
+def _move_makers(plan):
+    for _ in plan.steps:
+        late = next((each for each in _late_makers(plan) if _may_move(plan, each)), None)
+        if late is None:
+            return
+        maker, reader = plan.steps.pop(late.maker), plan.steps[late.reader]
+        plan.steps.insert(late.reader, maker)
+        plan.moved.append(
+            f"{find(reader.node, late.keys).where}: target {plan.target}: step {maker.name} runs "
+            f"before {reader.name}, which reads {late.path} that it makes"
+        )
+
+
+def _may_move(plan, late):
+    """Whether a step needs nothing of those that it would overtake."""
+    text = str(plan.steps[late.maker].parameters)
+    overtaken = plan.steps[late.reader : late.maker]
+    if any(re.search(rf"\$[{{<]{re.escape(step.name)}[.}}>]", text) for step in overtaken):
+        return False
+    return not any(
+        each.reader == late.maker and late.reader <= each.maker < late.maker
+        for each in _readings(plan)
+    )
+
+
 def _unmade_warnings(plan):
     """A step that reads from a folder which only a later step makes."""
+    for late in _late_makers(plan):
+        reader, maker = plan.steps[late.reader], plan.steps[late.maker]
+        yield (
+            f"{find(reader.node, late.keys).where}: target {plan.target}: step {reader.name} reads "
+            f"{late.path}, which step {maker.name} makes after it: steps run in the order of their "
+            "names"
+        )
+
+
+class _Reading(NamedTuple):
+    """A path at ``keys`` of one step in a folder that another one makes, both by their places."""
+
+    reader: int
+    maker: int
+    keys: tuple
+    path: str
+
+
+def _late_makers(plan):
+    return (each for each in _readings(plan) if each.maker > each.reader)
+
+
+def _readings(plan):
+    """Of each path that a step reads, the first step that makes its folder."""
     steps = [(step, parameters) for step, parameters, _ in resolved(plan)]
     made = [tuple(_made_folders(step, parameters)) for step, parameters in steps]
     for index, (step, parameters) in enumerate(steps):
         for keys, path in _read_paths(parameters, step.entry.reads):
-            maker = next((i for i, folders in enumerate(made) if f"{path}/".startswith(folders)), 0)
-            if maker > index:
-                place = find(step.node, keys).where
-                yield (
-                    f"{place}: target {plan.target}: step {step.name} reads {path}, which step "
-                    f"{steps[maker][0].name} makes after it: steps run in the order of their names"
-                )
+            makers = (i for i, folders in enumerate(made) if f"{path}/".startswith(folders))
+            if (maker := next(makers, None)) is not None:
+                yield _Reading(index, maker, keys, path)
 
 
 def _made_folders(step, parameters):
@@ -302,7 +355,8 @@ def _read_paths(value, reads, keys=()):
 
 
 def _order_warnings(plan):
-    matches = [(step, re.match(r"\d+", step.name)) for step in plan.steps]
+    by_name = sorted(plan.steps, key=lambda step: step.name)
+    matches = [(step, re.match(r"\d+", step.name)) for step in by_name]
     numbered = [(step, int(match[0])) for step, match in matches if match]
     for (step, number), (later, next_number) in itertools.pairwise(numbered):
         if number > next_number:

@@ -45,6 +45,49 @@ def test_targets_of_training(name):
     assert list(scenario.targets) == targets
 
 
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_published_files_train_the_generator_before_they_use_it(name, tmp_path):
+    """As gandtr has them: target ``all`` shares steps by aliases and names them out of order."""
+    parameters = SCENARIOS / "iccv23/parameters"
+    (tmp_path / "_train.yml").write_text(
+        "train:\n"
+        "  1_train_augment: &train_augment {__function__: mdir.stages.train.train}\n"
+        "finetune:\n"
+        "  1_finetune_embed: &finetune_embed\n"
+        "    __function__: mdir.stages.train.train\n"
+        f"    __template__: {parameters}/finetune.yml\n"
+        "all:\n"
+        "  0_download_augment: {__function__: mdir.utils.download.rsfm120k}\n"
+        "  1_train_augment: *train_augment\n"
+        "  1_finetune_embed: *finetune_embed\n"
+        "  2_train_whitening:\n"
+        "    __function__: mdir.stages.multistep.infer_and_learn_whitening\n"
+        f"    __template__: {parameters}/whitening.yml\n"
+    )
+    (tmp_path / f"{name}.yml").write_text(
+        "__template__: _train.yml\n"
+        "train:\n"
+        "  1_train_augment: &train_augment\n"
+        f"    __template__: {parameters}/train_{name}.yml\n"
+        "finetune:\n"
+        "  1_finetune_embed: {network.augment.path: http://host/published_generator_X.pth}\n"
+        "all:\n"
+        "  1_train_augment: *train_augment\n"
+    )
+    plan = plan_target(load_scenario([str(tmp_path / f"{name}.yml")]), "all")
+    assert [step.name for step in plan.steps] == [
+        "0_download_augment",
+        "1_train_augment",
+        "1_finetune_embed",
+        "2_train_whitening",
+    ]
+    (told,) = plan.warnings
+    assert told.endswith(
+        "target all: step 1_train_augment runs before 1_finetune_embed, which reads "
+        f"experiments/gan/{name}/epochs/generator_X_best.pth that it makes"
+    )
+
+
 @pytest.mark.parametrize("name", GENERATORS)
 def test_generator_is_trained_before_it_is_used(name):
     names = list(steps(f"iccv23/train/{name}.yml", "all"))

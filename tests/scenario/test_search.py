@@ -83,9 +83,9 @@ def test_extract_search_and_report(tmp_path):
     assert "are of different networks" in refused.stderr and "Traceback" not in refused.stderr
 
 
-def test_a_search_before_its_extraction_is_warned_about(tmp_path):
+def test_an_extraction_comes_before_its_search(tmp_path):
     late = SCENARIO.replace("2_clear:", "6_clear:").replace("${2_clear.directory}", "vectors/clear")
     (tmp_path / "fog.yml").write_text(late)
     done = run("look_up", "fog.yml", "--dry-run", folder=tmp_path)
-    message = "step 4_search reads vectors/clear, which step 6_clear makes after it"
+    message = "step 6_clear runs before 4_search, which reads vectors/clear that it makes"
     assert message in done.stdout + done.stderr
