@@ -13,13 +13,14 @@ from cirtorch.downloads.fetch import hash_in_name
 class KnownFile:
     """One file: where it comes from, where it goes (below the data folder or the root), checks."""
 
-    url: str
+    url: str | None
     to: str
     licence: str
     sha256: str | None = None
     size: int | None = None
     preprocessing: str | None = None
     score: str | None = None
+    by_hand: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def _registry() -> dict:
 
 
 def _file(entry):
-    url = _address(entry["url"])
-    name = url.rsplit("/", 1)[-1]
+    url = _address(entry["url"]) if "url" in entry else None
+    name = (url or entry["to"]).rsplit("/", 1)[-1]
     return KnownFile(
         **{
             "to": name,

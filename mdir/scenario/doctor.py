@@ -35,6 +35,7 @@ REMEDY = {
     "reid": "only needed for the scenarios spcl and cluster_contrast",
     "fine_grained": "only needed for the scenarios unified_proxy",
     "weights": "fetched when a scenario asks for them",
+    "weights_by_hand": "only needed for networks that begin with them",
 }
 WIDTH, MARGIN = 100, " " * 12
 
@@ -89,7 +90,9 @@ def examine(full: bool = False) -> Iterator[Group]:
         yield Group(f"{title}, below {data}", REMEDY[part], findings)
     for title, files in known_weights().items():
         findings = [_file(known, root) for known in files]
-        yield Group(f"{title}, below {root}", REMEDY["weights"], findings)
+        by_hand = all(known.by_hand for known in files)
+        remedy = REMEDY["weights_by_hand" if by_hand else "weights"]
+        yield Group(f"{title}, below {root}", remedy, findings)
 
 
 def _print_group(group):
@@ -128,10 +131,11 @@ def _file(known, folder) -> Finding:
     part = path.with_name(path.name + ".part")
     if not path.exists():
         begun = f"{part.stat().st_size / 1e6:.0f} MB received" if part.exists() else ""
-        return Finding(ABSENT, known.to, begun)
+        return Finding(ABSENT, known.to, begun, _by_hand(known))
     found = fault(path, known.sha256, known.size) or _unreadable(path, known)
     if found:
-        return Finding(DAMAGED, known.to, found, f"Remove {path}; it will be fetched again.")
+        remove = f"Remove {path}; it will be fetched again."
+        return Finding(DAMAGED, known.to, found, _by_hand(known) or remove)
     checked = known.sha256 or known.size or (path.suffix == ".pkl" and not known.preprocessing)
     return Finding(VERIFIED if checked else PRESENT, known.to, _size(path))
 
@@ -150,13 +154,17 @@ def _unreadable(path, known) -> str | None:
 def _folder(known, data, full) -> Finding:
     found = folder_fault(known, data, full)
     if found == "is absent":
-        return Finding(ABSENT, known.to, "", f"By hand: {known.by_hand}")
+        return Finding(ABSENT, known.to, "", _by_hand(known))
     if found:
-        return Finding(DAMAGED, known.to, found, f"By hand: {known.by_hand}")
+        return Finding(DAMAGED, known.to, found, _by_hand(known))
     listed = any((data / name).is_file() for name in known.named_in)
     count = count_images(data / known.to)
     expected = f" of {known.images:,} published" if known.images else ""
     return Finding(VERIFIED if listed else PRESENT, known.to, f"{count:,} pictures{expected}")
+
+
+def _by_hand(known) -> str:
+    return f"By hand: {known.by_hand}" if known.by_hand else ""
 
 
 def _link(known, data) -> Finding:

@@ -66,6 +66,17 @@ def test_sets_by_hand_say_what_to_put_where(root, state):
     assert state("vehiclex/").state == "present"
 
 
+def test_weights_by_hand_say_what_to_put_where(root, state, capsys):
+    for name in ("resnet50_ibn_a", "resnet101_ibn_a"):
+        assert "by IBN-Net (github.com/XingangPan/IBN-Net)" in state(f"weights/{name}").advice
+    write(root / "weights/resnet50_ibn_a.pth.tar", b"")
+    found = state("weights/resnet50_ibn_a")
+    assert (found.state, found.detail) == ("DAMAGED", "is empty")
+    assert "by IBN-Net" in found.advice and "fetched" not in found.advice
+    main([])
+    assert "only needed for networks that begin with them" in capsys.readouterr().out
+
+
 def test_begun_download_is_mentioned(root, state):
     write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
     assert state("weights/cyclegan_generator_X.pth").detail == "3 MB received"

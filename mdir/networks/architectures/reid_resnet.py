@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypedDict
 import torchvision
 from torch import nn
 
+from cirtorch.downloads.known_files import known_weights
 from cirtorch.layers.pooling import MAC, GeM, SPoC
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_weights_root
@@ -28,7 +29,10 @@ from mdir.registry.ranges import at_least, between
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 BACKBONES = (*RESNETS, *LAYERS)
-_IBN_FILES = {"resnet_ibn50a": "resnet50_ibn_a", "resnet_ibn101a": "resnet101_ibn_a"}
+_IBN_FILES = {
+    "resnet_ibn50a": "resnet50_ibn_a.pth.tar",
+    "resnet_ibn101a": "resnet101_ibn_a.pth.tar",
+}
 
 
 class MaxAndMean(nn.Module):
@@ -192,12 +196,13 @@ def _resnet(backbone, bn_groups):
 def _imagenet_weights(backbone):
     if backbone in RESNETS:
         return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
-    path = Path(get_weights_root(), f"{_IBN_FILES[backbone]}.pth.tar")
+    path = Path(get_weights_root(), _IBN_FILES[backbone])
     if not path.exists():
+        files = [file for group in known_weights().values() for file in group]
+        by_hand = next(file.by_hand for file in files if Path(file.to).name == path.name)
         raise DataError(
-            f"{path}: is absent. There is no download of it: put the ImageNet weights of "
-            f"{_IBN_FILES[backbone]} by IBN-Net (github.com/XingangPan/IBN-Net) there, name "
-            "another file by 'pretrained', or begin at random with pretrained: false"
+            f"{path}: is absent. {by_hand} Or name another file by 'pretrained', or begin at "
+            "random with pretrained: false"
         )
     return str(path)
 
