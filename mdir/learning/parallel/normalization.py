@@ -16,6 +16,7 @@ from torch import nn
 
 from mdir import distributed
 from mdir.errors import UserError
+from mdir.networks.architectures.parts.domain_norm import require_several
 
 _here = None
 
@@ -52,7 +53,11 @@ def _forward(module, images):
     own = float(here.own > 0)
     axes = [axis for axis in range(images.dim()) if axis != 1]
     values = images.to(torch.promote_types(images.dtype, torch.float32))
-    parts = values.split(_group_sizes(getattr(module, "groups", 1), here, len(values)))
+    groups = getattr(module, "groups", 1)
+    if module.training:
+        for_each = len(values) // max(here.own, 1) * values[0, 0].numel()
+        require_several(here.whole * for_each, groups)
+    parts = values.split(_group_sizes(groups, here, len(values)))
     counts = [part.new_full((1,), part.numel() / part.shape[1]) for part in parts]
     sums = [torch.cat([part.sum(axes), count]) for part, count in zip(parts, counts, strict=True)]
     sums = _Sum.apply(own * torch.stack(sums))

@@ -123,9 +123,7 @@ class ReidResNet(nn.Module):
             nn.init.kaiming_normal_(self.feat.weight, mode="fan_out")
             nn.init.zeros_(self.feat.bias)
             width = features
-        self.feat_bn = (
-            nn.BatchNorm1d(width) if bn_groups == 1 else BatchNormInGroups1d(width, bn_groups)
-        )
+        self.feat_bn = BatchNormInGroups1d(width, bn_groups)
         self.feat_bn.bias.requires_grad_(False)
         if dropout:
             self.drop = nn.Dropout(dropout)

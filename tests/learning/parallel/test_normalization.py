@@ -90,6 +90,17 @@ def test_a_process_without_an_item_adds_nothing():
     assert launch(run) == [0, 0]
 
 
+def test_a_batch_of_one_value_is_told_by_all():
+    def run(number):
+        with distributed.together():
+            model = nn.BatchNorm1d(3).train()
+            sync_statistics(model)
+            with divided(BatchPart(1 - number, 1)), pytest.raises(UserError, match="one image"):
+                model(torch.rand(1, 3))
+
+    assert launch(run) == [0, 0]
+
+
 def test_groups_that_do_not_divide():
     model = network(1)
     sync_statistics(model)

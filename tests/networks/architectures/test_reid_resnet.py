@@ -227,7 +227,10 @@ def test_mistakes(params, message):
     [
         ({"domains": 2}, 5, "domains: a training batch of 5 images cannot be divided into 2"),
         ({"bn_groups": 4}, 6, "bn_groups: a training batch of 6 images cannot be divided into 4"),
-        ({"bn_groups": 4}, 4, "bn_groups: 4 images in 4 parts are one in each"),
+        ({"bn_groups": 4}, 4, "bn_groups: 4 images in 4 parts are one in each.*lower bn_groups"),
+        ({"bn_groups": 2, "domains": 2}, 4, "bn_groups: 2 images in 2 parts are one in each"),
+        ({}, 1, "a training batch of one image.*; raise batch_size, and set drop_last: true"),
+        ({"domains": 2}, 2, "a training batch of one image, or of one of each domain, gives"),
     ],
 )
 def test_batches_that_do_not_divide(params, count, message):

@@ -30,8 +30,7 @@ class _InGroups:
         if not self.training:
             return super().forward(x)
         first, *others = equal_parts(x, self.groups, "bn_groups")
-        if x.shape[0] * x[0, 0].numel() == self.groups:
-            raise UserError(f"bn_groups: {len(x)} images in {self.groups} parts are one in each")
+        require_several(len(x) * x[0, 0].numel(), self.groups)
         return torch.cat([super().forward(first), *map(self._by_itself, others)])
 
     def _by_itself(self, x):
@@ -114,6 +113,29 @@ def equal_parts(x: torch.Tensor, count: int, what: str) -> tuple[torch.Tensor, .
             "parts; change batch_size, and set drop_last: true"
         )
     return x.chunk(count)
+
+
+def require_several(count: int, groups: int) -> None:
+    """Refuse to normalise parts of a batch of which each is one value for a channel.
+
+    Args:
+        count: of values for a channel. groups: how many parts.
+
+    Raises:
+        UserError: says what to change.
+    """
+    if count > groups:
+        return
+    change = "raise batch_size, and set drop_last: true"
+    if groups == 1:
+        raise UserError(
+            "a training batch of one image, or of one of each domain, gives batch normalisation "
+            f"nothing to compare; {change}"
+        )
+    raise UserError(
+        f"bn_groups: {count} images in {groups} parts are one in each, which gives batch "
+        f"normalisation nothing to compare; lower bn_groups, or {change}"
+    )
 
 
 def _of_domains(module):
