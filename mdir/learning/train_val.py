@@ -115,14 +115,14 @@ class TrainValLearning:
 
         Returns:
             the step's metadata: ``metrics``, ``best_epoch``, ``resource_usage``, ``code_version``;
-            ``{}`` for a run of 0 epochs.
+            ``best_epoch`` alone, which is None, for a run of 0 epochs.
         """
         epochs = self.training.epochs
         if epochs == 0:
             self.training.method.prepare_offtheshelf()
             if distributed.is_first():
                 self.folder.save_untrained(self.network.state_dict())
-            return {}
+            return {"best_epoch": None}
         if self.start == epochs:
             if distributed.is_first():
                 self._finish_again()
@@ -148,6 +148,7 @@ class TrainValLearning:
             print(f"{self.folder.folder}: goes on after {place}", file=sys.stderr, flush=True)
 
     def _finish_again(self):
+        self.events.hand_on(self.training.method.results())
         names, validation = list(self.network.state_dict()), self.validation
         self.folder.finish(names, self.training.epochs)
         best = self.events.metrics.best_epoch(

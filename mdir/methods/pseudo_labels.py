@@ -35,24 +35,38 @@ class PseudoLabels:
     Attributes:
         epoch: from 0.
         labels: int64 ``[N]``, one an image; -1: it is left out.
-        clusters: labels of several images. unclustered: images that share theirs with none.
         seconds: of each part of the preparation.
         dataset: whose images they are; None until the method keeps them.
     """
 
     epoch: int
     labels: np.ndarray
-    clusters: int
-    unclustered: int
     seconds: Seconds = field(default_factory=Seconds)
     dataset: Any = None
+
+    @property
+    def _sizes(self):
+        """Of the labels that several images have."""
+        sizes = np.unique(self.labels[self.labels >= 0], return_counts=True)[1]
+        return sizes[sizes > 1]
+
+    @property
+    def clusters(self) -> int:
+        """Labels of several images."""
+        return len(self._sizes)
+
+    @property
+    def unclustered(self) -> int:
+        """Images that share their label with none, or are left out."""
+        return len(self.labels) - int(self._sizes.sum())
 
     @property
     def summary(self) -> str:
         """A line for people."""
         times = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        times = f"; {times}" if times else ""
         counts = f"{self.clusters} clusters, {self.unclustered} of {len(self.labels)} images"
-        return f"Labels [{self.epoch + 1:02d}]: {counts} in none; {times}"
+        return f"Labels [{self.epoch + 1:02d}]: {counts} in none{times}"
 
     def numbers(self) -> dict[str, float]:
         """To be logged."""
@@ -79,6 +93,7 @@ class PseudoLabelMethod(Method):
         self.images = images
         self.dividing = Dividing(at_once=batch_norm == "synchronised")
         self.labels: np.ndarray | None = None
+        self._epoch = 0
         self._found: PseudoLabels | None = None
 
     def extract(self, name: str) -> torch.Tensor:
@@ -96,7 +111,7 @@ class PseudoLabelMethod(Method):
 
     def keep(self, found: PseudoLabels) -> dict[str, float]:
         """Let the epoch learn from these labels; the numbers to be logged."""
-        self.labels = found.labels
+        self.labels, self._epoch = found.labels, found.epoch
         self._found = replace(found, dataset=self.data(self.images))
         return found.numbers()
 
@@ -110,11 +125,13 @@ class PseudoLabelMethod(Method):
 
     def state_dict(self):
         labels = None if self.labels is None else torch.from_numpy(self.labels)
-        return {"criterion": self.criterion.state_dict(), "labels": labels}
+        criterion = self.criterion.state_dict()
+        return {"criterion": criterion, "labels": labels, "epoch": self._epoch}
 
     def load_state_dict(self, state):
         self.criterion.load_state_dict(state["criterion"])
-        self.labels = None if state["labels"] is None else state["labels"].numpy()
+        if state["labels"] is not None:
+            self.keep(PseudoLabels(state["epoch"], state["labels"].numpy()))
 
 
 def from_the_first(function, *args):

@@ -129,9 +129,7 @@ class SpCL(PseudoLabelMethod):
             else:
                 labels = noise_apart(cluster_labels(near, self.eps, self.min_samples))
                 threshold = None
-        sizes = np.unique(labels, return_counts=True)[1]
-        counts = int((sizes > 1).sum()), int((sizes == 1).sum())
-        return PseudoLabels(epoch, labels, *counts, seconds), threshold
+        return PseudoLabels(epoch, labels, seconds), threshold
 
     def epoch_data(self, streams, epoch):
         *source, target = streams

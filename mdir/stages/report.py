@@ -117,12 +117,15 @@ def report(
         sections.append(PageSection(name, table=measure_table(place["eval"], conditions)))
     for name, run in (losses or {}).items():
         epochs = Path(resolve_path(run)) / "epochs"
-        sections.append(_losses(name, epochs / "events.jsonl", folder))
-        clusters = epochs / "clusters.json"
+        section, rows = _losses(name, epochs, folder)
+        sections.append(section)
+        clusters, head = epochs / "clusters.json", f"{name}: clusters"
         if clusters.exists():
             used(clusters)
-            head = f"{name}: clusters"
             sections.append(clusters_section(head, clusters, copies, pictures, found))
+        elif any("clusters" in row["data"] for row in rows):
+            gone = f"{clusters} is gone; the step of the training, run again, restores it."
+            sections.append(PageSection(head, gone))
     if embeddings:
         sections.append(_embeddings(embeddings, folder))
     for name, place in (translations or {}).items():
@@ -153,16 +156,20 @@ def _rankings(path):
     return read_rankings(path)
 
 
-def _losses(name, events, folder):
+def _losses(name, epochs, folder):
+    """A section, and the rows of the run's events; none of one of 0 epochs."""
+    events = epochs / "events.jsonl"
+    if not events.exists() and (untrained := sorted(epochs.glob("*_notrain.pth"))):
+        used(untrained[0])
+        return PageSection(name, "A run of 0 epochs: the networks are as they began."), []
     used(events)
-    section = PageSection(name)
-    series = read_series(read_events(events))
-    for number, (key, names) in enumerate(series.items()):
+    section, rows = PageSection(name), read_events(events)
+    for number, (key, names) in enumerate(read_series(rows).items()):
         stem = "".join(c if c.isalnum() else "_" for c in name)
         path = f"files/losses_{stem}_{number}.svg"
         draw_series(names, folder / path)
         section.plots.append(Picture(path, key))
-    return section
+    return section, rows
 
 
 def _classes(rankings, data_bases, data_path, folder, copies, pictures, found):

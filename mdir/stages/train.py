@@ -115,7 +115,7 @@ def train(
 
     Returns:
         metadata ``metrics`` {name: value per epoch}, ``best_epoch``, ``resource_usage``,
-        ``code_version``; ``{}`` for a run of 0 epochs.
+        ``code_version``; of a run of 0 epochs ``best_epoch`` alone, which is None.
     """
     processors = output.get("learning") or {}
     directory = resolve_path(learning["checkpoints"]["directory"])

@@ -73,6 +73,16 @@ def test_a_resumed_run_is_an_uninterrupted_one(given, root, run):
 
 
 @pytest.mark.parametrize("run", RUNS)
+def test_a_finished_run_restores_its_clusters(given, root, run):
+    train(given(run, epochs=2))
+    kept = root / "run/epochs/clusters.json"
+    expected = kept.read_text()
+    kept.unlink()
+    train(given(run, epochs=2))
+    assert kept.read_text() == expected and json.loads(expected)["epoch"] == 2
+
+
+@pytest.mark.parametrize("run", RUNS)
 def test_two_processes_find_the_labels_of_one(given, root, run):
     train(given(run, epochs=2))
     expected = trained(root, 2)

@@ -68,6 +68,26 @@ def test_files_that_hold_no_clusters_are_told(root):
         page_of(losses={"Training": "run"})
 
 
+def test_clusters_that_are_gone_are_told(root):
+    write_clusters(root, [[1, 1]])
+    (root / "run/epochs/clusters.json").unlink()
+    path = root / "run/epochs/events.jsonl"
+    found = {"epoch": 0, "epoch_size": None, "relative_iteration": None, "dtype": "scalar/loss"}
+    found |= {"key": "train/learning/data_mining", "data": {"clusters": 1, "unclustered": 0}}
+    assert "Training: clusters" not in page_of(losses={"Training": "run"}).read_text()
+    path.write_text(f"{json.dumps(found)}\n{path.read_text()}")
+    text = page_of(losses={"Training": "run"}).read_text()
+    assert "<h2>Training: clusters</h2>" in text
+    assert "clusters.json is gone; the step of the training, run again, restores it." in text
+
+
+def test_a_run_of_no_epoch_is_told(root):
+    (root / "run/epochs").mkdir(parents=True)
+    (root / "run/epochs/net_notrain.pth").write_bytes(b"")
+    text = page_of(losses={"Training": "run"}).read_text()
+    assert "A run of 0 epochs: the networks are as they began." in text
+
+
 def write_reid_rankings(root, points, **curves):
     path = rankings(root)
     found = {"points": points, "identities": [3, 3, 8, 8], "cameras": [1, 2, 1, 2]}

@@ -149,7 +149,7 @@ def test_more_epochs_continue_a_finished_run(data):
 
 def test_zero_epochs_twice(data):
     for _ in range(2):
-        assert train(train_params(epochs=0))[0] == {}
+        assert train(train_params(epochs=0))[0] == {"best_epoch": None}
     assert (data / "run/epochs/last_best.pth").readlink() == Path("last_notrain.pth")
 
 
