@@ -3,7 +3,8 @@
     python3 -m benchmarks.reid [PART ...] [--scale 0.1]
 
 Parts: clustering (Jaccard distances and three DBSCANs), growth (the same without the twin, at four
-sizes), evaluation. ``--scale`` multiplies the numbers of images.
+sizes), evaluation, step (one of a UDA training, and an epoch's labels, on the GPU if there is one).
+``--scale`` multiplies the numbers of images.
 """
 
 import argparse
@@ -14,14 +15,19 @@ import torch
 
 from benchmarks import slow_reid as slow
 from benchmarks.retrieval import PeakMemory, compare
+from mdir.clustering.centroids import class_means
 from mdir.clustering.jaccard import jaccard_distance
 from mdir.clustering.reciprocal import nearest_neighbours
 from mdir.clustering.self_paced import self_paced_labels
+from mdir.learning.compute import default_device
+from mdir.losses.hybrid_memory import HybridMemoryLoss
+from mdir.networks.architectures.reid_resnet import ReidResNet
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 
 _K1, _K2, _EPS, _GAP = 30, 6, 0.6, 0.02
 _SPREAD = 2.0  # some identities fall apart, some images lie between
 _SIZES = (4_000, 8_000, 16_000, 32_621)
+_SOURCE, _TARGET, _BATCH, _STEPS = 751, 32_621, 64, 5  # Market-1501's identities, MSMT17's images
 
 
 def identities(count, spread, dimensions=256):
@@ -35,9 +41,9 @@ def identities(count, spread, dimensions=256):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True), ids
 
 
-def our_labels(rows):
-    """Labels of the first epoch."""
-    distances = jaccard_distance(rows, _K1, _K2, max_distance=_EPS + _GAP)
+def our_labels(rows, device="cpu"):
+    """Labels of the first epoch; neighbours are searched on a device."""
+    distances = jaccard_distance(rows, _K1, _K2, max_distance=_EPS + _GAP, device=device)
     return self_paced_labels(distances, _EPS, _GAP).labels
 
 
@@ -91,7 +97,52 @@ def evaluation(scale):
     return compare(name, plain, ours, lambda a, b: np.abs(a - b).max())
 
 
-PARTS = {"clustering": clustering, "growth": growth, "evaluation": evaluation}
+def step(scale):
+    """Seconds of a UDA step of ResNet-50 at 256 x 128, 64 images of each domain, and of labels."""
+    device = default_device()
+    batch, target = max(2, int(_BATCH * scale)), max(200, int(_TARGET * scale))
+    network = ReidResNet(domains=2, pretrained=False).to(device).train()
+    optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad])
+    rows, ids = identities(target, _SPREAD, network.meta["out_channels"])
+    labels, seconds_of_labels = timed(device, our_labels, rows, device)
+    centroids = class_means(rows, ids % _SOURCE)
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    source, memory = len(centroids), HybridMemoryLoss().to(device)
+    memory.start(
+        torch.from_numpy(np.concatenate([centroids, rows])),
+        torch.cat([torch.arange(source), source + torch.from_numpy(labels)]),
+    )
+    images = torch.rand(2 * batch, 3, 256, 128, device=device)
+    places = [torch.randint(low, high, (batch,), device=device)
+              for low, high in ((0, source), (source, source + target))]  # fmt: skip
+
+    def one():
+        outputs = network(images).T.chunk(2)
+        loss = sum(memory(x, at) for x, at in zip(outputs, places, strict=True))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        for x, at in zip(outputs, places, strict=True):
+            memory.enqueue(x.detach(), at)
+
+    timed(device, one)  # warms up
+    times = [timed(device, one)[1] for _ in range(_STEPS)]
+    print(
+        f"{device}: a step of {batch} + {batch} images takes {np.median(times):.3f} s (median of "
+        f"{_STEPS}), labels of {target} images {seconds_of_labels:.1f} s"
+    )
+
+
+def timed(device, function, *arguments):
+    """What a function gives, and seconds by the wall until the device has done it."""
+    start = time.perf_counter()
+    found = function(*arguments)
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return found, time.perf_counter() - start
+
+
+PARTS = {"clustering": clustering, "growth": growth, "evaluation": evaluation, "step": step}
 
 
 def main(arguments=None):

@@ -48,3 +48,9 @@ def test_proxies_growth(capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         "images", "75", "150", "300", "605"
     ]  # fmt: skip
+
+
+def test_reid_step(capsys):
+    assert reid.main(["step", "--scale", "0.03"]) == []
+    told = capsys.readouterr().out
+    assert "a step of 2 + 2 images takes" in told and "labels of 978 images" in told
