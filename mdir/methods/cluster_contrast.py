@@ -1,7 +1,8 @@
 """Cluster Contrast (Dai et al., Cluster Contrast for Unsupervised Re-ID, ACCV 2022)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from torch.nn.functional import normalize
 
@@ -10,6 +11,7 @@ from mdir.clustering.jaccard import jaccard_distance
 from mdir.clustering.self_paced import cluster_labels
 from mdir.data.sections import DataName
 from mdir.distributed import WHOLE
+from mdir.errors import UserError
 from mdir.methods.pseudo_labels import (
     BatchNorm,
     PseudoLabelMethod,
@@ -34,6 +36,7 @@ class ClusterContrast(PseudoLabelMethod):
         eps: radius of a cluster, in Jaccard distance.
         k1, k2: neighbours, see :func:`mdir.clustering.jaccard.jaccard_distance`.
         min_samples: images, itself included, that make one the core of a cluster.
+        labels: given: the data set's identities are the clusters; the four above have no effect.
         batch_norm: see :class:`mdir.methods.pseudo_labels.PseudoLabelMethod`.
     """
 
@@ -51,10 +54,12 @@ class ClusterContrast(PseudoLabelMethod):
         k1: Annotated[int, at_least(1)] = 30,
         k2: Annotated[int, at_least(1)] = 6,
         min_samples: Annotated[int, at_least(1)] = 4,
+        labels: Literal["clusters", "given"] = "clusters",
         batch_norm: BatchNorm = "synchronised",
     ):
         super().__init__(network, optimizer, criterion, data, images, batch_norm)
         self.eps, self.k1, self.k2, self.min_samples = eps, k1, k2, min_samples
+        self.given = labels == "given"
 
     def prepare_epoch(self, dataset, epoch):
         self.require_same_images(self.images, dataset)
@@ -67,13 +72,17 @@ class ClusterContrast(PseudoLabelMethod):
         return self.keep(found)
 
     def find_labels(self, features, epoch, seconds):
-        """Clusters of the images."""
+        """Clusters of the images, or their identities."""
+        if self.given:
+            identities = np.array(self.data(self.images).identities)
+            if len(np.unique(identities)) < 2:
+                raise UserError("cluster_contrast: labels: given needs a set of several identities")
+            return PseudoLabels(epoch, identities, seconds)
         with seconds.of("distances"):
             near = jaccard_distance(features, self.k1, self.k2, self.eps, device=self.device)
         with seconds.of("clusters"):
             labels = cluster_labels(near, self.eps, self.min_samples)
-        counts = int(labels.max()) + 1, int((labels < 0).sum())
-        return PseudoLabels(epoch, labels, *counts, seconds)
+        return PseudoLabels(epoch, labels, seconds)
 
     def epoch_data(self, streams, epoch):
         (stream,) = streams

@@ -1,6 +1,6 @@
 """Cameras of the toy world's streets: where they hang, and how they see who comes along."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -11,6 +11,9 @@ from mdir.toy_world.outdoors import outdoors
 from mdir.toy_world.places import generator
 
 _STRIP = 3.0  # width of the drawn scene, in widths of a picture
+_LIGHT = ((0.78, 1.08), (-0.1, 0.1), (-0.3, 0.3))  # exposure, warmth, slope
+_MILD_LIGHT = ((0.87, 1.07), (-0.065, 0.065), (-0.2, 0.2))
+_GREY, _HAZE = np.float32(142), np.float32(0.35)  # of a mild scene: how near to that grey
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,15 @@ class Camera:
     ``look`` is ``street`` (textured scenes, sun from one side, blur and noise), ``nature`` (the
     same light before leaves, sky, water or meadow) or ``render`` (plain scenes, even light, strong
     colours and outlines, as of a game).
+
+    Cameras that are ``mild`` differ less in their light, and their scenes have less contrast.
     """
 
     seed: int
     kind: str
     number: int
     look: str
+    mild: bool = field(default=False, repr=False)  # what is drawn at random depends on the repr
 
     def take(self, subject: Canvas, size: tuple[int, int], shot, hour: float = 1.0) -> np.ndarray:
         """A picture of who was drawn on a canvas.
@@ -57,13 +63,16 @@ class Camera:
         """
         own = generator(self.seed, self.kind, self.number, "camera")
         large = cover.shape[::-1]
-        exposure, warmth = own.uniform(0.78, 1.08), own.uniform(-0.1, 0.1)
-        slope, blur, noise = own.uniform(-0.3, 0.3), own.uniform(0.0, 1.0), own.uniform(0.008, 0.03)
+        exposure, warmth, slope = (own.uniform(*r) for r in (_MILD_LIGHT if self.mild else _LIGHT))
+        blur, noise = own.uniform(0.0, 1.0), own.uniform(0.008, 0.03)
         if self.look == "render":
             exposure, warmth, slope = 0.85 + exposure / 6, warmth / 4, 0.0
         scene = _scene(self, large)
         left = int(along * (scene.shape[1] - large[0]))
-        picture = scene[:, left : left + large[0]] / np.float32(255)
+        picture = scene[:, left : left + large[0]]
+        if self.mild:
+            picture = picture * (1 - _HAZE) + _HAZE * _GREY
+        picture = picture / np.float32(255)
         if self.look == "street":
             _shadow(picture, cover, slope)
         if self.look == "render":
