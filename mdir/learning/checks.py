@@ -25,6 +25,18 @@ def validation_sections(validation, path: tuple):
             yield (*path, name), section
 
 
+def frequency_problems(validation, path: tuple, epochs):
+    """Validations that a training of so many epochs never comes to."""
+    for place, section in validation_sections(validation, path):
+        frequency = section.get("frequency")
+        if isinstance(frequency, int) and isinstance(epochs, int) and frequency > epochs > 0:
+            score = section.get("criterion")
+            kind = component("score", score.get("type")) if isinstance(score, dict) else None
+            if not getattr(kind, "at_end", False):
+                message = f"is for every {frequency} epochs, of which there are {epochs}: never"
+                yield Problem((*place, "frequency"), message, warns=True)
+
+
 def overlay_problems(validation, path: tuple, network):
     """Problems of the overlays that validations lay over a network section's runtime."""
     for place, section in validation_sections(validation, path):

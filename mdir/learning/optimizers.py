@@ -10,18 +10,22 @@ import torch
 
 from mdir.errors import UserError
 from mdir.registry import Problem, Section, is_unresolved, make, refuse, register, unknown
-from mdir.registry.ranges import at_least, between
+from mdir.registry.ranges import at_least, from_below
+
+Rate = Annotated[float, at_least(0)]
+Decay = Annotated[float, at_least(0)]
+Beta = Annotated[float, from_below(0, 1)]
 
 
 @register("optimizer", "sgd")
-def sgd(parameters, *, lr: float, momentum: float, weight_decay: float):
+def sgd(parameters, *, lr: Rate, momentum: Annotated[float, at_least(0)], weight_decay: Decay):
     """Stochastic gradient descent with momentum."""
     options: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
     return torch.optim.SGD(parameters(options), **options)
 
 
 @register("optimizer", "adam")
-def adam(parameters, *, lr: float, beta1: float, beta2: float, weight_decay: float):
+def adam(parameters, *, lr: Rate, beta1: Beta, beta2: Beta, weight_decay: Decay):
     """Adam (Kingma & Ba, 2015) with torch's eps of 1e-8."""
     options: dict[str, Any] = {"lr": lr, "betas": (beta1, beta2), "weight_decay": weight_decay}
     return torch.optim.Adam(parameters(options), **options)
@@ -34,18 +38,18 @@ class GroupOptions(TypedDict, total=False):
         lr: learning rate. weight_decay: share of a weight that a step of rate 1 takes away.
     """
 
-    lr: Annotated[float, at_least(0)]
-    weight_decay: Annotated[float, at_least(0)]
+    lr: Rate
+    weight_decay: Decay
 
 
 @register("optimizer", "adamp")
 def adamp(
     parameters,
     *,
-    lr: Annotated[float, at_least(0)],
-    beta1: Annotated[float, between(0, 1)] = 0.9,
-    beta2: Annotated[float, between(0, 1)] = 0.999,
-    weight_decay: Annotated[float, at_least(0)] = 0,
+    lr: Rate,
+    beta1: Beta = 0.9,
+    beta2: Beta = 0.999,
+    weight_decay: Decay = 0,
     nesterov: bool = False,
     groups: dict[str, GroupOptions] | None = None,
 ):

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, TypedDict
 
 from mdir.registry import Check, Problem, Section, make, refuse, register, within
-from mdir.registry.ranges import above, at_least
+from mdir.registry.ranges import above, at_least, between
 
 
 @register("scheduler", "lambda_p2p")
-def lambda_p2p(epochs, *, n_epochs_decay: int) -> Callable[[int], float]:
+def lambda_p2p(epochs, *, n_epochs_decay: Annotated[int, at_least(0)]) -> Callable[[int], float]:
     """Constant, then falling linearly to 0 over the last epochs (pix2pix, CycleGAN)."""
     return lambda epoch: 1 - max(0, epoch + 1 - (epochs - n_epochs_decay)) / (n_epochs_decay + 1)
 
 
 @register("scheduler", "lambda")
-def lambda_ratio(epochs, *, fixed_ratio: float) -> Callable[[int], float]:
+def lambda_ratio(epochs, *, fixed_ratio: Annotated[float, between(0, 1)]) -> Callable[[int], float]:
     """Constant for a share ``fixed_ratio`` of the epochs, then falling linearly to 0."""
     constant, falling = fixed_ratio * epochs, (1 - fixed_ratio) * epochs
     return lambda epoch: 1 - max(0, epoch + 1 - constant) / (falling + 1)
@@ -29,9 +29,12 @@ def lambda_ratio(epochs, *, fixed_ratio: float) -> Callable[[int], float]:
 def _gamma(value) -> float:
     match = re.fullmatch(r"exp\((.+)\)", value.strip()) if isinstance(value, str) else None
     try:
-        return math.exp(float(match[1])) if match else float(value)
-    except ValueError:
+        base = math.exp(float(match[1])) if match else float(value)
+    except (ValueError, OverflowError):
         raise ValueError(f"expected a number or exp(number), got {value!r}") from None
+    if not 0 < base < math.inf:
+        raise ValueError(f"expected more than 0, got {value}")
+    return base
 
 
 @register("scheduler", "gamma")

@@ -19,6 +19,7 @@ from mdir.losses.value import as_named
 from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
 from mdir.registry import Holds, Problem, Section, check, refuse, register
+from mdir.registry.ranges import at_least
 
 
 @dataclass
@@ -74,7 +75,7 @@ class SingleValidation:
         | Annotated[dict, Holds(Section("criterion"))]
         | Annotated[dict, Holds(Section("score"))],
         network_overlay: dict | None,
-        frequency: int | None,
+        frequency: Annotated[int, at_least(0)] | None,
     ):
         self.label, self.frequency, self.setting = label, frequency, setting
         self.network = setting.network.overlay_params(network_overlay)

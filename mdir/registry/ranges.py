@@ -23,6 +23,16 @@ def above(low: float) -> Check:
     return Check(check)
 
 
+def from_below(low: float, high: float) -> Check:
+    """``low`` or more, less than ``high``."""
+
+    def check(value):
+        if not low <= value < high:
+            raise ValueError(f"expected {low} or more and less than {high}, got {value}")
+
+    return Check(check)
+
+
 def between(low: float, high: float) -> Check:
     """``low`` to ``high``, both included."""
 

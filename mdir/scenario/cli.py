@@ -154,7 +154,14 @@ def _list(options, arguments):
 
 def _validate(options, arguments):
     _print_warnings(check_everything(options.layers))
+    scenario = load_scenario(options.layers)
+    steps = [len(plan_target(scenario, name).steps) for name in scenario.targets]
+    print(f"nothing is wrong: {_counted(len(steps), 'target')}, {_counted(sum(steps), 'step')}")
     return 0
+
+
+def _counted(count, noun):
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 COMMANDS = {"list": _list, "validate": _validate}

@@ -10,6 +10,7 @@ from mdir.learning.checkpoints.lock import claimed
 from mdir.learning.checks import (
     component,
     data_problems,
+    frequency_problems,
     method_problems,
     method_sections,
     overlay_problems,
@@ -39,6 +40,8 @@ def _check(params):
             message = "'default' is the training's criterion, which is null"
             yield Problem((*path, "criterion"), message)
     yield from data_problems(wanted, params.get("data"))
+    epochs = training.get("epochs")
+    yield from frequency_problems(learning.get("validation"), ("learning",), epochs)
     yield from overlay_problems(learning.get("validation"), ("learning",), network)
     yield from method_problems(training, iteration, params.get("data"))
     if isinstance(network, dict) and "type" in network:

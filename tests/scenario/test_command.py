@@ -5,7 +5,8 @@ import sys
 import pytest
 import yaml
 
-from tests.scenario.command import run
+from mdir.learning.checks import frequency_problems
+from tests.scenario.command import PROJECT, run
 
 SCENARIO = """\
 go:
@@ -76,9 +77,48 @@ go:
         assert yaml.safe_load(result.stdout) == {"1_copy": {"note": note, "source": value}}
 
 
-def test_validate_is_silent(folder):
+def test_validate_says_that_nothing_is_wrong(folder):
     result = run("validate", "s.yml", folder=folder)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    said = "nothing is wrong: 2 targets, 3 steps\n"
+    assert (result.returncode, result.stdout, result.stderr) == (0, said, "")
+
+
+def test_the_parameters_of_one_step_are_no_scenario(folder):
+    (folder / "one.yml").write_text("network: {path: x.pth}\ndata: {}\nvalidation: {type: x}\n")
+    for words in (["list", "one.yml"], ["validate", "one.yml"], ["eval", "one.yml"]):
+        result = run(*words, folder=folder)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.splitlines()[1] == (
+            "one.yml: has no target: its top keys network, data, validation are the parameters of "
+            "one step, as in jenicek/mdir. Put them into a step of a target, as the scenarios "
+            "iccv19/*.yml do, which perform that project's evaluations"
+        )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("optimizer.lr=-1", "optimizer.lr: expected 0 or more, got -1"),
+        ("optimizer.lr=NaN", "optimizer.lr: expected 0 or more, got nan"),
+        ("optimizer.weight_decay=-0.1", "optimizer.weight_decay: expected 0 or more, got -0.1"),
+        ("scheduler.gamma=0", "scheduler.gamma: expected more than 0, got 0"),
+        ("scheduler.gamma=exp(1000)", "scheduler.gamma: expected a number or exp(number), got"),
+    ],
+)
+def test_ranges_of_a_training_are_checked_before(folder, setting, message):
+    sandbox = str(PROJECT / "scenarios/sandbox.yml")
+    result = run("validate", sandbox, f"all.2_train.learning.training.{setting}", folder=folder)
+    assert result.returncode == 2 and message in result.stderr.splitlines()[1]
+
+
+def test_a_validation_that_never_comes_is_warned_of():
+    section = {"type": "SingleValidation", "frequency": 50, "criterion": {"type": "visual"}}
+    (problem,) = frequency_problems(section, ("learning",), 20)
+    assert problem.path == ("learning", "validation", "frequency") and problem.warns
+    assert problem.message == "is for every 50 epochs, of which there are 20: never"
+    at_end = {**section, "criterion": {"type": "reid"}}
+    assert list(frequency_problems(at_end, ("learning",), 20)) == []
+    assert list(frequency_problems(section, ("learning",), 50)) == []
 
 
 def test_a_run_opens_and_closes_its_log(folder):
