@@ -6,6 +6,7 @@ import os
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
+from cirtorch.datasets.cut_short import tell_if_cut_short
 from cirtorch.utils.errors import DataError, ImageError
 
 # A photograph cut short by its camera or its download still shows most of the place.
@@ -34,13 +35,15 @@ def pil_loader(path, mode="RGB", upright=False):
     """Open an image file as RGB or another PIL mode of 8 bits.
 
     Grey levels of 16 bits are divided by 257, so that white stays white. No EXIF rotation is
-    applied, as in the published projects, unless ``upright`` asks for it.
+    applied, as in the published projects, unless ``upright`` asks for it. What a file that is cut
+    short still shows is read, as there, and told.
 
     Raises:
         ImageError: the file is missing, not an image, or one of floats; the message names it.
     """
     try:
         with Image.open(path) as image:
+            tell_if_cut_short(image, path)
             return _eight_bits(ImageOps.exif_transpose(image) if upright else image).convert(mode)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image") from None

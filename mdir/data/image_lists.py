@@ -7,17 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from cirtorch.datasets.cut_short import MARKS, ends_early
 from cirtorch.datasets.imagefiles import list_images, read_image_list
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 
 _SHOWN = 50
 _THREADS = 8
-_TAIL = 64
-# Format -> what the image's data begins with and what a whole file ends with. Neither can occur
-# within the data, and a thumbnail's end comes before the data of the image itself.
-_JPEG, _PNG = (b"\xff\xda", b"\xff\xd9"), (b"IDAT", b"IEND\xaeB`\x82")
-_MARKS = {"JPEG": _JPEG, "MPO": _JPEG, "PNG": _PNG}
 _WITHOUT_END = ("BMP", "PPM", "TIFF")
 
 
@@ -61,19 +57,12 @@ def listed(names: Sequence) -> str:
 def _fault(path):
     try:
         with Image.open(path) as image:
-            if image.format not in _MARKS:
-                _check_end(image)
-                return None
-            begin, end = _MARKS[image.format]
+            if image.format in MARKS:
+                return "is cut short" if ends_early(image.fp, MARKS[image.format]) else None
+            _check_end(image)
+            return None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error)
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        if file.read().rstrip(b"\0").endswith(end):
-            return None
-        file.seek(0)
-        content = file.read()  # some cameras write more behind the image
-    return None if content.rfind(end) > content.rfind(begin) else "is cut short"
 
 
 def _check_end(image):

@@ -6,6 +6,7 @@ import signal
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from cirtorch.datasets import cut_short
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
@@ -33,7 +34,9 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     dataset = dict(section["dataset"])
     columns = dataset.pop("data_cols", None)
     transform = parse_transforms(section.get("transforms"), section.get("mean_std"))
-    return registry.make("dataset", dataset, transform, select_columns(inputs, columns))
+    made = registry.make("dataset", dataset, transform, select_columns(inputs, columns))
+    made.strict_images = section.get("strict_images", False)
+    return made
 
 
 class Datasets:
@@ -149,17 +152,29 @@ class _Items(Dataset):
     """
 
     def __init__(self, dataset, seed):
-        self.dataset, self.seed = dataset, seed
+        self.dataset, self.seed, self.strict = dataset, seed, _is_strict(dataset)
 
     def __len__(self):
         return len(self.dataset)
 
     def __getitem__(self, place):
         try:
+            cut_short.found.clear()
             with seeded(sample_seed(self.seed, *place)):
-                return self.dataset[place[1]]
+                item = self.dataset[place[1]]
+            if self.strict and cut_short.found:
+                names = ", ".join(cut_short.found)
+                raise DataError(f"{names}: is cut short, which strict_images does not admit")
+            return item
         except USER_ERRORS as error:
             return DataError(str(error))
+
+
+def _is_strict(dataset):
+    """What :func:`make_dataset` noted, also of the dataset behind a part or a view of it."""
+    while not hasattr(dataset, "strict_images") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    return getattr(dataset, "strict_images", False)
 
 
 class _GuardedCollate:

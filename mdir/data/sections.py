@@ -92,16 +92,19 @@ def data_section(
     loader: Annotated[dict, Options(loader_options)] | None = None,
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
+    strict_images: bool = False,
 ) -> dict:
     """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
 
-    ``loader``: see :func:`loader_options`.
+    ``loader``: see :func:`loader_options`. ``strict_images``: a picture that is cut short is an
+    error instead of a warning.
     """
     return {
         "dataset": dataset,
         "loader": loader or {},
         "transforms": transforms,
         "mean_std": mean_std,
+        "strict_images": strict_images,
     }
 
 
