@@ -2,11 +2,15 @@
 
 import json
 import random
+import re
+import subprocess
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from benchmarks.generators import ADAM, MEMBERS, criterion_section, network_section
 from cirtorch.utils.weight_files import load_weights
@@ -21,6 +25,7 @@ from tests.learning.tiny_run import train_params, write_data
 from tests.methods.contrastive import contrastive_run, test_ossco
 from tests.methods.test_contract import GALLERY, IMAGES, NAMES, WatchingGallery, two_sections
 from tests.methods.test_pseudo_labels import given  # noqa: F401
+from tests.scenario.command import COMMAND
 from tests.stages.test_train_gan import data, params  # noqa: F401
 
 
@@ -197,6 +202,34 @@ def test_a_method_that_keeps_no_preparation_goes_on_at_the_epoch(world, monkeypa
         performed(make(), [[IMAGES]], stop=2)
     assert not (world / "run/epochs/midepoch.pth").exists()
     assert capfd.readouterr().err.count("WatchingGallery does not say how to keep") == 1
+
+
+def test_the_command_goes_on_with_other_workers(root):
+    """Killed by the system in its second epoch; settings of the loader are not the run's."""
+    write_data(root)
+    section = {"__function__": "mdir.stages.train.train", **train_params(epochs=3, workers=2)}
+    section["learning"]["checkpoints"]["every_minutes"] = 0
+    section["learning"]["training"]["epoch_iterations"] = 20
+    section["output"] = {"learning": {"progress": 1}}
+    (root / "s.yml").write_text(yaml.safe_dump({"go": {"1_train": section}}))
+
+    def started(*words):
+        words = [sys.executable, COMMAND[-1], "go", "s.yml", *words]
+        return subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
+
+    whole = started("go.1_train.learning.checkpoints.directory=whole")
+    assert "Train [03][020/020]" in whole.communicate()[1]
+    killed = started()
+    assert any("Train [02][003/020]" in line for line in killed.stderr)
+    killed.kill()
+    killed.communicate()
+    loader = "go.1_train.data.train.loader"
+    resumed = started(*(f"{loader}.{option}" for option in ("num_workers=1", "prefetch_factor=3",
+                                                            "pin_memory=false")))  # fmt: skip
+    told = resumed.communicate()[1]
+    assert resumed.returncode == 0, told
+    assert re.search(r"goes on after \d+ iterations of epoch 2 of 3", told)
+    assert_same(outcome(root / "run/epochs"), outcome(root / "whole/epochs"))
 
 
 def test_a_damaged_state_is_told_and_left(root, capfd):

@@ -169,7 +169,7 @@ class CheckpointFolder:
         checkpointed = self._is_checkpointed(epoch, last)
         stored = self.keeps(epoch, last)
         for name, state in network_files(networks).items():
-            self._reopen(name, epoch, last)
+            self._reopen(name)
             self._save_network(name, state, epoch if stored else None, best)
         if stored:
             number = f"epoch_{epoch:02d}"
@@ -258,15 +258,13 @@ class CheckpointFolder:
     def _is_stored(self, epoch):
         return self.store_every > 0 and epoch % self.store_every == 0
 
-    def _reopen(self, name, epoch, last):
-        """Turn the results of a finished run that goes on back into those of a running one."""
+    def _reopen(self, name):
+        """Turn the best of a finished run that goes on back into that of a running one."""
         if not self._continues:
             return
         best, so_far = self._file(name, "best"), self._file(name, "bestsofar")
         if os.path.lexists(best) and not os.path.lexists(so_far):
             os.replace(best, so_far)
-        if epoch < last:
-            self._file(name, "last").unlink(missing_ok=True)
 
     def _save_network(self, name, state, epoch, best):
         target = None
@@ -298,7 +296,10 @@ class CheckpointFolder:
                     self._file(name, f"epoch_{epoch:02d}").unlink()
 
     def _drop_networks(self, names, newest):
-        """Remove networks of earlier epochs, except stored ones and the best so far."""
+        """Remove networks of earlier epochs, except stored ones and the best so far.
+
+        ``NAME_last.pth`` of a finished run that goes on stays as long as what it links to.
+        """
         for name in names:
             best = self._file(name, "bestsofar")
             for epoch in self._epochs(name):
@@ -309,6 +310,8 @@ class CheckpointFolder:
                     os.replace(path, best)
                 else:
                     path.unlink()
+            if not (final := self._file(name, "last")).exists():
+                final.unlink(missing_ok=True)
 
     def _take_over(self):
         match = re.fullmatch(self.regex, str(self.folder)) if self.regex else None
