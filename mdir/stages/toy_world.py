@@ -95,7 +95,7 @@ def toy_fine_grained(
     directory: str,
     sets: list[Literal["car", "cub"]],
     seed: int = 0,
-    size: Annotated[int, at_least(48)] = FineGrainedSizes.size,
+    image_size: Annotated[int, at_least(48)] = FineGrainedSizes.size,
     classes: Annotated[int, between(2, MOST_CLASSES)] = FineGrainedSizes.classes,
     images: Several = FineGrainedSizes.images,
 ):
@@ -106,11 +106,11 @@ def toy_fine_grained(
             ``image_dir`` of a dataset ``fine_grained``; relative to CIRTORCH_ROOT.
         sets: to be drawn.
         seed: another seed is other models and other species.
-        size: width of the images in pixels; their height is three quarters of that.
+        image_size: width of the images in pixels; their height is three quarters of that.
         classes: of each set that train; as many others test.
         images: of a class.
     """
-    sizes = FineGrainedSizes(size, classes, images)
+    sizes = FineGrainedSizes(image_size, classes, images)
     folder = Path(resolve_path(directory) or ".")
     manifest = write_toy_fine_grained(folder, sets, seed, sizes)
     produced(folder / FINE_GRAINED_MANIFEST)

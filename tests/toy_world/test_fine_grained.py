@@ -124,7 +124,7 @@ def test_paint_does_not_tell_the_model():
 
 
 def test_the_step(root):
-    small = {"size": 48, "classes": 2, "images": 2}
+    small = {"image_size": 48, "classes": 2, "images": 2}
     with collecting() as artifacts:
         found, *_ = toy_fine_grained({"directory": "toy", "sets": ["cub"], **small})
     assert found == {"directory": str(root / "toy"), "seed": 0, "pictures": 8}
