@@ -90,7 +90,7 @@ def examine(full: bool = False) -> Iterator[Group]:
         yield Group(f"{title}, below {data}", REMEDY[part], findings)
     for title, files in known_weights().items():
         findings = [_file(known, root) for known in files]
-        by_hand = all(known.by_hand for known in files)
+        by_hand = not any(known.url for known in files)
         remedy = REMEDY["weights_by_hand" if by_hand else "weights"]
         yield Group(f"{title}, below {root}", remedy, findings)
 
