@@ -51,6 +51,8 @@ def fetch(
     destination = Path(destination)
     if fault(destination, sha256_prefix, size) is None:
         return destination
+    if destination.is_dir():
+        raise DataError(f"{destination}: is a folder, where a file is expected")
     destination.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     with _claimed(PartialFile(destination)) as part:

@@ -18,6 +18,7 @@ from cirtorch.utils.files import atomic_write
 
 OVERLAP = 1 << 16  # bytes asked for again and compared when a download is continued
 CHUNK = 1 << 14  # what a broken connection can lose
+_STAMP = {"total": int | None, "etag": str | None, "modified": str | None}
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -53,9 +54,12 @@ class PartialFile:
         """What the server said when the download began; empty for another URL or none."""
         try:
             stamp = json.loads(self.stamp_path.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
-        return stamp if isinstance(stamp, dict) and stamp.get("url") == url else {}
+        if not isinstance(stamp, dict) or stamp.get("url") != url:
+            return {}
+        good = all(isinstance(stamp.get(key), kind) for key, kind in _STAMP.items())
+        return stamp if good else {}
 
     def begin(self, stamp: dict) -> None:
         """Drop what was received; the next bytes belong to the file that ``stamp`` describes."""
@@ -98,6 +102,10 @@ def receive(url: str, part: PartialFile, timeout: float, progress) -> bool:
             _append(response.raw, part, total, progress)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise Refused(f"is not a usable address ({error})") from error
+    except DataError:
+        raise
+    except ValueError as error:  # of the URL that a redirection leads to
+        raise Refused(f"leads to an address that is none ({error})") from error
     except requests.TooManyRedirects as error:
         raise Refused("redirects in a circle") from error
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

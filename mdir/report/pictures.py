@@ -38,7 +38,7 @@ class PictureFolder:
                 if box is not None:
                     image = image.crop(tuple(round(value) for value in box))
                 small = ImageOps.contain(image, (SIDE, SIDE))
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(f"report: {path} is not a readable picture ({error})") from error
         buffer = io.BytesIO()
         small.save(buffer, format="JPEG", quality=88)

@@ -83,7 +83,7 @@ def _check_files(source, paths):
     for path in paths:
         try:
             Image.open(path).close()
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
             unreadable.append(path)
     _require_none(source, unreadable, len(paths), "not readable as images")
 

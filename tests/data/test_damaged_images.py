@@ -1,13 +1,18 @@
 """Damaged image files are found without decoding them."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cirtorch.datasets.datahelpers import pil_loader
 from cirtorch.utils.errors import DataError
 from mdir.data.image_lists import check_readable
+from mdir.errors import UserError
+from mdir.report.pictures import PictureFolder
+from mdir.scores.retrieval_sets import _check_files
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
@@ -60,3 +65,20 @@ def test_files_cut_short_are_listed(tmp_path, name, share):
     short.write_bytes(KINDS[name][: int(share * len(KINDS[name]))])
     with pytest.raises(DataError, match=f"^1 unreadable images:\n  .*{name} "):
         check_readable([whole, short])
+
+
+def test_pictures_of_too_many_pixels_are_named(tmp_path):
+    """A few bytes that would become gigabytes of pixels."""
+    path = tmp_path / "huge.png"
+    size = (60_000).to_bytes(4, "big") * 2
+    head = b"IHDR" + size + bytes([8, 2, 0, 0, 0])
+    head = (13).to_bytes(4, "big") + head + zlib.crc32(head).to_bytes(4, "big")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + KINDS["plain.png"][33:])
+    for read in (
+        lambda: pil_loader(path),
+        lambda: check_readable([path]),
+        lambda: PictureFolder(tmp_path / "page").add(path),
+        lambda: _check_files("gnd.pkl", [str(path)]),
+    ):
+        with pytest.raises((DataError, UserError), match=r"huge\.png"):
+            read()

@@ -127,8 +127,11 @@ def _box_warnings(root, images) -> Iterator[str]:
 
 
 def _size(path):
-    with Image.open(path) as image:
-        return image.size
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as an image ({error})") from error
 
 
 def _write_variant(found: FineGrainedFiles, images: list[FineImage]):

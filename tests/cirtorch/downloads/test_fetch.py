@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import random
 import signal
@@ -211,3 +212,46 @@ def test_two_that_want_the_same_file_fetch_it_once(server, tmp_path):
     assert all(path.read_bytes() == BODY for path in results)
     assert len(server.requests) == 2
     assert leftovers(tmp_path) == ["f.bin"]
+
+
+@pytest.mark.parametrize("key", ["url", "total", "etag", "modified"])
+@pytest.mark.parametrize("value", [5, 1.5, True, [], {"a": 1}, "x", 10**30, -4])
+def test_any_record_of_a_partial_download_is_survived(server, tmp_path, key, value):
+    (tmp_path / "got").mkdir()
+    (tmp_path / "got/f.bin.part").write_bytes(BODY[:100_000])
+    stamp = {"url": server.url("/f.bin"), "total": len(BODY), "etag": None, "modified": None}
+    (tmp_path / "got/f.bin.part.json").write_text(json.dumps({**stamp, key: value}))
+    assert get(server, tmp_path).read_bytes() == BODY
+    assert leftovers(tmp_path) == ["f.bin"]
+
+
+@pytest.mark.parametrize("record", [b"", b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_a_record_that_is_none(server, tmp_path, record):
+    (tmp_path / "got").mkdir()
+    (tmp_path / "got/f.bin.part").write_bytes(b"something else" * 99)
+    (tmp_path / "got/f.bin.part.json").write_bytes(record)
+    assert get(server, tmp_path).read_bytes() == BODY
+
+
+NO_ADDRESSES = [
+    *("http://", "::::", "http://[", "ftp://x/y", "", "http://a b/", "file:///etc/passwd", "//"),
+    *("http://127.0.0.1:99999/", "http://" + "a" * 300, "http://.../", "\u00e9://x", "mailto:x"),
+]
+
+
+@pytest.mark.parametrize("place", NO_ADDRESSES)
+def test_redirections_to_no_address(server, tmp_path, place):
+    server.script["/f.bin"] = [f"redirect {place}"] * 99
+    with pytest.raises(
+        DataError, match=r"cannot download http://.*/f\.bin to .*got/f\.bin: "
+    ) as error:
+        get(server, tmp_path, attempts=1)
+    assert "\n" not in str(error.value)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["f.bin", "f.bin.part", "f.bin.part.json"])
+def test_a_folder_in_the_place_of_a_file(server, tmp_path, name):
+    (tmp_path / "got" / name).mkdir(parents=True)
+    with pytest.raises((DataError, OSError), match=rf"(?i)(is a folder|is a directory)|{name}"):
+        get(server, tmp_path)
