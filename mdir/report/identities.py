@@ -53,6 +53,8 @@ def _draw_curves(axis, rankings):
         percent, colour = [100 * value for value in curve], PALETTE[number % len(PALETTE)]
         axis.plot(range(1, len(curve) + 1), percent, color=colour, linewidth=1.6, label=name)
     axis.set_ylim(top=102)
+    low, _ = axis.get_ylim()
+    axis.set_yticks([tick for tick in axis.get_yticks() if low <= tick <= 100])
     axis.set_xlabel("rank", color=INK, fontsize=7)
     axis.set_xticks([1, *range(10, max(map(len, curves.values())) + 1, 10)])
     if len(curves) > 1:
