@@ -51,7 +51,7 @@ class ProxyAnchorCosineLoss(_CosineLoss):
         same = labels[:, None] == labels
         attracted = (-self.scale * (own - self.margin)).expand(same.shape)
         attracted = attracted.masked_fill(~same, _LEAST).logsumexp(dim=1)
-        share = 1 / same.sum(dim=1)  # of an item in its class: they add up to the classes here
+        share = 1 / same.to(cosines).sum(dim=1)  # so that items of a class count as one
         attraction = (share * F.softplus(attracted)).sum() / share.sum()
         repelled = (self.scale * cosines).scatter_(1, labels[:, None], _LEAST).logsumexp(dim=0)
         return attraction + F.softplus(repelled + self.scale * self.margin).mean()

@@ -71,6 +71,7 @@ class ClassRecall:
     ):
         self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
         self.name = dataset.get("set", dataset["name"])
+        self.options = {key: value for key, value in dataset.items() if value is True}
         if not hasattr(self.dataset, "identities"):
             raise UserError(
                 f"the score class_recall needs classes, which {self.name} does not tell"
@@ -152,6 +153,7 @@ class ClassRecall:
     def _protocol(self):
         told = {
             "dataset": self.name,
+            **self.options,
             "images": len(self.labels),
             "classes": len(np.unique(self.labels)),
             "candidates": "all images without the query",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from mdir.data.datasets.fine_grained_layouts import FIRST_TEST_CLASS
 from mdir.toy_world.birds import Species
 from mdir.toy_world.cars import CarModel
 from mdir.toy_world.layouts import Layout
@@ -18,8 +19,7 @@ from mdir.toy_world.world import write_layout
 
 MANIFEST = "toy_fine_grained.json"
 VERSION = 1  # counts changes of what is written
-MOST_CLASSES = 98  # that train: the published split puts a car of class 99 into the test
-_FIRST_TEST = {"car": 99, "cub": 101}
+MOST_CLASSES = FIRST_TEST_CLASS["car"] - 1  # that train, as the published split has it
 _CAMERAS = 48  # places with a light of their own, any of which takes any image
 _FIELDS = ("relative_im_path", "bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "test")
 
@@ -98,7 +98,7 @@ def _portraits(name, seed, sizes):
     kind = {"car": CarModel, "cub": Species}[name]
     for number in range(2 * sizes.classes):
         tests, place = divmod(number, sizes.classes)
-        label = place + (_FIRST_TEST[name] if tests else 1)
+        label = place + (FIRST_TEST_CLASS[name] if tests else 1)
         for image in range(sizes.images):
             yield label, Portrait(kind(seed, number), image, sizes.size)
 
@@ -117,7 +117,7 @@ def _annotations(records) -> bytes:
     rows = np.zeros((1, len(records)), [(name, object) for name in _FIELDS])
     for at, (path, portrait, label) in enumerate(records):
         left, top, right, bottom = portrait.box()
-        rows[0, at] = (path, left + 1, top + 1, right, bottom, label, int(label >= 99))
+        rows[0, at] = (path, left + 1, top + 1, right, bottom, label, int(label > MOST_CLASSES))
     names = [""] * max(label for _, _, label in records)
     for _, portrait, label in records:
         names[label - 1] = f"Toy {portrait.subject.kind.capitalize()} {label}"

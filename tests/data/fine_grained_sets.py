@@ -6,7 +6,7 @@ third is grey.
 
 import numpy as np
 import scipy.io
-from PIL import Image
+from PIL import ExifTags, Image
 
 SIZE, GREY = (40, 30), 2
 CAR_FIELDS = ("path", "x1", "y1", "x2", "y2", "class", "test")
@@ -51,3 +51,11 @@ def write_image(path, at):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.RandomState(at).randint(0, 255, (SIZE[1], SIZE[0], 3)).astype(np.uint8)
     Image.fromarray(pixels[..., 0] if at == GREY else pixels).save(path, quality=95)
+
+
+def turn(path):
+    """Note in an image that its camera was turned by a quarter."""
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[ExifTags.Base.Orientation] = 6
+        image.save(path, exif=exif)

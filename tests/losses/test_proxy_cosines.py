@@ -24,6 +24,7 @@ BATCHES = {
     "absent_classes": [3, 3, 1],
     "one_item": [2],
     "one_class": [1, 1, 1, 1],
+    "uneven_classes": [0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2],
 }
 
 

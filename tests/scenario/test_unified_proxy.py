@@ -102,7 +102,7 @@ def test_from_drawing_to_page(name, tmp_path, monkeypatch):
         return main([target, *layers, *given])
 
     assert run("all") == 0
-    results = tmp_path / "results/unified_proxy"
+    results = tmp_path / "results"
     for pair in PAIRS:
         stem = f"toy_{name}_{pair}_64"
         base = torch.load(results / f"{stem}_data_base.pth", weights_only=True)

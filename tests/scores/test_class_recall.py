@@ -13,6 +13,7 @@ from mdir.learning.score_results import make_score
 from mdir.learning.validation import Setting, make_validation
 from mdir.scores.measures.class_recall import class_scores
 from mdir.stages.validate import validate
+from tests.data.fine_grained_sets import write_cars
 from tests.methods.tiny_proxies import DATA, dataset, write_classes
 from tests.methods.tiny_reid import data_section, write_market
 from tests.sections import build, single
@@ -65,6 +66,16 @@ def test_numbers_and_rankings(root, network, capsys):
     torch.testing.assert_close(result.kept.features, rows)
     assert result.kept.recall == {2: found["recall@2"], 1: found["recall@1"]}
     assert capsys.readouterr().err == ""
+
+
+def test_options_of_the_set_are_conditions(root, network):
+    write_cars(root / "car", [1, 1, 99, 99])
+    options = {"name": "fine_grained", "set": "car", "image_dir": "car", "split": "test"}
+    told = [
+        score(dataset=options | {"cropped": cropped}, nmi=False)(network).protocol
+        for cropped in (True, False)
+    ]
+    assert told[0].pop("cropped") is True and told[0] == told[1]
 
 
 def test_clusters_can_be_left_out(root, network):

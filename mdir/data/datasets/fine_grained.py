@@ -117,7 +117,7 @@ class FineGrainedImages(Dataset):
             :func:`mdir.data.datasets.fine_grained_layouts.read_folder`.
         image_dir: the set's folder, with ``cars_annos.mat`` or ``images.txt`` in it, relative to
             the root.
-        split: ``train`` has the first half of the classes, ``test`` the others.
+        split: of cars and birds, ``train`` has the first half of the classes, ``test`` the others.
         cropped: to the boxes of the index.
         reencoded: false: the original files. true: the smaller JPEG files of the published code
             and their ``uncropped_data_dicts.pth`` or ``cropped_data_dicts.pth``; paths of another
@@ -141,7 +141,7 @@ class FineGrainedImages(Dataset):
         found = FineGrainedFiles(set, image_dir, cropped, reencoded)
         classes = found.classes(split)
         images = [image for members in classes.values() for image in members]
-        self.transform = transform
+        self.transform, self.are_own = transform, set == "folder"
         self.classes = sorted(classes)
         self.files = [found.root / image.file for image in images]
         used_files(self.files)
@@ -159,7 +159,7 @@ class FineGrainedImages(Dataset):
     def view(self, index: int):
         """The image alone."""
         file, box = self.files[index], self._boxes[index]
-        image = open_image(str(file))
+        image = open_image(str(file), upright=self.are_own)
         if box is not None and not overlaps(box, *image.size):
             raise DataError(f"{file}: the box {box} lies outside the image, {image.size} pixels")
         return self.transform(image if box is None else image.crop(box))

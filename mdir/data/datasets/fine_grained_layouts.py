@@ -27,7 +27,7 @@ OWN_IMAGES = (
     f"Images of one's own are listed in {OWN_INDEX} ({','.join(OWN_COLUMNS)}), or lie in a "
     "sub-folder for each class, in train and test or all side by side."
 )
-_FIRST_TEST_CLASS = {"car": 99, "cub": 101}
+FIRST_TEST_CLASS = {"car": 99, "cub": 101}
 
 
 class FineImage(NamedTuple):
@@ -176,7 +176,7 @@ def _split(set, label):
         number = 0
     if number < 1 or number != float(label):
         raise ValueError(f"class {label!r} is not a whole number from 1")
-    return SPLITS[number >= _FIRST_TEST_CLASS[set]]
+    return SPLITS[number >= FIRST_TEST_CLASS[set]]
 
 
 def _box(corners):
@@ -189,8 +189,9 @@ def _box(corners):
 def read_folder(root: Path, boxes: bool) -> list[FineImage]:
     """One's own images: ``index.csv`` (``path,class,split``), or a sub-folder for each class.
 
-    Where there are the sub-folders ``train`` and ``test``, classes are sub-folders of theirs;
-    otherwise the first half of the classes, sorted as texts, train, and the others test.
+    Where there are the sub-folders ``train`` and ``test``, or nothing but one of them, classes are
+    sub-folders of theirs; otherwise the first half of the classes, sorted as texts, train, and the
+    others test.
 
     Raises:
         DataError, UserError: rows that do not fit, no folder of a class, one without images; or
@@ -201,12 +202,13 @@ def read_folder(root: Path, boxes: bool) -> list[FineImage]:
     if (root / OWN_INDEX).exists():
         return _read_csv(root)
     used(root)
-    if all((root / split).is_dir() for split in SPLITS):
-        folders = {split: subfolders(root / split) for split in SPLITS}
+    classes = class_folders(root)
+    splits = [folder for folder in classes if folder.name in SPLITS]
+    if not classes:
+        raise UserError(f"{root}: holds no classes. {OWN_IMAGES}")
+    if len(splits) == len(SPLITS) or splits == classes:
+        folders = {split.name: subfolders(split) for split in reversed(splits)}
     else:
-        classes = class_folders(root)
-        if not classes:
-            raise UserError(f"{root}: holds no classes. {OWN_IMAGES}")
         half = len(classes) // 2
         folders = {"train": classes[:half], "test": classes[half:]}
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
@@ -126,10 +126,10 @@ def _box_warnings(root, images) -> Iterator[str]:
         yield f"{len(partly)} boxes reach outside their image, where it is black; {partly[0]} first"
 
 
-def _size(path):
+def _size(path, upright=False):
     try:
         with Image.open(path) as image:
-            return image.size
+            return (ImageOps.exif_transpose(image) if upright else image).size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
 
@@ -140,7 +140,7 @@ def _write_variant(found: FineGrainedFiles, images: list[FineImage]):
     write_dicts = _must_write(dicts, found, images)
     anew = changed_input() is not None and made_before(folder)
     with ThreadPoolExecutor(_THREADS) as pool:
-        written = pool.map(lambda image: _reencode(found.root, image, folder, anew), images)
+        written = pool.map(lambda image: _reencode(found, image, folder, anew), images)
         for _ in progress(written, len(images), found.variant):
             pass
     produced(folder)
@@ -192,18 +192,19 @@ def _in_groups(images):
     return groups
 
 
-def _reencode(root, image, folder, anew):
-    target, source = folder / base_name(image.file), root / image.file
+def _reencode(found, image, folder, anew):
+    target, source = folder / base_name(image.file), found.root / image.file
+    is_own = found.set == "folder"
     if target.exists() and not anew:
         box = image.box
-        wanted = (box[2] - box[0], box[3] - box[1]) if box else _size(source)
+        wanted = (box[2] - box[0], box[3] - box[1]) if box else _size(source, is_own)
         if _size(target) != wanted:
             raise DataError(
                 f"{target}: is {_size(target)} pixels large, {source} gives {wanted}; move "
                 f"{folder} elsewhere to have it written anew"
             )
         return
-    picture = open_image(str(source))
+    picture = open_image(str(source), upright=is_own)
     picture = picture if image.box is None else picture.crop(image.box)
     with atomic_write(target) as file:
         picture.save(file, format=Image.registered_extensions()[target.suffix.lower()])

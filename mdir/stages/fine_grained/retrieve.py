@@ -83,7 +83,7 @@ def retrieve(
     places = local_places([one["image"] for one in found], data_path)
     used_files([query.path, *places])
     folder = Path(resolve_path(directory), query.path.name.split(".")[0] or query.path.name)
-    pictures = {_QUERY: _picture(query.path)}
+    pictures = {_QUERY: _picture(query.path, upright=query.place is None)}
     for rank, (one, place) in enumerate(zip(found, places, strict=True), 1):
         name = f"retrieval_img_{rank}_{one['similarity']:.4f}.jpg"
         pictures[name] = _picture(place, _COLOURS[one["right"]])
@@ -176,7 +176,8 @@ def _extract(path, network):
     data = net.runtime.get("data") or {}
     if not data.get("transforms"):
         raise UserError("retrieve: the network does not tell its transforms (runtime.data)")
-    image = parse_transforms(data["transforms"], data.get("mean_std"))(pil_loader(path))
+    transform = parse_transforms(data["transforms"], data.get("mean_std"))
+    image = transform(pil_loader(path, upright=True))
     row = extract_descriptors(net, [image], what="query")[:, 0]
     require_finite(row[None], [path], "query")
     return torch.nn.functional.normalize(row, dim=0)
@@ -204,8 +205,8 @@ def _nearest(base, query, count) -> Iterator[dict]:
         }
 
 
-def _picture(path, colour: str | None = None) -> bytes:
-    picture = pil_loader(path).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+def _picture(path, colour: str | None = None, upright=False) -> bytes:
+    picture = pil_loader(path, upright=upright).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     if colour is not None:
         corners = (0, 0, SIDE - 1, SIDE - 1)
         ImageDraw.Draw(picture).rectangle(corners, outline=colour, width=BORDER)

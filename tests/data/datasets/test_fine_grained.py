@@ -12,7 +12,14 @@ from mdir.data.datasets.fine_grained import FineGrainedImages
 from mdir.data.loading import make_dataset, make_loader
 from mdir.data.sections import check_data_section
 from mdir.errors import UserError
-from tests.data.fine_grained_sets import CAR_FIELDS, write_annotations, write_birds, write_cars
+from tests.data.fine_grained_sets import (
+    CAR_FIELDS,
+    SIZE,
+    turn,
+    write_annotations,
+    write_birds,
+    write_cars,
+)
 
 
 def dataset(folder, set="folder", **options):
@@ -228,6 +235,29 @@ def test_folders_with_splits_and_without(tmp_path):
     pictures(tmp_path / "splits", "train/b/1.png", "train/a/1.png", "test/c/1.png", "val/d/1.png")
     assert dataset(tmp_path / "splits").classes == ["a", "b"]
     assert dataset(tmp_path / "splits", split="test").classes == ["c"]
+
+
+@pytest.mark.parametrize(("split", "other"), [("train", "test"), ("test", "train")])
+def test_a_split_alone_is_no_class(tmp_path, split, other):
+    pictures(tmp_path, f"{split}/a/1.png", f"{split}/b/1.png", "uncropped/1.png")
+    assert dataset(tmp_path, split=split).classes == ["a", "b"]
+    assert f"{other} has no pictures" in refusal(tmp_path, split=other)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    pictures(tmp_path, "car/1.png", "train/1.png")
+    assert dataset(tmp_path, split="test").classes == ["train"]
+
+
+def test_ones_own_images_are_upright_and_those_of_sets_as_published(tmp_path):
+    write_birds(tmp_path / "cub", [1])
+    (turned,) = (tmp_path / "cub").rglob("*.jpg")
+    turn(turned)
+    assert dataset(tmp_path / "cub", "cub").view(0).size == SIZE
+    own = tmp_path / "own/train/a/1.jpg"
+    own.parent.mkdir(parents=True)
+    turned.rename(own)
+    assert dataset(tmp_path / "own").view(0).size == SIZE[::-1]
 
 
 def test_a_class_without_images(tmp_path):

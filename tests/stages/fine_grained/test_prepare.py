@@ -10,7 +10,7 @@ from mdir.data.datasets.fine_grained import FineGrainedImages
 from mdir.errors import UserError
 from mdir.stages.fine_grained.prepare import prepare_fine_grained
 from tests.data.datasets.test_fine_grained import index, pictures
-from tests.data.fine_grained_sets import write_birds, write_cars
+from tests.data.fine_grained_sets import SIZE, turn, write_birds, write_cars, write_image
 
 
 def prepare(folder, set="car", **options):
@@ -157,3 +157,14 @@ def test_names_that_would_meet_in_one_folder(tmp_path):
     with pytest.raises(UserError, match="1.png is also that of a/1.png"):
         prepare(tmp_path, "folder", reencoded=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_ones_own_images_are_written_upright(tmp_path):
+    for split in ("train", "test"):
+        write_image(tmp_path / f"{split}/a/{split}.jpg", 0)
+    turn(tmp_path / "train/a/train.jpg")
+    for _ in range(2):  # what is there fits the second time
+        prepare(tmp_path, "folder", reencoded=True)
+        for split, size in (("train", SIZE[::-1]), ("test", SIZE)):
+            with Image.open(tmp_path / f"uncropped/{split}.jpg") as image:
+                assert image.size == size and not image.getexif()

@@ -13,7 +13,7 @@ from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
 from mdir.stages.fine_grained.retrieve import retrieve
-from tests.data.fine_grained_sets import write_image
+from tests.data.fine_grained_sets import turn, write_image
 from tests.sections import DATA, build, single
 
 PIPELINE = {"text": "resize_to:32 | totensor | normalize", "mean_std": DATA["mean_std"]}
@@ -204,6 +204,18 @@ def test_any_image_as_a_query(base):
     assert {border(path) for path in (base / "results/mine").glob("retrieval_*")} == {"grey"}
     page = (base / "results/mine.html").read_text()
     assert "class is not known" in page and '<figure class="right">' not in page
+
+
+def test_a_photograph_of_a_turned_camera_is_asked_for_upright(base):
+    upright, turned = base / "upright.png", base / "turned.png"
+    with Image.open(base / "data" / NAMES[3]) as image:
+        image.save(upright)
+        image.transpose(Image.Transpose.ROTATE_90).save(turned)
+    turn(turned)
+    found = [look(path.name, network=NETWORK) for path in (upright, turned)]
+    assert found[0]["found"] == found[1]["found"]
+    pictures = [Path(one["folder"], "query_img.jpg").read_bytes() for one in found]
+    assert pictures[0] == pictures[1]
 
 
 def test_a_query_of_the_database_keeps_its_stored_features(base):
