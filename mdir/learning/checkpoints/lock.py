@@ -28,8 +28,9 @@ def claimed(folder: str | os.PathLike):
     try:
         file.truncate(0)
         moment = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {moment}\n")
-        file.flush()
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {moment}\n"
+        with suppress(OSError):  # a full disk is told by who needs it
+            os.write(file.fileno(), holder.encode())
         yield
     finally:
         with suppress(OSError):

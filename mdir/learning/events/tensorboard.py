@@ -1,5 +1,7 @@
 """Events for TensorBoard, in ``epochs/tensorboard``."""
 
+from contextlib import contextmanager
+
 import numpy as np
 from PIL import Image
 
@@ -18,14 +20,30 @@ class TensorBoard(Processor):
         self._writer = None
 
     def rows(self, epoch, rows):
-        for row in rows:
-            iteration = row["relative_iteration"]
-            if scalar_kind(row) and iteration is not None:
-                for name, value in row["data"].items():
-                    step = epoch * row["epoch_size"] + iteration
-                    self.writer.add_scalar(f"{row['key']}/{name}", value, step)
+        with self._named():
+            for row in rows:
+                iteration = row["relative_iteration"]
+                if scalar_kind(row) and iteration is not None:
+                    for name, value in row["data"].items():
+                        step = epoch * row["epoch_size"] + iteration
+                        self.writer.add_scalar(f"{row['key']}/{name}", value, step)
 
     def epoch_closed(self, epoch, rows, metrics):
+        with self._named():
+            self._write_epoch(epoch, rows)
+
+    @contextmanager
+    def _named(self):
+        """A full disk does not say which file."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            place = str(self.folder / "tensorboard")
+            raise OSError(error.errno, error.strerror, place) from error
+
+    def _write_epoch(self, epoch, rows):
         for key, row in rows.items():
             kind = scalar_kind(row)
             for name, values in row["data"].items():
@@ -44,12 +62,14 @@ class TensorBoard(Processor):
 
     def state_dict(self):
         if self._writer is not None:
-            self._writer.flush()  # rows so far do not come again
+            with self._named():
+                self._writer.flush()  # rows so far do not come again
         return {}
 
     def close(self):
         if self._writer is not None:
-            self._writer.close()
+            with self._named():
+                self._writer.close()
 
     @property
     def writer(self):

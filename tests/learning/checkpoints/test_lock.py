@@ -73,3 +73,13 @@ def test_failing_runs_let_go(root):
         with pytest.raises(ValueError, match="fails"), claimed(root / "run"):
             raise ValueError("fails")
     assert not (root / "run").exists()
+
+
+def test_a_full_disk_does_not_keep_a_run_from_its_lock(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mdir.learning.checkpoints.lock.os.write", full)
+    with claimed(tmp_path / "epochs"):
+        assert (tmp_path / "epochs/.lock").exists()
+    assert not (tmp_path / "epochs").exists()
