@@ -1,12 +1,17 @@
 """Writing that never leaves half a file under a final name."""
 
+import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ROOM = 200  # bytes of a name that a temporary file beside it begins with; 255 is the usual limit
+
+_OURS = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp", re.DOTALL)
+_swept: set[str] = set()  # folders, by this process
 
 
 @contextmanager
@@ -14,7 +19,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
     """Open a file beside ``path`` and rename it onto ``path`` when the block ends well.
 
     Folders are made. When the block raises, ``path`` stays as it was and the file beside it is
-    removed. The rename happens after an fsync, so a power cut leaves the old or the new file.
+    removed. The rename happens after an fsync, so a power cut leaves the old or the new file. What
+    a killed process left in the folder, half written, is removed by the next one that writes there.
 
     Raises:
         OSError: with the final path as ``filename``, whatever the cause (full disk, no permission).
@@ -23,9 +29,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
     temporary = watched = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            prefix=f".{_short(path.name)}.", suffix=".tmp", dir=path.parent
-        )
+        _sweep_once(path.parent)
+        descriptor, temporary = _temporary(path)
         with os.fdopen(descriptor, mode, **open_args) as file:
             watched = _Watched(file)
             yield watched
@@ -42,6 +47,40 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
     finally:
         if temporary is not None and os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def _temporary(path):
+    """A new file beside ``path``, locked while it is open: so its writer is known to be alive."""
+    while True:
+        descriptor, temporary = tempfile.mkstemp(
+            prefix=f".{_short(path.name)}.", suffix=".tmp", dir=path.parent
+        )
+        with suppress(OSError):  # a file system without locks: nothing is swept there either
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(temporary):
+            return descriptor, temporary
+        os.close(descriptor)  # swept in between
+
+
+def _sweep_once(folder):
+    """Remove what writers that were killed left in a folder, at this process's first write there.
+
+    Files that a writer holds, in this process or another, stay.
+    """
+    place = os.path.realpath(folder)
+    if place in _swept:
+        return
+    _swept.add(place)
+    with suppress(OSError), os.scandir(place) as found:
+        for entry in found:
+            if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _sweep(entry.path)
+
+
+def _sweep(path):
+    with suppress(OSError), open(path, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
 
 
 class _Watched:

@@ -3,6 +3,8 @@
 import os
 import pickle
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cirtorch.utils import files
 from cirtorch.utils.files import atomic_write, replace_link
 
 WRITERS = {
@@ -70,3 +73,39 @@ def test_any_name_that_the_file_system_takes(name, tmp_path):
     assert (tmp_path / name).read_bytes() == b"whole"
     replace_link("elsewhere", tmp_path / name)
     assert os.listdir(tmp_path) == [name] and os.readlink(tmp_path / name) == "elsewhere"
+
+
+WRITE = """
+import os, sys
+from cirtorch.utils import files
+from cirtorch.utils.files import atomic_write
+with atomic_write(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start_writer(path):
+    command = [sys.executable, "-c", WRITE, str(path)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout.readline() == "there\n"
+    return writer
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    killed, living = start_writer(tmp_path / "a"), start_writer(tmp_path / "b")
+    killed.kill()
+    killed.communicate()
+    own = {".hidden.tmp", ".a.b.tmp", "note.abcdefgh.tmp"}
+    for name in own:
+        (tmp_path / name).touch()
+    files._swept.clear()
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"whole")
+    (half,) = set(os.listdir(tmp_path)) - own - {"a"}
+    assert half.startswith(".b.")
+    living.communicate("")
+    assert set(os.listdir(tmp_path)) == own | {"a", "b"}
+    assert (tmp_path / "b").read_bytes() == b"half"

@@ -182,6 +182,9 @@ class CheckpointFolder:
             self.finish(list(networks), last)
         elif checkpointed:
             self._drop_networks(list(networks), epoch)
+        for name in networks if epoch < last else ():
+            if not self._file(name, "last").exists():  # of a finished run: its target is gone now
+                self._file(name, "last").unlink(missing_ok=True)
 
     def _keep_previous(self, names, epoch):
         if self._newest is not None and self._newest != epoch:
