@@ -100,14 +100,19 @@ def _main(options, arguments):
     except ScenarioError as error:
         return _fail(error, options, 2, _report(error))
     except StepFailed as error:
-        return _fail(error, options, 1, str(error))
+        lost = None if isinstance(error.__cause__, USER_ERRORS) else options.processes.lost()
+        text = str(error) if lost is None else f"step {error.step} failed: {lost}"
+        return _fail(error, options, 1, text)
     except USER_ERRORS as error:
         return _fail(error, options, 1, message_of(error))
     except KeyboardInterrupt:
         print("interrupted; what is done is kept, the same command goes on", file=sys.stderr)
         return 130
     except Terminated:
-        if options.processes.is_first:
+        lost = options.processes.lost()
+        if lost is not None and options.processes.fails():
+            print(f"error: {lost}", file=sys.stderr)
+        elif options.processes.is_first:
             print("terminated; what is done is kept, the same command goes on", file=sys.stderr)
         return 143
 
@@ -204,6 +209,7 @@ def _perform(plan, options, arguments):
     )
     for line in closing_lines(summary, journal, time.monotonic() - start):
         say(line)
+    processes.leave()
     return 0
 
 

@@ -9,10 +9,15 @@ collective: the launcher ends the rest.
 import json
 import os
 import shutil
+import signal
+import socket
 import time
+from contextlib import suppress
 
 from cirtorch.utils.files import atomic_write
 from mdir.errors import UserError
+
+_TOGETHER_S = 60  # processes of one launch start within so many seconds
 
 
 class Processes:
@@ -22,6 +27,7 @@ class Processes:
         self.rank = int(os.environ.get("RANK", 0))
         self.count = int(os.environ.get("WORLD_SIZE", 1))
         self.folder = ""
+        self.started = time.time()
 
     @property
     def is_first(self) -> bool:
@@ -35,6 +41,31 @@ class Processes:
         self.folder = os.path.join(folder, ".launches", _launch())
         if self.is_first:
             shutil.rmtree(os.path.dirname(self.folder), ignore_errors=True)
+        else:  # the first one's file says that the folder is the one of this launch
+            self._wait_for(self._place(0))
+        with atomic_write(self._place(self.rank), "w", encoding="utf-8") as file:
+            json.dump([socket.gethostname(), os.getpid()], file)
+
+    def leave(self) -> None:
+        """Tell the others that this process has done its part."""
+        if self.folder:
+            with suppress(FileNotFoundError):
+                os.unlink(self._place(self.rank))
+
+    def lost(self) -> str | None:
+        """Which process of this machine is gone before its part was done, and how it ended."""
+        for rank in range(self.count if self.folder else 0):
+            with suppress(OSError, ValueError), open(self._place(rank), encoding="utf-8") as file:
+                if os.fstat(file.fileno()).st_mtime < self.started - _TOGETHER_S:
+                    continue  # of an earlier launch
+                host, number = json.load(file)
+                end = _end_of(number) if host == socket.gethostname() else None
+                if end is not None:
+                    return (
+                        f"process {rank + 1} of {self.count} (rank {rank}, pid {number}) {end}; "
+                        "what is done is kept, the same command goes on"
+                    )
+        return None
 
     def broadcast(self, name: str, value=None):
         """The first process's value, in every process; others wait for it.
@@ -50,10 +81,7 @@ class Processes:
             with atomic_write(path, "w", encoding="utf-8") as file:
                 json.dump(value, file)
             return value
-        while not os.path.exists(path):
-            if os.path.exists(self._failure):
-                raise UserError("another process of this launch failed")
-            time.sleep(0.05)
+        self._wait_for(path)
         with open(path, encoding="utf-8") as file:
             return json.load(file)
 
@@ -71,9 +99,42 @@ class Processes:
             return False
         return True
 
+    def _wait_for(self, path):
+        while not os.path.exists(path):
+            if os.path.exists(self._failure):
+                raise UserError("another process of this launch failed")
+            lost = self.lost()
+            if lost is not None and not os.path.exists(path):
+                raise UserError(lost)
+            time.sleep(0.05)
+
+    def _place(self, rank):
+        return os.path.join(self.folder, f"rank-{rank}")
+
     @property
     def _failure(self):
         return os.path.join(self.folder, "failed")
+
+
+def _end_of(number) -> str | None:
+    """How a process of this machine ended; None while it lives."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return "is gone: it was killed, perhaps for want of memory"
+    except PermissionError:
+        return None
+    try:
+        with open(f"/proc/{number}/stat", encoding="utf-8") as file:
+            state, *rest = file.read().rpartition(")")[2].split()
+    except OSError:  # no such file system, or gone in between
+        return None
+    if state != "Z":
+        return None
+    ended = int(rest[-1]) & 0x7F  # of the status that its parent has not asked for yet
+    if not ended:
+        return None
+    return f"was ended by {signal.Signals(ended).name}, perhaps for want of memory"
 
 
 def _launch():

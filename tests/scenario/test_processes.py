@@ -1,7 +1,12 @@
 """Several processes of one launch: the first decides and writes, the others follow."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +105,37 @@ def test_nobody_waits_for_a_process_that_failed(both):
     assert not second.fails()
     with pytest.raises(UserError, match="another process of this launch failed"):
         second.broadcast("never")
+
+
+def test_a_process_that_was_killed_is_named_with_its_end(both):
+    first, second = both
+    victim = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    place = Path(second.folder, "rank-1")
+    place.write_text(json.dumps([socket.gethostname(), victim.pid]))
+    assert first.lost() is None
+    victim.kill()
+    os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT)
+    about = f"process 2 of 2 (rank 1, pid {victim.pid})"
+    assert first.lost().startswith(f"{about} was ended by SIGKILL, perhaps for want of memory; ")
+    victim.communicate()
+    assert first.lost().startswith(f"{about} is gone: it was killed")
+    place.write_text(json.dumps(["elsewhere", victim.pid]))
+    assert first.lost() is None
+
+
+def test_nobody_waits_for_a_process_that_was_killed(both):
+    first, second = both
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    Path(first.folder, "rank-0").write_text(json.dumps([socket.gethostname(), gone.pid]))
+    with pytest.raises(UserError, match=rf"process 1 of 2 \(rank 0, pid {gone.pid}\) is gone"):
+        second.broadcast("never")
+
+
+def test_a_process_that_has_done_its_part_is_not_missed(both):
+    first, second = both
+    second.leave()
+    assert first.lost() is None
 
 
 def test_a_process_alone_broadcasts_to_itself(monkeypatch, tmp_path):
