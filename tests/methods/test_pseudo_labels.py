@@ -123,6 +123,22 @@ def test_all_clusters_are_trusted_on_demand(given, root):
     assert trained(root, 1)[1]["method"]["threshold"] is None
 
 
+def test_given_labels_are_the_identities(given, root):
+    train(given("clusters", epochs=1, labels="given"))
+    labels = trained(root, 1)[1]["method"]["labels"].tolist()
+    assert labels == sorted(6 * list(range(6)))
+
+
+def test_given_labels_need_several_identities(given, root):
+    write_market(root / "one", persons=1, test=False)
+    params = given("clusters", epochs=1, labels="given")
+    for section in params["data"].values():
+        section["dataset"]["image_dir"] = str(root / "one")
+        section["loader"] = {**section["loader"], "batch_size": 4}
+    with pytest.raises(UserError, match="labels: given needs a set of several identities"):
+        train(params)
+
+
 def test_published_gradients_are_not_divided(given):
     params = given("uda", epochs=1)
     params["learning"]["training"]["criterion"]["gradients"] = "published"
