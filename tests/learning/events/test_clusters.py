@@ -12,7 +12,7 @@ from mdir.methods.pseudo_labels import PseudoLabels
 
 def labelled(identities):
     dataset = SimpleNamespace(files=["a.jpg", "b.jpg", "c.jpg"], identities=identities)
-    return PseudoLabels(4, np.array([0, 0, -1]), 1, 1, dataset=dataset)
+    return PseudoLabels(4, np.array([0, 0, -1]), dataset=dataset)
 
 
 @pytest.mark.parametrize("identities, told", [([3, 3, 5], [3, 3, 5]), ([3, 3, 3], [None] * 3)])
