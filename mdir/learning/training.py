@@ -104,6 +104,7 @@ class EpochTraining:
         self.optimizer = make_optimizer(optimizer, network)
         self.scheduler = make_scheduler(scheduler, self.optimizer, epochs)
         self.method = self._make_method(epoch_iteration)
+        self.method.check_dataset(self.dataset)
         self.divided = None
         if distributed.size() > 1:
             self.divided = DividedSteps(self.method, self.optimizer, models(network))

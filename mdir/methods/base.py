@@ -105,6 +105,16 @@ class Method:
         """Where the networks are."""
         return self.network.device
 
+    def check_dataset(self, dataset) -> None:
+        """Refuse data that it cannot learn from, before a run writes anything; nothing by default.
+
+        Args:
+            dataset: as of :meth:`prepare_epoch`.
+
+        Raises:
+            UserError: they do not fit the network or the loss.
+        """
+
     def prepare_offtheshelf(self) -> None:
         """Adapt the untrained networks in a run of 0 epochs; nothing by default."""
 

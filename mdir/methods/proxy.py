@@ -103,7 +103,6 @@ class Proxy(Method):
         self._epoch, self._steps = 0, []
 
     def prepare_epoch(self, dataset, epoch):
-        self._require_proxies(dataset, epoch)
         self._begin(epoch, [])
         return super().prepare_epoch(dataset, epoch)
 
@@ -111,14 +110,14 @@ class Proxy(Method):
         self.model.freeze_backbone(epoch < self.warm_up)
         self._epoch, self._steps = epoch, steps
 
-    def _require_proxies(self, dataset, epoch):
+    def check_dataset(self, dataset):
         """UserError where a class has no proxy; a word where a proxy has no class."""
         labels = getattr(dataset, "identities", None)
         if labels is None:
             return
         proxies, classes = len(self.model.proxies), len(set(labels))
         require_labels(torch.tensor(labels), proxies)
-        if classes < proxies and epoch == 0 and distributed.is_first():
+        if classes < proxies and distributed.is_first():
             message = f"proxy: {proxies} proxies, but the training has images of {classes} classes"
             print(message, file=sys.stderr)
 

@@ -152,15 +152,23 @@ def test_two_processes_step_as_one(loss):
 )
 def test_classes_without_proxies_are_refused(labels, message):
     with pytest.raises(UserError, match=message):
-        method().prepare_epoch(Labelled(*labels), 0)
+        method().check_dataset(Labelled(*labels))
 
 
 def test_proxies_without_classes_are_told(capsys):
-    made = method()
-    made.prepare_epoch(Labelled(1, 2, 2), 0)
+    method().check_dataset(Labelled(1, 2, 2))
     assert "3 proxies, but the training has images of 2 classes" in capsys.readouterr().err
-    made.prepare_epoch(Labelled(1, 2, 2), 1)
+    method().check_dataset(Labelled(0, 1, 2))
     assert capsys.readouterr().err == ""
+
+
+def test_a_class_too_many_is_refused_before_anything_is_written(root):
+    write_classes(root)
+    params = train_params(published={"directory": "results", "prefix": "tiny"})
+    params["network"]["model"]["classes"] = 2
+    with pytest.raises(UserError, match="labels 0 to 2, but there are 2 proxies"):
+        train(params)
+    assert [path.name for path in root.iterdir()] == ["classes"]
 
 
 def test_a_network_without_proxies_is_refused():
