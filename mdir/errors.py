@@ -16,7 +16,8 @@ def gathered(calls: Iterable[Callable]) -> list:
     """What functions give, all of them tried, so that what is amiss is told at once.
 
     Raises:
-        UserError: with the messages of all that fail; the error itself where one does.
+        UserError: with the messages of all that fail (DataError where all are of data); the error
+            itself where one does.
     """
     results, errors = [], []
     for call in calls:
@@ -27,5 +28,6 @@ def gathered(calls: Iterable[Callable]) -> list:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise UserError("\n".join(dict.fromkeys(map(str, errors))))
+        kind = DataError if all(isinstance(e, DataError) for e in errors) else UserError
+        raise kind("\n".join(dict.fromkeys(map(str, errors))))
     return results
