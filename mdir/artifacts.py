@@ -4,7 +4,7 @@ Outside a journalled run nothing is kept, so everything here also works from Pyt
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ class Artifacts:
 
     ``files`` are inputs that come in great numbers, such as the images of a data set, by a folder
     above them all. ``made`` are outputs of earlier runs of the same step, ``changed_input`` is the
-    input that is no longer what it was when the step last ended well.
+    input that is no longer what it was when the step last ended well, or when it began to make what
+    a stopped run left; ``keep`` keeps in mind what is told so far.
     """
 
     inputs: list[str] = field(default_factory=list)
@@ -26,15 +27,16 @@ class Artifacts:
     outputs: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
     changed_input: str | None = None
+    keep: Callable[["Artifacts"], None] | None = None
 
 
 _current: ContextVar[Artifacts | None] = ContextVar("artifacts", default=None)
 
 
 @contextmanager
-def collecting(made=(), changed_input: str | None = None):
+def collecting(made=(), changed_input: str | None = None, keep=None):
     """Collect what is told inside the block; yields the :class:`Artifacts`."""
-    artifacts = Artifacts(made=list(made), changed_input=changed_input)
+    artifacts = Artifacts(made=list(made), changed_input=changed_input, keep=keep)
     token = _current.set(artifacts)
     try:
         yield artifacts
@@ -61,6 +63,13 @@ def produced(path: str | os.PathLike) -> None:
     _tell("outputs", path)
 
 
+def begun() -> None:
+    """What a stopped step leaves from now on comes from the inputs that were told so far."""
+    artifacts = _current.get()
+    if artifacts is not None and artifacts.keep is not None:
+        artifacts.keep(artifacts)
+
+
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Write a file that the step leaves for its user: whole or not at all."""
     with atomic_write(path) as file:
@@ -79,7 +88,7 @@ def made_before(folder: str | os.PathLike) -> bool:
 
 
 def changed_input() -> str | None:
-    """The input that changed since the step last ended well: what it made then is outdated."""
+    """The input that changed since the step last ended well, or began: what it made is outdated."""
     artifacts = _current.get()
     return None if artifacts is None else artifacts.changed_input
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from mdir import distributed, registry
-from mdir.artifacts import changed_input, made_before, used, used_files
+from mdir.artifacts import begun, changed_input, made_before, used, used_files
 from mdir.data.sections import without_speed
 from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
 from mdir.learning.checkpoints.within import Position
@@ -71,6 +71,7 @@ class TrainValLearning:
         distributed.barrier()  # everybody has read what is stored
         if distributed.is_first():
             self.folder.begin(list(self.network.state_dict()))
+        begun()
         if stored is None:
             self.events.start()
         else:
@@ -215,8 +216,10 @@ class TrainValLearning:
 
     def _require_same_run(self, learning):
         """Refuse to continue a run with other settings or inputs, unless they change no result."""
-        if changed_input() is not None and made_before(self.folder.folder):
-            raise Differs(f"{self.folder.folder}: {changed_input()} since this was trained")
+        if changed_input() is not None:
+            if made_before(self.folder.folder):
+                raise Differs(f"{self.folder.folder}: {changed_input()} since this was trained")
+            self._tell_mixed(changed_input())
         ours = {
             "learning": {
                 "training": _without_free(self.sections["training"]),
@@ -233,6 +236,14 @@ class TrainValLearning:
             "data": learning["datasets"],
         }
         require_equal(without_speed(ours), without_speed(theirs), str(self.folder.folder))
+
+    def _tell_mixed(self, change):
+        if distributed.is_first():
+            print(
+                f"Warning: {self.folder.folder}: {change} since this training began, and it goes "
+                "on with what is there now; remove or rename the folder to train anew",
+                file=sys.stderr,
+            )
 
     def _log_network_graph(self):
         texts = {

@@ -98,6 +98,7 @@ def start_record(plan, decision, lines, command) -> dict:
         "stdin": None if lines is None else digest(lines),
         "refers_to": decision.refers_to,
         "made": decision.made,
+        "inputs": (decision.record or {}).get("inputs", {}),
         "seeds": seeds(decision.parameters),
         "command": command,
         "versions": versions(),
@@ -110,6 +111,22 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
 
     What lies in the step's own outputs is not an input: it would change with every run.
     """
+    record = {
+        **record,
+        "status": "done",
+        "ended": now(),
+        "seconds": round(seconds, 3),
+        "inputs": read_so_far(artifacts),
+        "outputs": {path: fingerprint(path) for path in artifacts.outputs},
+        "metadata": metadata,
+    }
+    record["made"] = sorted({*record["made"], *artifacts.outputs})
+    record["identity"] = _identity(record) if artifacts.outputs else None
+    return record
+
+
+def read_so_far(artifacts) -> dict:
+    """Fingerprints of the inputs that a step has told of."""
     outputs = set(artifacts.outputs)
     told = [path for path in artifacts.inputs if not within(path, outputs)]
     inputs = {path: fingerprint(path) for path in told}
@@ -118,18 +135,7 @@ def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
         many = [path for path in files if not within(path, known)]
         if many:
             inputs[root] = fingerprint_files(root, many)
-    record = {
-        **record,
-        "status": "done",
-        "ended": now(),
-        "seconds": round(seconds, 3),
-        "inputs": inputs,
-        "outputs": {path: fingerprint(path) for path in artifacts.outputs},
-        "metadata": metadata,
-    }
-    record["made"] = sorted({*record["made"], *artifacts.outputs})
-    record["identity"] = _identity(record) if artifacts.outputs else None
-    return record
+    return inputs
 
 
 def _identity(record):
@@ -171,12 +177,14 @@ def why_again(record: dict | None, function, parameters, stdin, refers_to) -> st
 
 
 def changed_input(record: dict | None) -> str | None:
-    """The first input of a finished step that is no longer what it was, None if all are."""
-    if record is not None and record["status"] == "done":
-        for path, recorded in record["inputs"].items():
-            change = difference(path, recorded)
-            if change:
-                return f"input {change}"
+    """The first input that is no longer what the record knows it to be, None if all are.
+
+    A step that did not end well has those with which it began to make what it left.
+    """
+    for path, recorded in ((record or {}).get("inputs") or {}).items():
+        change = difference(path, recorded)
+        if change:
+            return f"input {change}"
     return None
 
 
@@ -268,8 +276,10 @@ def _is_sound(record):
     keys = STARTED | DONE if record.get("status") == "done" else STARTED
     if not all(key in record and isinstance(record[key], kind) for key, kind in keys.items()):
         return False
-    files = [item for key in ("inputs", "outputs") for item in record.get(key, {}).values()]
-    return all(is_fingerprint(item) for item in files)
+    files = [record.get(key, {}) for key in ("inputs", "outputs")]
+    return all(
+        isinstance(items, dict) and all(map(is_fingerprint, items.values())) for items in files
+    )
 
 
 def _safe(name):

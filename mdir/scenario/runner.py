@@ -21,7 +21,14 @@ from mdir.scenario.decisions import (
     require_results,
 )
 from mdir.scenario.failures import Terminated, as_step_failure
-from mdir.scenario.journal import Journal, decode, encode, finish_record, start_record
+from mdir.scenario.journal import (
+    Journal,
+    decode,
+    encode,
+    finish_record,
+    read_so_far,
+    start_record,
+)
 from mdir.scenario.plan import Plan, check_parameters
 from mdir.scenario.processes import Processes
 from mdir.scenario.tree import refuse
@@ -118,8 +125,15 @@ class _Run:
         if journal is not None:
             record = start_record(self.decider.plan, decision, lines, self.command)
             journal.write(step.name, record)
+
+        def keep(told):
+            if journal is not None:
+                made = sorted({*record["made"], *told.outputs})
+                record.update(inputs=read_so_far(told), made=made)
+                journal.write(step.name, record)
+
         try:
-            with artifacts.collecting(decision.made, decision.changed_input) as told:
+            with artifacts.collecting(decision.made, decision.changed_input, keep) as told:
                 start = time.monotonic()
                 result = function(copy.deepcopy(decision.parameters), data)
                 seconds = time.monotonic() - start

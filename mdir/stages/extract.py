@@ -12,7 +12,7 @@ from cirtorch.datasets.imagefiles import images_of
 from cirtorch.search.shards import INDEX, map_rows, read_json
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
-from mdir.artifacts import changed_input, made_before, produced, used, used_files
+from mdir.artifacts import begun, changed_input, made_before, produced, used, used_files
 from mdir.data.datasets.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
@@ -135,6 +135,8 @@ class _Shards:
                 "settings; remove the folder or choose another directory"
             )
         self._write_json(_PLAN, plan)
+        produced(self.directory)
+        begun()
 
     def missing(self):
         """Numbers of the shards that are still to be made (names are written after vectors)."""
@@ -174,7 +176,6 @@ class _Shards:
         if not shards:
             raise UserError(f"extract: none of {len(self.all_names)} images could be read")
         self._write_json(INDEX, {**origin, "shards": shards})
-        produced(self.directory)
         return {
             "index": self._path(INDEX),
             "images": counts,

@@ -12,6 +12,7 @@ from PIL import Image
 from mdir import registry
 from mdir.artifacts import collecting
 from mdir.data.datasets.images import CirImageList
+from mdir.learning.checkpoints.lock import claimed
 from tests.learning.tiny_run import train_params, write_data
 from tests.scenario.command import run
 from tests.scenario.test_journal import fates
@@ -150,6 +151,31 @@ def test_a_stopped_run_does_not_go_on_with_what_was_made_of_other_images(root):
     write_image(root / "imgs/b0.png", 1)
     perform(folder)
     assert (root / "out/a0.png").read_bytes() != made
+
+
+def test_shards_of_a_stopped_first_run_are_made_anew_of_other_images(root):
+    folder, shard = root.parent, root / "shards/shard-000000.npy"
+    scenario(folder, **{"1_extract": {**EXTRACT, "shard_size": 2}})
+    (root / "shards/shard-000001.npy").mkdir(parents=True)
+    assert run("go", "s.yml", folder=folder).returncode == 1
+    stopped = shard.read_bytes()
+    (root / "shards/shard-000001.npy").rmdir()
+    write_image(root / "imgs/a0.png", 9)
+    perform(folder)
+    assert shard.read_bytes() != stopped
+
+
+def test_a_run_that_ends_before_it_begins_anew_forgets_no_replaced_image(root):
+    folder = root.parent
+    shutil.rmtree(root / "imgs")
+    write_data(root)
+    train = {"__function__": "mdir.stages.train.train", **train_params(epochs=1)}
+    scenario(folder, **{"1_train": train})
+    perform(folder)
+    write_image(root / "imgs/3.png", 5)
+    with claimed(str(root / "run")):
+        assert run("go", "s.yml", folder=folder).returncode == 1
+    assert "training begins anew" in perform(folder).stderr
 
 
 def test_a_training_begins_anew_when_its_images_are_replaced(root):

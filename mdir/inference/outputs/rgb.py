@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import changed_input, made_before, produced
+from mdir.artifacts import begun, changed_input, made_before, produced
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
 from mdir.inference.outputs.naming import image_names
@@ -67,6 +67,9 @@ class RgbOutput(Output):
             self._discard()
         done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
         rows = [index for index, path in enumerate(self.paths) if path not in done]
+        for row in rows:
+            produced(self.paths[row])
+        begun()
         return [[items[index] for index in rows]], rows
 
     def _discard(self):
