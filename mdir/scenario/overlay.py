@@ -205,12 +205,20 @@ class Loader:
                 self._join(there, value, here, (old, new))
             elif there is None or old > new or (there.value is None and deeper):
                 low.value[key], low.ranks[key] = value, new
+                self._put_behind(low, key, ranks[0])
             elif old == new and deeper:
                 message = f"{key!r} is {_kind(there.value)} in {there.where}, not a mapping"
                 self._problem(value, (*here, next(iter(value.value), "")), message)
             elif old == new:
                 message = f"duplicate key {key!r} (first in line {there.where.line})"
                 self._problem(value, here, message)
+
+    def _put_behind(self, low, key, rank):
+        """What ``key*`` replaces must not take away what stood in the same mapping before it."""
+        stem = _stem(key)
+        is_there = str(key).endswith("*") and stem in low.value
+        if is_there and max(low.ranks.get(stem, 0), rank) == low.ranks[key]:
+            low.value[stem] = low.value.pop(stem)
 
     def _template_file(self, template, folder, path, trail):
         name = template.value

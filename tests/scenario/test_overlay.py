@@ -167,6 +167,21 @@ def test_the_markers_of_either_spelling_work(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "step",
+    [
+        "learning.training*: {epochs: 20}, learning.training.seed: 5",
+        "learning.training.seed: 5, learning.training*: {epochs: 20}",
+        "learning: {training: {seed: 5}}, learning.training*: {epochs: 20}",
+        "learning.training.seed: 5, learning: {training*: {epochs: 20}}",
+    ],
+)
+def test_what_replaces_takes_away_nothing_of_its_own_mapping(tmp_path, step):
+    files = {"s.yml": f"t: {{s: {{__template__: base.yml, {step}}}}}", **TEMPLATE}
+    tree, _ = load(tmp_path, files)
+    assert tree == {"t": {"s": {"learning": {"training": {"epochs": 20, "seed": 5}}}}}
+
+
+@pytest.mark.parametrize(
     "keys",
     [
         ("learning.training.epochs: 5", "learning: {training: {epochs: 20}}"),
