@@ -49,7 +49,8 @@ def pcawhitenlearn(X, shrink=None):
 
     Raises:
         DataError: no columns, NaN or infinity among them, no more of them than dimensions, or
-            directions without variance: below 1e-12 of the largest.
+            directions without variance: below 1e-12 of the largest, or what the
+            rounding of float32 makes of equal numbers, if ``X`` holds such.
     """
     _check(X)
     m = _mean(X)
@@ -60,7 +61,7 @@ def pcawhitenlearn(X, shrink=None):
             raise DataError(f"whitening: shrink {shrink} is outside 1..{len(values)}")
         b = values[shrink - 1]
         values = (1 - b) * values + b
-    _check_rank(values, X.shape[1])
+    _check_rank(values, X.shape[1], _rounding(X))
     return m, np.dot(np.diag(values**-0.5), vectors.T)
 
 
@@ -87,14 +88,25 @@ def whitenlearn(X, qidxs, pidxs):
         part = slice(start, start + _COLUMNS_AT_ONCE)
         difference = _float64(X[:, qidxs[part]]) - X[:, pidxs[part]]
         S += np.dot(difference, difference.T)
-    P = np.linalg.inv(cholesky(_full_rank(S / len(qidxs), len(qidxs))))
+    P = np.linalg.inv(cholesky(_full_rank(S / len(qidxs), len(qidxs), _rounding(X))))
     _, vectors = _sorted_eigen(_scatter(X, m, P))
     return m, np.dot(vectors.T, P)
 
 
-def _check_rank(values, count):
+def _rounding(X):
+    """The variance below which numbers of this size differ by rounding alone.
+
+    Descriptors come from networks in float32, also where they are held in float64.
+    """
+    with np.errstate(over="ignore"):
+        first = _float64(next(_blocks(X)))
+        is_single = (first == first.astype(np.float32)).all()
+    return (np.finfo(np.float32 if is_single else float).eps * max(X.max(), -X.min())) ** 2
+
+
+def _check_rank(values, count, rounding):
     dimensions = len(values)
-    flat = int((values <= _FLAT * max(values.max(), 0)).sum())
+    flat = int((values <= max(_FLAT * values.max(), rounding)).sum())
     if not flat:
         return
     needed = f"PCA whitening of {dimensions} dimensions needs {dimensions + 1} descriptors or more"
@@ -106,10 +118,11 @@ def _check_rank(values, count):
     )
 
 
-def _full_rank(S, pairs):
+def _full_rank(S, pairs, rounding):
     """``S``, or where rounding alone makes it invertible, ``S + 1e-10 I``; then it is told."""
     values = np.linalg.eigvalsh(S)
-    rank = int((values > len(S) * np.finfo(float).eps * values[-1]).sum())
+    smallest = len(S) * np.finfo(float).eps * values[-1]
+    rank = int((values > max(smallest, rounding)).sum())
     if rank == len(S):
         return S
     if values[-1] <= 0:
@@ -119,7 +132,7 @@ def _full_rank(S, pairs):
         f"others rule the result; learning needs {len(S)} different pairs or more",
         file=sys.stderr,
     )
-    return S + _SMALLEST_JITTER * np.eye(len(S))
+    return S + _SMALLEST_JITTER * np.eye(len(S)) if values[0] <= smallest else S
 
 
 def cholesky(S):

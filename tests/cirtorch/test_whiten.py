@@ -141,3 +141,16 @@ def test_too_little_data(data):
         pcawhitenlearn(X, shrink=9)
     with pytest.raises(DataError, match="pairs"):
         whitenlearn(X, [], [])
+
+
+@pytest.mark.parametrize("held", [np.float32, np.float64])
+def test_rounding_of_descriptors_that_are_much_alike_is_no_variance(held, capsys):
+    random = np.random.RandomState(0)
+    varied = random.randn(16, 4) @ random.randn(4, 200)
+    X = (random.rand(16, 1) + 1e-4 * varied).astype(np.float32).astype(held)
+    with pytest.raises(DataError, match="12 of 16 directions have no variance in 200 descriptors"):
+        pcawhitenlearn(X)
+    _, P = whitenlearn(X, np.arange(0, 200, 2), np.arange(1, 200, 2))
+    assert "100 pairs differ in 4 of 16 directions only" in capsys.readouterr().err
+    assert np.isfinite(P).all()
+    pcawhitenlearn((random.rand(16, 1) + 1e-4 * random.randn(16, 200)).astype(np.float32))
