@@ -27,7 +27,7 @@ def upright(photos: list[Photo], folder: Path, copies: Path) -> list[Photo]:
 
 def _upright(photo, folder, copies):
     with Image.open(folder / photo.name) as image:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        if image.getexif().get(ExifTags.Base.Orientation) not in range(2, 9):  # 0: not known
             return photo
         is_jpeg = image.format in ("JPEG", "MPO")
         turned = ImageOps.exif_transpose(image)

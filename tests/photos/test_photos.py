@@ -73,6 +73,13 @@ def test_a_photograph_taken_with_the_camera_turned_is_used_upright(tmp_path, suf
     assert f'["{turned}", "a/2.jpg"]' in Path(found["queries"]).read_text()
 
 
+def test_a_photograph_of_which_the_camera_does_not_know_how_it_was_held_stays(tmp_path):
+    folder, exif = album(tmp_path / "photos", GOOD), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 0
+    Image.new("RGB", (32, 24)).save(folder / "a/1.jpg", exif=exif)
+    assert write_lists(read_photos(folder), folder, tmp_path / "out")["turned_upright"] == 0
+
+
 def test_folders_of_places_need_no_index(tmp_path):
     for name in ("tower/1.jpg", "tower/night/2.png", "gate/day/3.jpg", "gate/4.JPG"):
         picture(tmp_path / name)
