@@ -58,7 +58,7 @@ def from_proxy(state: dict, path: str, told: dict | None = None) -> dict:
         for key, value in state.items()
         if not (isinstance(key, str) and key.split(".")[-1] in _COUNTERS)
     }
-    if not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    if not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items()):
         raise DataError(f"{path}: not a network; it holds more than weights by name")
     for key in _HEAD:
         if key not in weights or weights[key].dim() != 2:

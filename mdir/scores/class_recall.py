@@ -84,11 +84,15 @@ class ClassRecall:
         self.decisive = f"score_avg:recall@{ranks[0]}"
 
     def _lone_classes(self):
-        """Names of classes with one image, told; refused where there are no others."""
+        """Names of classes with one image, told, as one class alone is; refused without others."""
         counts = Counter(self.labels.tolist())
         lone = [self.class_name(label) for label, count in sorted(counts.items()) if count == 1]
         if len(lone) == len(counts):
             raise UserError(f"{self.name}: no class has two images, so that none can be found")
+        if len(counts) == 1 and distributed.is_first():
+            print(
+                f"{self.name}: all images are of one class, which is always found", file=sys.stderr
+            )
         if lone and distributed.is_first():
             named = ", ".join(lone[:_NAMED]) + (", ..." if len(lone) > _NAMED else "")
             print(

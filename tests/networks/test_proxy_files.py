@@ -1,5 +1,7 @@
 """Models of UnifiedProxy become networks, and ours take their form."""
 
+from types import MappingProxyType
+
 import pytest
 import torch
 
@@ -22,8 +24,8 @@ SECTION = {
 IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def publish(path, backbone="resnet18", **changed):
-    state = published_model(backbone).state_dict() | changed
+def publish(path, backbone="resnet18", changed=MappingProxyType({})):
+    state = published_model(backbone).state_dict() | dict(changed)
     torch.save({key: value for key, value in state.items() if value is not None}, path)
     return str(path)
 
@@ -65,7 +67,7 @@ def test_files_of_bn_inception_are_of_bgr_images(tmp_path):
 def test_counters_of_a_profiler_are_no_weights(tmp_path):
     zero = torch.zeros(1)
     counted = {"total_ops": zero, "backbone.layer1.total_params": zero}
-    path = publish(tmp_path / "car_model.pth", **counted)
+    path = publish(tmp_path / "car_model.pth", changed=counted)
     weights = read_network_files(path)["net"]["model_state"]
     assert list(weights) == list(published_model("resnet18").state_dict())
 
@@ -112,11 +114,12 @@ def test_a_section_of_another_network(tmp_path, told, message):
         ({"fc.weight": torch.zeros(4)}, "which has a matrix fc.weight"),
         ({"fc.weight": torch.zeros(4, 5)}, r"proxies \(fc.weight\) are of 5 dimensions, .* of 6"),
         ({"epoch": 3}, "it holds more than weights by name"),
+        ({3: torch.zeros(1)}, "it holds more than weights by name"),
         ({"backbone.layer1.2.conv1.weight": torch.zeros(1)}, "are of no known network"),
     ],
 )
 def test_other_files_are_refused(tmp_path, changed, message):
-    path = publish(tmp_path / "car_model.pth", **changed)
+    path = publish(tmp_path / "car_model.pth", changed=changed)
     with pytest.raises(DataError, match=f"car_model.pth: .*{message}"):
         read_network_files(path)
 
@@ -130,7 +133,7 @@ def test_other_files_are_refused(tmp_path, changed, message):
     ],
 )
 def test_weights_that_do_not_fit_are_named_in_a_line(tmp_path, changed, message):
-    path = publish(tmp_path / "car_model.pth", **changed)
+    path = publish(tmp_path / "car_model.pth", changed=changed)
     with pytest.raises(UserError, match=f"car_model.pth.*do not fit.*{message}") as caught:
         loaded(path)
     assert "\n" not in str(caught.value)

@@ -96,6 +96,12 @@ def test_a_class_with_one_image_is_told_and_counts_as_a_miss(root, network, caps
     assert result.protocol["images that have no other of their class"] == 1
 
 
+def test_one_class_alone_is_told(root, network, capsys):
+    write_classes(root, ["ant", "bee"])
+    assert score(nmi=False)(network).averages["recall@1"] == 1
+    assert "folder: all images are of one class, which is always found" in capsys.readouterr().err
+
+
 def test_what_cannot_be_scored_is_told_first(root):
     write_classes(root, pictures=1)
     with pytest.raises(UserError, match="folder: no class has two images"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from cirtorch.utils.general import get_root
 from mdir.artifacts import produced, write_bytes
 from mdir.data.table_files import csv_text
+from mdir.errors import UserError
 from mdir.learning.events.processor import Processor
 from mdir.methods.proxy import TrainedEpoch
 from mdir.networks.files import write_tensors
@@ -73,8 +74,14 @@ class ProxyFiles(Processor):
         """The rows of a run that goes on after so many epochs."""
         path, rows = self.paths["statistics.csv"], []
         if path.exists():
-            with path.open(newline="") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+            try:
+                with path.open(newline="") as file:
+                    rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+            except (KeyError, ValueError, TypeError, csv.Error) as error:
+                raise UserError(
+                    f"{path}: is not the table of this training any more ({error!r}); put it back, "
+                    "or move it elsewhere to go on without its rows"
+                ) from error
         if not rows:
             message = (
                 f"{path}: has no rows of epochs 1 to {epoch}; the best one is told without them"

@@ -55,7 +55,10 @@ def read_data_base(path: str) -> DataBase:
         known = "train_features" in content
         train = _rows(content, "train") if known else None
         proxies = content["train_proxies"].float() if known else None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        widths = [one.shape[1:] for one in (train.features, proxies)] if known else []
+        if any(width != test.features.shape[1:] for width in widths):
+            raise TypeError("train_features and train_proxies are not as wide as test_features")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{path}: is no database of UnifiedProxy, a dict of test_images, test_labels and "
             f"test_features ({error})"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mdir.data.loading import make_dataset
+from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
 from mdir.learning.events.proxy_files import ProxyFiles
 from mdir.methods.proxy import TrainedEpoch
@@ -125,6 +126,15 @@ def test_a_lost_table_is_told(root, capsys):
     close(watched(root), 5, *epoch(5, {1: 0.1}))
     assert "car_statistics.csv: has no rows of epochs 1 to 4" in capsys.readouterr().err
     assert [row["epoch"] for row in table(root)] == ["5"]
+
+
+def test_a_table_that_was_changed_is_refused_and_stays(root):
+    close(watched(root), 1, *epoch(1, {1: 0.1}))
+    path = root / "results" / "car_statistics.csv"
+    path.write_text(changed := path.read_text().replace(",", ";"))
+    with pytest.raises(UserError, match="car_statistics.csv: is not the table .*KeyError"):
+        close(watched(root), 2, *epoch(2, {1: 0.1}))
+    assert path.read_text() == changed
 
 
 def test_of_several_scores_the_first_counts_and_other_results_do_not(root):

@@ -182,6 +182,16 @@ def test_databases_that_are_none(base):
         store(base, **options)
         with pytest.raises(DataError, match=what):
             look()
+    store(base)
+    path = base / "results/base_data_base.pth"
+    trained = {"train_features": torch.ones(2, 4), "train_labels": [0, 1]}
+    for proxies in (torch.ones(4), torch.ones(2, 3)):
+        torch.save(torch.load(path) | trained | {"train_proxies": proxies}, path)
+        with pytest.raises(DataError, match="train_proxies are not as wide as test_features"):
+            look()
+    torch.save(torch.ones(3), path)
+    with pytest.raises(DataError, match="is no database of UnifiedProxy"):
+        look()
     torch.save({"test_images": []}, base / "results/base_data_base.pth")
     with pytest.raises(DataError, match=r"a dict of test_images, .*\('test_features'\)"):
         look()
