@@ -84,7 +84,7 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     sink = registry.make("output", options)
     # the first decides: another may already find images that were written a moment ago
     columns = list(columns) or [[]]
-    _tell_inputs(columns[0], section["dataset"].get("image_dir"))
+    tell_inputs(columns[0], section)
     columns, positions = distributed.from_first(sink.prepare(columns, section))
     if not positions:
         return {"status": "skipped"}, *sink.result()
@@ -131,8 +131,9 @@ def _method(network, forward):
     return lambda images: method(images, **params)
 
 
-def _tell_inputs(items, image_dir):
-    if image_dir:
+def tell_inputs(items, section: dict) -> None:
+    """Tell the images of a data section, by their names or lists of names."""
+    if image_dir := section["dataset"].get("image_dir"):
         base = resolve_path(image_dir)
         names = [n for item in items for n in ([item] if isinstance(item, str) else item)]
         used_files(path_join(base, name) for name in names)

@@ -24,6 +24,7 @@ from mdir.inference.run import (
     OutputOptions,
     check_inference,
     run_inference,
+    tell_inputs,
 )
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
@@ -75,18 +76,14 @@ def infer_and_learn_whitening(
 def _extract_and_learn(network, output, data, whitening, forward):
     model = load_network(network, default_device()).eval()
     path = _place(whitening)
-    origin = network_fingerprint(
-        model, {"data": data, "forward": forward, "whitening": whitening["type"]}
-    )
+    settings = {key: whitening[key] for key in ("type", "dataset_pkl")}
+    origin = network_fingerprint(model, {"data": data, "forward": forward, "whitening": settings})
     if changed_input() is not None and path is not None and made_before(path):
         Path(path).unlink(missing_ok=True)  # learned from other images
     if distributed.from_first(path is not None and _is_done(path, origin)):
-        _tell(path)
+        _tell(path, resolve_path(whitening["dataset_pkl"]), data["test"])
         return {"status": "skipped", "whitening_path": path}
-    source = local_file(whitening["dataset_pkl"])
-    used(source)
-    database = load_database(source)
-    images = [cid2filename(cid, "") for cid in database["cids"]]
+    database, images = _read(local_file(whitening["dataset_pkl"]))
     metadata, names, vectors = run_inference(model, output, data, [images], forward)
     require_finite(vectors, names, "whitening")
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
@@ -96,6 +93,12 @@ def _extract_and_learn(network, output, data, whitening, forward):
         _store(path, result, origin)
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
     return metadata, result
+
+
+def _read(source):
+    used(source)
+    database = load_database(source)
+    return database, [cid2filename(cid, "") for cid in database["cids"]]
 
 
 def _place(whitening):
@@ -132,10 +135,14 @@ def _store(path, result, origin):
     write_bytes(_record_path(path), json.dumps({"origin": origin}).encode())
 
 
-def _tell(path):
+def _tell(path, source, section):
+    """What a file that is there was made from; one without a record is not the step's own."""
+    if not os.path.exists(_record_path(path)):
+        return
     produced(path)
-    if os.path.exists(_record_path(path)):
-        produced(_record_path(path))
+    produced(_record_path(path))
+    if os.path.exists(source):
+        tell_inputs(_read(source)[1], section)
 
 
 def _learn(kind, vectors, pairs):

@@ -10,6 +10,7 @@ from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
+from mdir.artifacts import collecting
 from mdir.inference.run import run_inference
 from mdir.networks.files import save_network
 from mdir.networks.portable import write_whitening
@@ -107,7 +108,27 @@ def test_file_of_another_network_is_made_again(root, images):
 def test_published_file_without_record_is_taken(root, images):
     infer_and_learn_whitening(params())
     (root / "run" / "whitening" / "lw-sfm.json").unlink()
-    assert infer_and_learn_whitening(params())[0]["status"] == "skipped"
+    with collecting() as told:
+        assert infer_and_learn_whitening(params())[0]["status"] == "skipped"
+    assert not told.outputs and any(path.endswith("lw-sfm.pkl") for path in told.inputs)
+
+
+def test_file_of_another_list_is_made_again(root, images):
+    infer_and_learn_whitening(params())
+    shorter = {**PAIRS, "qidxs": PAIRS["qidxs"][:5], "pidxs": PAIRS["pidxs"][:5]}
+    (root / "sfm-30k-whiten.pkl").write_bytes(pickle.dumps(shorter))
+    other = params()
+    other["whitening"]["dataset_pkl"] = "sfm-30k-whiten.pkl"
+    metadata = infer_and_learn_whitening(other)[0]
+    assert metadata["learn_whitening"]["stats"]["vectors_total"] == 5
+
+
+def test_a_complete_file_tells_the_images_that_it_was_made_from(root, images):
+    with collecting() as first:
+        infer_and_learn_whitening(params())
+    with collecting() as again:
+        assert infer_and_learn_whitening(params())[0]["status"] == "skipped"
+    assert again.files == first.files and len(*first.files.values()) == 12
 
 
 def test_without_directory_nothing_is_stored(root, images):
