@@ -82,8 +82,7 @@ class _Bird:
     def draw(self) -> Canvas:
         along = np.array([np.cos(self.slope), np.sin(self.slope)])
         self.along, self.up = along, np.array([-along[1], along[0]])
-        self.centre = np.array([0.0, 0.0])
-        shoulder = self.centre + along * self.long * 0.34
+        shoulder = along * self.long * 0.34
         lift = np.array([np.cos(self.slope / 2 + 0.7), np.sin(self.slope / 2 + 0.7)])
         self.skull = shoulder + lift * (self.thick * 0.32 + self.neck + self.head * 0.5)
         self._fit()
@@ -110,7 +109,7 @@ class _Bird:
 
     def _on(self, along, up):
         """A point of the body: shares of half its length and of half its thickness."""
-        return self.centre + self.along * along * self.long / 2 + self.up * up * self.thick / 2
+        return self.along * along * self.long / 2 + self.up * up * self.thick / 2
 
     def _at(self, points):
         return [self._on(*point) for point in points]
@@ -187,7 +186,7 @@ class _Bird:
     def _legs(self):
         for u in (-0.02, 0.16):
             top = self._on(u, -0.7)
-            foot = np.array([top[0] + 0.02, self.centre[1] - self.thick / 2 - self.legs])
+            foot = np.array([top[0] + 0.02, -self.thick / 2 - self.legs])
             self.fill(stroke(top, foot, 0.018), self.bare)
             toes = np.array([(-0.02, 0), (0.05, 0)]) + foot
             self.fill(stroke(*toes, 0.016), self.bare)
