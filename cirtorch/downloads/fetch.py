@@ -93,10 +93,16 @@ def cached_weights(url: str) -> str:
     return str(fetch(url, os.path.join(get_weights_root(), name), hash_in_name(name)))
 
 
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+
+
 def hash_in_name(name: str) -> str | None:
-    """``'vgg16-features-d369c8e.pth'`` -> ``'d369c8e'``; None for a name without a hash."""
+    """``'vgg16-features-d369c8e.pth'`` -> ``'d369c8e'``; None for a name without a hash.
+
+    Eight digits that are a date (``resnet50-20240115.pth``) are none.
+    """
     match = re.search(r"-([0-9a-f]{7,64})\.[^./]+$", name)
-    return match[1] if match else None
+    return match[1] if match and not _DATE.fullmatch(match[1]) else None
 
 
 def fault(path: str | os.PathLike, sha256_prefix=None, size=None) -> str | None:

@@ -67,7 +67,7 @@ class TrainValLearning:
         )
         self.validation = make_validation(validation, setting)
         self.start = stored.epoch if stored else 0
-        self.position = None
+        self.position: Position | None = None
         distributed.barrier()  # everybody has read what is stored
         if distributed.is_first():
             self.folder.begin(list(self.network.state_dict()))

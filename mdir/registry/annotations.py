@@ -40,9 +40,11 @@ class Problem(NamedTuple):
     warns: bool = False
 
 
-def within(prefix: tuple, problems: Iterable[Problem]) -> Iterator[Problem]:
+def within(prefix: tuple, problems: Iterable[tuple]) -> Iterator[Problem]:
     """Problems of a value, plain pairs too, as those of what holds it under ``prefix``."""
-    return (Problem((*prefix, *path), *rest) for path, *rest in problems)
+    for each in problems:
+        problem = Problem(*each)
+        yield problem._replace(path=(*prefix, *problem.path))
 
 
 @dataclass(frozen=True)

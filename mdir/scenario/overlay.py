@@ -12,11 +12,10 @@ import os
 from typing import Any
 
 from mdir.registry import Problem
-from mdir.scenario.sources import SCENARIOS, Reader, Unreadable
+from mdir.scenario.sources import SCENARIOS, Reader, Unreadable, plain_key
 from mdir.scenario.tree import Located, Node, Place
 
 TEMPLATE = "__template__"
-MARKERS = ("*", "+", "?")
 ADDABLE: tuple[Any, ...] = (list, str, (int, float))
 
 
@@ -91,7 +90,7 @@ class Loader:
             node = result
         if isinstance(node.value, dict):
             for key, child in list(node.value.items()):
-                node.value[key] = self.finish(child, folder, (*path, _stem(key)), trail)
+                node.value[key] = self.finish(child, folder, (*path, plain_key(key)), trail)
         return node
 
     def settle(self, node: Node, path: tuple = ()) -> Node:
@@ -101,7 +100,7 @@ class Loader:
         elif isinstance(node.value, dict):
             layer, node.value = node.value, {}
             for key, value in layer.items():
-                value = self.settle(value, (*path, _stem(key)))
+                value = self.settle(value, (*path, plain_key(key)))
                 self._cover_key(node.value, key, value, path, in_list=True)
         return node
 
@@ -123,7 +122,7 @@ class Loader:
             return Node({}, Place(text, is_file=False))
 
     def _cover_key(self, low, key, value, path, in_list):
-        stem = _stem(key)
+        stem = plain_key(key)
         here = (*path, stem)
         if stem == "":
             self._problem(value, path, f"the key {key!r} is a marker without a name")
@@ -215,7 +214,7 @@ class Loader:
 
     def _put_behind(self, low, key, rank):
         """What ``key*`` replaces must not take away what stood in the same mapping before it."""
-        stem = _stem(key)
+        stem = plain_key(key)
         is_there = str(key).endswith("*") and stem in low.value
         if is_there and max(low.ranks.get(stem, 0), rank) == low.ranks[key]:
             low.value[stem] = low.value.pop(stem)
@@ -268,12 +267,6 @@ def _lay(low: Node, high: Node):
             _lay(there, value)
         else:
             low.value[key] = value
-
-
-def _stem(key):
-    if isinstance(key, str) and key.endswith(MARKERS):
-        return key[:-1]
-    return key
 
 
 def _kind(value):

@@ -14,6 +14,7 @@ from mdir.scenario.tree import Located, Node, Place
 
 _CHECKOUT = checkout()
 SCENARIOS = str(_CHECKOUT / "scenarios" if _CHECKOUT else Path(mdir.__file__).parent / "_scenarios")
+MARKERS = ("*", "+", "?")  # at the end of a key: how it covers
 MAX_NODES = 200_000
 MAX_DEPTH = 100
 MERGE = "tag:yaml.org,2002:merge"
@@ -120,6 +121,7 @@ class _Unsharing:
     def _mapping(self, node, at):
         sources: list[Node] = []
         own: dict[Any, Node] = {}
+        first: dict[Any, Any] = {}  # key without its marker -> key as written
         for key_node, value_node in node.value:
             place = _place(self.path, key_node)
             if key_node.tag == MERGE:
@@ -133,11 +135,14 @@ class _Unsharing:
             if key == "" or key != key:
                 told = "empty text" if key == "" else "not a number (.nan), which equals nothing"
                 self.reader.problems.append(Located(Problem(at, f"the key is {told}"), place))
-            elif key in own:
-                message = f"duplicate key {key!r} (first in line {own[key].where.line})"
+            elif plain_key(key) in first:
+                other = first[plain_key(key)]
+                kind = "duplicate key" if other == key else f"{other!r} says of the same key as"
+                message = f"{kind} {key!r} (first in line {own[other].where.line})"
                 self.reader.problems.append(Located(Problem((*at, key), message), place))
             else:
                 own[key] = child
+                first[plain_key(key)] = key
         merged: dict[Any, Node] = {}
         for source in reversed(sources):
             merged = {**merged, **source.value}
@@ -163,7 +168,8 @@ class _Unsharing:
 
 
 def _ranks(own, sources):
-    ranks, nearest = {}, 1
+    ranks: dict[Any, int] = {}
+    nearest = 1
     for source in sources:
         found = {key: nearest + source.ranks.get(key, 0) for key in source.value}
         ranks = {**found, **ranks}
@@ -236,6 +242,13 @@ def _argument_value(text, place):
 
 def _not_json(word):
     raise ValueError(f"{word} is Python's, not JSON's")
+
+
+def plain_key(key):
+    """A key without its marker."""
+    if isinstance(key, str) and key.endswith(MARKERS):
+        return key[:-1]
+    return key
 
 
 def _pairs(pairs, place):

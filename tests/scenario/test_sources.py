@@ -143,6 +143,14 @@ def test_duplicate_keys_name_both_places(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("marked", ["x*", "x+", "x?"])
+def test_a_key_with_a_marker_beside_the_plain_one(tmp_path, marked):
+    assert problems(tmp_path, f"go:\n  1_a: {{x: 1, {marked}: 2}}\n") == [
+        f"s.yml:2:15: target go, step 1_a, key {marked}: 'x' says of the same key as {marked!r} "
+        "(first in line 2)"
+    ]
+
+
 def test_no_text_no_file_a_folder(tmp_path):
     assert problems(tmp_path, b"go:\n  \xff: 1", mode="wb") == ["s.yml:2:3: this is not UTF-8 text"]
     with pytest.raises(ScenarioError, match="absent.yml: file not found"):

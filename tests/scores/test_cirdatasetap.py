@@ -160,6 +160,18 @@ def test_a_query_that_is_its_own_wrong_answer_is_told(root, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(("box", "told"), [("", True), ("[0, 0, 9, 9]", False)])
+def test_a_query_that_is_its_own_right_answer_is_told(root, capsys, box, told):
+    folder = write(root, [{"bbx": None, "ok": [1], "junk": []}])
+    (folder / "db.tsv").write_text("identifier\n" + "\n".join(NAMES) + "\n")
+    row = f'red1\t{box}\t["red1", "red2"]\t[]\n'
+    (folder / "q.tsv").write_text(f"query\tbbx\tok\tjunk\n{row}")
+    places = {"queries": str(folder / "q.tsv"), "db": str(folder / "db.tsv")}
+    score(dataset={"name": "own", "imgdir": str(folder / "jpg"), **places})
+    message = "1 of 1 queries stand in their own list ok and find themselves, such as 'red1'"
+    assert (message in capsys.readouterr().err) == told
+
+
 def test_queries_that_are_the_database_are_extracted_once(root, monkeypatch):
     write(root, [{"bbx": None, "ok": [1], "junk": []}] * 5, queries=NAMES)
     net = network()

@@ -41,17 +41,17 @@ class WithinEpoch:
         self._steps += 1
         if self._steps < self._look_at:
             return False
-        due, self._look_at = distributed.from_first(self._look())
+        due, self._look_at = distributed.from_first(self._look(60 * self.every_minutes))
         return due
 
-    def _look(self):
+    def _look(self, seconds):
         """Whether it is time, and the step at which to look again.
 
         Processes have to agree on both. That costs an exchange, so they look when half of the time
         will have passed, at the pace so far, and after twice as many steps at the latest.
         """
         passed = time.monotonic() - self._begin
-        left = 60 * self.every_minutes - passed
+        left = seconds - passed
         if left <= 0:
             return True, 0
         steps = int(left / max(passed, 1e-6) * self._steps / 2)

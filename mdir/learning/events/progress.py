@@ -119,7 +119,7 @@ class Progress(Processor):
         if row["relative_iteration"] is None:
             return f"{head}: {value:.2f}"
         now, done, size = row["timestamp"], row["relative_iteration"] + 1, row["epoch_size"]
-        begin, before_it = self._first
+        begin, before_it = self._first or (now, self._count)
         pace = (now - begin) / max(self._count - before_it - 1, 1)
         times = [f"{pace:.2f} s/b"]
         before = self._previous.get((stage, done))

@@ -42,7 +42,8 @@ class ProxyFiles(Processor):
             for name in ("statistics.csv", "model.pth", "data_base.pth")
         }
         self.table: list[dict] | None = None
-        self.trained = self.tested = None
+        self.trained: TrainedEpoch | None = None
+        self.tested: EvaluatedFeatures | None = None
 
     def result(self, result):
         if isinstance(result, TrainedEpoch):
@@ -56,18 +57,18 @@ class ProxyFiles(Processor):
         trained, tested = self.trained, self.tested
         self.trained = self.tested = None
         if trained is not None and tested is not None:
-            self._write(trained, tested)
+            self._write(trained, tested, self.table)
 
-    def _write(self, trained, tested):
+    def _write(self, trained, tested, table):
         row = {"epoch": trained.epoch + 1, "train_loss": trained.loss}
         row["train_accuracy"] = _percent(trained.accuracy)
         row |= {_column(rank): _percent(one) for rank, one in tested.recall.items()}
         first = _column(next(iter(tested.recall)))
-        if all(row[first] > float(earlier[first]) for earlier in self.table):
+        if all(row[first] > float(earlier[first]) for earlier in table):
             write_tensors(self.paths["model.pth"], trained.model.state_dict())
             write_tensors(self.paths["data_base.pth"], _data_base(trained, tested))
-        self.table.append(row)
-        text = csv_text([row, *([line[key] for key in row] for line in self.table)])
+        table.append(row)
+        text = csv_text([row, *([line[key] for key in row] for line in table)])
         write_bytes(self.paths["statistics.csv"], text.encode())
 
     def _earlier(self, epoch):
@@ -84,7 +85,8 @@ class ProxyFiles(Processor):
                 ) from error
         if not rows:
             message = (
-                f"{path}: has no rows of epochs 1 to {epoch}; the best one is told without them"
+                f"{path}: has no row of epochs 1 to {epoch}; if recalls were measured then, the "
+                "best one is told without them"
             )
             print(message, file=sys.stderr)
         return rows

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cirtorch.downloads.fetch import cached_weights, fetch, sources
+from cirtorch.downloads.fetch import cached_weights, fetch, hash_in_name, sources
 from cirtorch.utils.errors import DataError
 from tests.cirtorch.unruly_server import unruly_server
 
@@ -255,3 +255,18 @@ def test_a_folder_in_the_place_of_a_file(server, tmp_path, name):
     (tmp_path / "got" / name).mkdir(parents=True)
     with pytest.raises((DataError, OSError), match=rf"(?i)(is a folder|is a directory)|{name}"):
         get(server, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("net-d369c8e.pth", "d369c8e"),
+        ("net-12345678.pth", "12345678"),
+        ("net-20240115.pth", None),
+        ("net-19991231.pth", None),
+        ("net-20241301.pth", "20241301"),
+        ("net-2024.pth", None),
+    ],
+)
+def test_the_hash_in_a_name_is_no_date(name, found):
+    assert hash_in_name(name) == found
