@@ -124,7 +124,7 @@ def test_a_run_that_begins_anew_forgets_an_older_one(root):
 
 def test_a_lost_table_is_told(root, capsys):
     close(watched(root), 5, *epoch(5, {1: 0.1}))
-    assert "car_statistics.csv: has no rows of epochs 1 to 4" in capsys.readouterr().err
+    assert "car_statistics.csv: has no row of epochs 1 to 4" in capsys.readouterr().err
     assert [row["epoch"] for row in table(root)] == ["5"]
 
 
