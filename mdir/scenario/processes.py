@@ -43,14 +43,31 @@ class Processes:
             shutil.rmtree(os.path.dirname(self.folder), ignore_errors=True)
         else:  # the first one's file says that the folder is the one of this launch
             self._wait_for(self._place(0))
-        with atomic_write(self._place(self.rank), "w", encoding="utf-8") as file:
-            json.dump([socket.gethostname(), os.getpid()], file)
+        self._tell_place([socket.gethostname(), os.getpid()])
 
     def leave(self) -> None:
-        """Tell the others that this process has done its part."""
-        if self.folder:
-            with suppress(FileNotFoundError):
-                os.unlink(self._place(self.rank))
+        """Tell the others that this process has done its part.
+
+        The first one's file goes, so that nobody takes the folder for that of a next launch; it
+        waits for those who start late and still have to find it.
+        """
+        if not self.folder:
+            return
+        if not self.is_first:
+            self._tell_place(None)
+            return
+        others = [self._place(rank) for rank in range(1, self.count)]
+        while not all(map(os.path.exists, others)) and not os.path.exists(self._failure):
+            if time.time() - self.started > _TOGETHER_S:
+                break
+            time.sleep(0.05)
+        with suppress(FileNotFoundError):
+            os.unlink(self._place(0))
+
+    def _tell_place(self, place):
+        """Host and number of this process; null: it has done its part."""
+        with atomic_write(self._place(self.rank), "w", encoding="utf-8") as file:
+            json.dump(place, file)
 
     def lost(self) -> str | None:
         """Which process of this machine is gone before its part was done, and how it ended."""
@@ -58,7 +75,10 @@ class Processes:
             with suppress(OSError, ValueError), open(self._place(rank), encoding="utf-8") as file:
                 if os.fstat(file.fileno()).st_mtime < self.started - _TOGETHER_S:
                     continue  # of an earlier launch
-                host, number = json.load(file)
+                place = json.load(file)
+                if place is None:
+                    continue
+                host, number = place
                 end = _end_of(number) if host == socket.gethostname() else None
                 if end is not None:
                     return (
