@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run_here
 
 TEMPLATE = "iccv23/parameters/train_cyclegan.yml"
 TRAIN = f"""\
@@ -27,7 +27,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("command", [["validate"], ["go", "--dry-run"]])
 def test_a_decay_over_more_epochs_than_there_are(folder, command):
     epochs = "go.1_train.learning.training.epochs=20"
-    result = run(*command, "s.yml", epochs, folder=folder)
+    result = run_here(*command, "s.yml", epochs, folder=folder)
     assert result.returncode == 0, result
     warning, *others = result.stderr.splitlines()
     assert warning.startswith(f"warning: {PROJECT / 'scenarios' / TEMPLATE}:")
@@ -39,7 +39,7 @@ def test_a_decay_over_more_epochs_than_there_are(folder, command):
 
 
 def test_a_decay_over_all_epochs_is_no_reason(folder):
-    result = run("validate", "s.yml", folder=folder)
+    result = run_here("validate", "s.yml", folder=folder)
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -62,7 +62,7 @@ go:
 )
 def test_a_weight_of_patchnce_that_gandtr_applies_twice(folder, weight, more, told):
     (folder / "cut.yml").write_text(CUT.format(weight=weight))
-    result = run("validate", "cut.yml", *more, folder=folder)
+    result = run_here("validate", "cut.yml", *more, folder=folder)
     assert result.returncode == 0, result
     assert ("multiplied by 0.5 here and by its square in gandtr" in result.stderr) == told
     assert len(result.stderr.splitlines()) == told

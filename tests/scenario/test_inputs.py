@@ -14,7 +14,7 @@ from mdir.artifacts import collecting
 from mdir.data.datasets.images import CirImageList
 from mdir.learning.checkpoints.lock import claimed
 from tests.learning.tiny_run import train_params, write_data
-from tests.scenario.command import run
+from tests.scenario.command import run, run_here
 from tests.scenario.test_journal import fates
 from tests.sections import DATA, cirnet, generator, single
 
@@ -63,8 +63,8 @@ def scenario(folder, **steps):
     (folder / "s.yml").write_text(yaml.safe_dump({"go": steps}, sort_keys=False))
 
 
-def perform(folder, *args):
-    result = run("go", "s.yml", *args, folder=folder)
+def perform(folder, *args, how=run_here):
+    result = how("go", "s.yml", *args, folder=folder)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -91,7 +91,7 @@ def test_an_evaluation_runs_again_when_its_images_are_replaced(root):
     shutil.copy(root / "imgs/a0.png", root / "keep.png")
     shutil.copy(root / "imgs/b0.png", root / "imgs/a0.png")
     shutil.move(root / "keep.png", root / "imgs/b0.png")
-    again = perform(folder)
+    again = perform(folder, how=run)
     assert fates(again) == {"1_validate": f"runs again: input changed: {root}/imgs/a0.png"}
     assert "own: mAP 25.00" in again.stdout
     assert fates(perform(folder)) == {"1_validate": "skipped: unchanged"}
@@ -147,7 +147,7 @@ def test_a_stopped_run_does_not_go_on_with_what_was_made_of_other_images(root):
     made = (root / "out/a0.png").read_bytes()
     write_image(root / "imgs/a0.png", 9)
     (root / "imgs/b0.png").write_text("no image")
-    assert run("go", "s.yml", folder=folder).returncode == 1
+    assert run_here("go", "s.yml", folder=folder).returncode == 1
     write_image(root / "imgs/b0.png", 1)
     perform(folder)
     assert (root / "out/a0.png").read_bytes() != made
@@ -157,7 +157,7 @@ def test_shards_of_a_stopped_first_run_are_made_anew_of_other_images(root):
     folder, shard = root.parent, root / "shards/shard-000000.npy"
     scenario(folder, **{"1_extract": {**EXTRACT, "shard_size": 2}})
     (root / "shards/shard-000001.npy").mkdir(parents=True)
-    assert run("go", "s.yml", folder=folder).returncode == 1
+    assert run_here("go", "s.yml", folder=folder).returncode == 1
     stopped = shard.read_bytes()
     (root / "shards/shard-000001.npy").rmdir()
     write_image(root / "imgs/a0.png", 9)
@@ -187,7 +187,7 @@ def test_a_training_begins_anew_when_its_images_are_replaced(root):
     perform(folder)
     assert fates(perform(folder)) == {"1_train": "skipped: unchanged"}
     write_image(root / "imgs/3.png", 5)
-    again = perform(folder)
+    again = perform(folder, how=run)
     assert fates(again) == {"1_train": f"runs again: input changed: {root}/imgs/3.png"}
     assert "training begins anew" in again.stderr
 
@@ -244,13 +244,15 @@ def test_every_file_of_a_large_folder_counts(tmp_path):
         (many / f"{number:04d}.txt").write_text("x")
     again = {"__function__": "tiny.again", "source": "many", "path": "made/b.txt"}
     scenario(tmp_path, **{"1_read": again})
-    perform(tmp_path)
-    assert fates(perform(tmp_path)) == {"1_read": "skipped: unchanged"}
+    perform(tmp_path, how=run)
+    assert fates(perform(tmp_path, how=run)) == {"1_read": "skipped: unchanged"}
     (many / "2499.txt").write_text("y")
     changed = f"runs again: input changed: {many}/2499.txt"
-    assert fates(perform(tmp_path)) == {"1_read": changed}
+    assert fates(perform(tmp_path, how=run)) == {"1_read": changed}
     (many / "2500.txt").write_text("y")
-    assert fates(perform(tmp_path)) == {"1_read": f"runs again: input new file: {many}/2500.txt"}
+    assert fates(perform(tmp_path, how=run)) == {
+        "1_read": f"runs again: input new file: {many}/2500.txt"
+    }
 
 
 def test_a_record_of_an_older_version_does_not_spare_its_step(root):

@@ -1,6 +1,6 @@
 """All lists that a step misses are told at once, through the real command."""
 
-from tests.scenario.command import run
+from tests.scenario.command import run_here
 from tests.scenario.test_doubts import TRAIN
 
 SETS = """
@@ -24,7 +24,7 @@ SETS = """
 
 def test_both_lists_of_a_training(tmp_path):
     (tmp_path / "s.yml").write_text(TRAIN)
-    result = run("go", "s.yml", folder=tmp_path)
+    result = run_here("go", "s.yml", folder=tmp_path)
     assert result.returncode == 1, result
     root = tmp_path / "root"
     assert result.stderr.splitlines()[-2:] == [
@@ -39,7 +39,7 @@ def test_the_sets_of_all_validations(tmp_path):
     for name in ("horse", "zebra"):
         (tmp_path / "root" / "animals" / f"{name}.jpg").write_bytes(b"")
         (tmp_path / "root" / f"{name}s.txt").write_text(f"{name}\n")
-    result = run("go", "s.yml", folder=tmp_path)
+    result = run_here("go", "s.yml", folder=tmp_path)
     assert result.returncode == 1, result
     for name in ("queries.tsv", "db.tsv", "rparis6k"):
         assert name in result.stderr
