@@ -125,7 +125,9 @@ def mean_average_precision(scale, folder, distractors=None):
         part = rows[start : start + (1 << 16)]
         part[:] = unit(rng, 64, len(part)).T
     qvecs = unit(rng, 64, 70)
-    gnd = [{"ok": ids[:60], "junk": ids[60:]} for ids in rng.randint(0, min(count, 5000), (70, 80))]
+    near = min(count, 5000)
+    named = [rng.permutation(near)[: min(near, 80)] for _ in range(70)]
+    gnd = [{"ok": ids[:60], "junk": ids[60:]} for ids in named]
     with PeakMemory() as peak:
         start = time.perf_counter()
         compute_map(count_ranks(rows, qvecs, gnd), gnd)
