@@ -1,6 +1,19 @@
-"""Ranges of numbers as annotations: ``Annotated[int, at_least(1)]``."""
+"""Ranges of numbers, and lists of names, as annotations: ``Annotated[int, at_least(1)]``."""
+
+from collections.abc import Collection
 
 from mdir.registry.annotations import Check
+from mdir.registry.components import unknown
+
+
+def one_of(what: str, names: Collection[str]) -> Check:
+    """One of the names of something; the message tells the nearest one."""
+
+    def check(value):
+        if value not in names:
+            raise ValueError(unknown(what, value, names))
+
+    return Check(check)
 
 
 def at_least(low: float) -> Check:

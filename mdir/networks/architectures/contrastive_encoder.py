@@ -8,16 +8,10 @@ from torch import nn
 
 from mdir.networks.architectures.parts.unit_rows import unit_rows
 from mdir.networks.architectures.pretrained import load_pretrained
-from mdir.registry import Check, register, unknown
-from mdir.registry.ranges import at_least
+from mdir.registry import register
+from mdir.registry.ranges import at_least, one_of
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-
-
-def check_backbone(name: str) -> None:
-    """ValueError unless it is one of :data:`BACKBONES`."""
-    if name not in BACKBONES:
-        raise ValueError(unknown("backbone", name, BACKBONES))
 
 
 @register("architecture", "contrastive_encoder")
@@ -38,7 +32,7 @@ class ContrastiveEncoder(nn.Module):
     def __init__(
         self,
         *,
-        backbone: Annotated[str, Check(check_backbone)] = "resnet50",
+        backbone: Annotated[str, one_of("backbone", BACKBONES)] = "resnet50",
         hidden_dim: Annotated[int, at_least(1)] = 512,
         proj_dim: Annotated[int, at_least(1)] = 128,
         pretrained: bool = False,

@@ -15,8 +15,8 @@ from mdir.networks.architectures.parts.bn_inception import BNInception
 from mdir.networks.architectures.parts.unit_rows import unit_rows
 from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.networks.architectures.reid_resnet import RESNETS, MaxAndMean
-from mdir.registry import Check, register, unknown
-from mdir.registry.ranges import at_least
+from mdir.registry import register
+from mdir.registry.ranges import at_least, one_of
 
 BACKBONES = (*RESNETS, "inception", "googlenet")
 _POOLINGS = {
@@ -24,12 +24,6 @@ _POOLINGS = {
     "avg": lambda: nn.AdaptiveAvgPool2d(1),
     "avg+max": MaxAndMean,
 }
-
-
-def check_backbone(name: str) -> None:
-    """ValueError unless it is one of :data:`BACKBONES`."""
-    if name not in BACKBONES:
-        raise ValueError(unknown("backbone", name, BACKBONES))
 
 
 @register("architecture", "proxy_embedding")
@@ -55,7 +49,7 @@ class ProxyEmbedding(nn.Module):
     def __init__(
         self,
         *,
-        backbone: Annotated[str, Check(check_backbone)] = "resnet50",
+        backbone: Annotated[str, one_of("backbone", BACKBONES)] = "resnet50",
         feature_dim: Annotated[int, at_least(1)] = 512,
         classes: Annotated[int, at_least(1)],
         pooling: Literal["max", "avg", "avg+max"] = "max",

@@ -24,8 +24,8 @@ from mdir.networks.architectures.parts.domain_norm import (
 from mdir.networks.architectures.parts.resnet_ibn import LAYERS, resnet_ibn
 from mdir.networks.architectures.parts.unit_rows import unit_rows
 from mdir.networks.architectures.pretrained import load_pretrained
-from mdir.registry import Check, register, unknown
-from mdir.registry.ranges import at_least, between
+from mdir.registry import register
+from mdir.registry.ranges import at_least, between, one_of
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 BACKBONES = (*RESNETS, *LAYERS)
@@ -43,12 +43,6 @@ class MaxAndMean(nn.Module):
 
 
 POOLINGS = {"avg": SPoC, "max": MAC, "gem": GeM, "avg+max": MaxAndMean}
-
-
-def check_backbone(name: str) -> None:
-    """ValueError unless it is one of :data:`BACKBONES`."""
-    if name not in BACKBONES:
-        raise ValueError(unknown("backbone", name, BACKBONES))
 
 
 def _check_head(params):
@@ -86,7 +80,7 @@ class ReidResNet(nn.Module):
     def __init__(
         self,
         *,
-        backbone: Annotated[str, Check(check_backbone)] = "resnet50",
+        backbone: Annotated[str, one_of("backbone", BACKBONES)] = "resnet50",
         pooling: Literal["avg", "max", "gem", "avg+max"] = "avg",
         features: Annotated[int, at_least(0)] = 0,
         norm: bool = True,
