@@ -35,10 +35,10 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
             watched = _Watched(file)
             yield watched
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        temporary = None
+            os.fsync(descriptor)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)  # while the lock is held: once closed, it may be swept
+            temporary = None
     except Exception as error:
         cause = (watched and watched.failure) or error
         if not isinstance(cause, OSError) or cause.errno is None:

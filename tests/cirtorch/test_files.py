@@ -109,3 +109,17 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     living.communicate("")
     assert set(os.listdir(tmp_path)) == own | {"a", "b"}
     assert (tmp_path / "b").read_bytes() == b"half"
+
+
+def test_a_file_that_is_being_renamed_is_not_swept(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def swept_at_the_last_moment(source, target):
+        files._swept.clear()
+        files._sweep_once(tmp_path)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", swept_at_the_last_moment)
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
