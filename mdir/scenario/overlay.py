@@ -13,7 +13,8 @@ from typing import Any
 
 from mdir.registry import Problem
 from mdir.scenario.sources import SCENARIOS, Reader, Unreadable, plain_key
-from mdir.scenario.tree import Located, Node, Place
+from mdir.scenario.spellings import Joining
+from mdir.scenario.tree import Located, Node, Place, kind
 
 TEMPLATE = "__template__"
 ADDABLE: tuple[Any, ...] = (list, str, (int, float))
@@ -30,7 +31,7 @@ class Loader:
     def __init__(self):
         self.reader = Reader()
         self.problems: list[Located] = self.reader.problems
-        self.warnings: list[str] = []
+        self.warnings: list[str] = self.reader.warnings
         self.first_folder = "."
         self.later: set[Place] = set()
 
@@ -126,15 +127,18 @@ class Loader:
         here = (*path, stem)
         if stem == "":
             self._problem(value, path, f"the key {key!r} is a marker without a name")
-        elif key == stem:
-            low[key] = self.cover(low[key], value, here, in_list) if key in low else value
-        elif key.endswith("?"):
-            if stem in low:
-                low[stem] = self.cover(low[stem], value, here, in_list)
+            return
+        # What the lowest layer replaces is not known yet: a template may still come below it.
+        name = f"{stem}*" if stem not in low and f"{stem}*" in low else stem
+        if key == stem or key.endswith("?"):
+            if name in low:
+                low[name] = self.cover(low[name], value, here, in_list)
+            elif key == stem:
+                low[name] = value
         elif key.endswith("*"):
-            low[stem] = value
+            low[name] = value
         else:
-            self._add(low, stem, value, here)
+            self._add(low, name, value, here)
 
     def _add(self, mapping, key, above, path):
         low = mapping[key].value if key in mapping else None
@@ -143,10 +147,10 @@ class Loader:
                 mapping[key] = Node(low + above.value, above.place, above.key_place)
                 return
         if low is None:
-            message = f"{key}+ has nothing to add to"
+            message = f"{path[-1]}+ has nothing to add to"
         else:
-            given = f"{_kind(low)} and {_kind(above.value)}"
-            message = f"{key}+ joins two lists, two texts or two numbers, not {given}"
+            given = f"{kind(low)} and {kind(above.value)}"
+            message = f"{path[-1]}+ joins two lists, two texts or two numbers, not {given}"
         self._problem(above, path, message)
 
     def _cover_items(self, below, above, path):
@@ -170,54 +174,7 @@ class Loader:
         return below
 
     def _expand(self, node, path):
-        """Dotted keys of this very mapping -> nested ones; one setting in both spellings is one."""
-        keys, whole = list(node.value), Node({}, node.place)
-        for rank in sorted({node.ranks.get(key, 0) for key in keys}, reverse=True):
-            part = Node({}, node.place)
-            for key in (key for key in keys if node.ranks.get(key, 0) == rank):
-                self._join(part, self._nested(key, node.value[key], path), path)
-            _lay(whole, part)
-        node.value, node.ranks = whole.value, {}
-        return node
-
-    def _nested(self, key, value, path):
-        """A mapping of the one key, or of its first part to a mapping of the rest."""
-        parts = key.split(".") if isinstance(key, str) else [key]
-        if len(parts) > 1 and not all(parts):
-            self._problem(value, (*path, key), "a dotted key has an empty part")
-            return Node({}, value.place)
-        for part in reversed(parts):
-            value = Node({part: value}, value.place, value.key_place)
-        return value
-
-    def _join(self, low, high, path, ranks=(0, 0)):
-        """Put two mappings that stand in one mapping together; nothing may be told twice.
-
-        ``ranks`` are those of the two themselves: of what ``<<`` brought the nearer wins.
-        """
-        for key, value in high.value.items():
-            here, there = (*path, key), low.value.get(key)
-            old = max(low.ranks.get(key, 0), ranks[0])
-            new = max(high.ranks.get(key, 0), ranks[1])
-            deeper = isinstance(value.value, dict)
-            if there is not None and isinstance(there.value, dict) and deeper:
-                self._join(there, value, here, (old, new))
-            elif there is None or old > new or (there.value is None and deeper):
-                low.value[key], low.ranks[key] = value, new
-                self._put_behind(low, key, ranks[0])
-            elif old == new and deeper:
-                message = f"{key!r} is {_kind(there.value)} in {there.where}, not a mapping"
-                self._problem(value, (*here, next(iter(value.value), "")), message)
-            elif old == new:
-                message = f"duplicate key {key!r} (first in line {there.where.line})"
-                self._problem(value, here, message)
-
-    def _put_behind(self, low, key, rank):
-        """What ``key*`` replaces must not take away what stood in the same mapping before it."""
-        stem = plain_key(key)
-        is_there = str(key).endswith("*") and stem in low.value
-        if is_there and max(low.ranks.get(stem, 0), rank) == low.ranks[key]:
-            low.value[stem] = low.value.pop(stem)
+        return Joining(self.problems).expand(node, path)
 
     def _template_file(self, template, folder, path, trail):
         name = template.value
@@ -257,18 +214,3 @@ class Loader:
 
     def _problem(self, node, path, message):
         self.problems.append(Located(Problem(path, message), node.where))
-
-
-def _lay(low: Node, high: Node):
-    """Lay a mapping over another of the same one, what is higher wins."""
-    for key, value in high.value.items():
-        there = low.value.get(key)
-        if there is not None and isinstance(there.value, dict) and isinstance(value.value, dict):
-            _lay(there, value)
-        else:
-            low.value[key] = value
-
-
-def _kind(value):
-    kinds = {dict: "a mapping", list: "a list", str: "text", type(None): "null"}
-    return kinds.get(type(value), repr(value))

@@ -32,7 +32,9 @@ class Unreadable(Exception):
 
 
 class Reader:
-    """Reads the sources of one scenario; ``problems`` collects what is wrong but readable.
+    """Reads the sources of one scenario.
+
+    ``problems`` collects what is wrong but readable, ``warnings`` what is of no effect.
 
     Files are parsed once and unshared at every use: an alias is an independent copy. The number
     of values over all uses is bounded, so that aliases or templates of aliases cannot explode.
@@ -40,6 +42,7 @@ class Reader:
 
     def __init__(self):
         self.problems: list[Located] = []
+        self.warnings: list[str] = []
         self._parsed = {}
         self._left = MAX_NODES
 
@@ -121,7 +124,6 @@ class _Unsharing:
     def _mapping(self, node, at):
         sources: list[Node] = []
         own: dict[Any, Node] = {}
-        first: dict[Any, Any] = {}  # key without its marker -> key as written
         for key_node, value_node in node.value:
             place = _place(self.path, key_node)
             if key_node.tag == MERGE:
@@ -135,18 +137,23 @@ class _Unsharing:
             if key == "" or key != key:
                 told = "empty text" if key == "" else "not a number (.nan), which equals nothing"
                 self.reader.problems.append(Located(Problem(at, f"the key is {told}"), place))
-            elif plain_key(key) in first:
-                other = first[plain_key(key)]
-                kind = "duplicate key" if other == key else f"{other!r} says of the same key as"
-                message = f"{kind} {key!r} (first in line {own[other].where.line})"
+            elif message := _told_twice(own, key):
                 self.reader.problems.append(Located(Problem((*at, key), message), place))
             else:
+                for other in replaced(own, key, child):
+                    line = child.where.line
+                    self.reader.warnings.append(
+                        f"{own.pop(other).where}: {other} is of no effect, {key} in line {line} "
+                        "replaces it"
+                    )
                 own[key] = child
-                first[plain_key(key)] = key
-        merged: dict[Any, Node] = {}
-        for source in reversed(sources):
-            merged = {**merged, **source.value}
-        return {**merged, **own}, _ranks(own, sources)
+        result: dict[Any, Node] = {}
+        for layer in (*[source.value for source in reversed(sources)], own):
+            for key, child in layer.items():
+                for other in replaced(result, key, child):
+                    del result[other]
+                result[key] = child
+        return result, _ranks(own, sources)
 
     def _merge(self, node, at) -> list[Node]:
         """What ``<<: *alias`` or ``<<: [*first, *second]`` brings; earlier ones win."""
@@ -249,6 +256,37 @@ def plain_key(key):
     if isinstance(key, str) and key.endswith(MARKERS):
         return key[:-1]
     return key
+
+
+def twins(mapping: dict, key) -> list:
+    """The other keys of a mapping that say something of the same one, ``k``, ``k*`` or ``k+``."""
+    if not isinstance(key, str):
+        return []
+    stem = plain_key(key)
+    return [
+        each for each in (stem, *(stem + m for m in MARKERS)) if each in mapping and each != key
+    ]
+
+
+def replaced(mapping: dict[Any, Node], key, value: Node) -> list:
+    """The twins of which nothing is left once ``key: value`` has covered them."""
+    if str(key).endswith(("+", "?")):
+        return []
+    found = twins(mapping, key)
+    if str(key).endswith("*") or not isinstance(value.value, dict):
+        return found
+    return [each for each in found if not isinstance(mapping[each].value, (dict, list))]
+
+
+def _told_twice(own, key):
+    """What is wrong with one more key of a mapping; ``k``, ``k*`` and ``k+`` may stand together."""
+    if key in own:
+        return f"duplicate key {key!r} (first in line {own[key].where.line})"
+    for other in twins(own, key):
+        if str(key).endswith("?") or other.endswith("?"):
+            line = own[other].where.line
+            return f"{other!r} says of the same key as {key!r} (first in line {line})"
+    return None
 
 
 def _pairs(pairs, place):

@@ -113,3 +113,9 @@ def find(node: Node, path) -> Node:
         except (KeyError, IndexError, TypeError):
             break
     return node
+
+
+def kind(value) -> str:
+    """What a value is, in words."""
+    kinds = {dict: "a mapping", list: "a list", str: "text", type(None): "null"}
+    return kinds.get(type(value), repr(value))
