@@ -5,6 +5,7 @@ number. ``bool`` and ``int`` are kept apart. Lists and tuples are both written a
 """
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -26,6 +27,11 @@ WORDS = {
     types.NoneType: "null",
     typing.Any: "anything",
     inspect.Parameter.empty: "anything",
+}
+SPELLINGS = {
+    "true": (True, ("true", "yes", "on")),
+    "false": (False, ("false", "no", "off")),
+    "null": (None, ("null", "none", "~", "")),
 }
 
 
@@ -146,7 +152,16 @@ def expected(annotation, value) -> str:
     """The message for a value that an annotation does not admit."""
     given = repr(value)
     shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}..."
-    return f"expected {in_words(annotation)}, got {shown}"
+    return f"expected {in_words(annotation)}, got {shown}{_meant(annotation, value)}"
+
+
+def _meant(annotation, value):
+    """A hint where a text is another language's word for what is wanted."""
+    text = value.strip().lower() if isinstance(value, str) else None
+    for word, (meaning, texts) in SPELLINGS.items():
+        if text in texts and any(_matches(arm, meaning) for arm in unchecked_arms(annotation)):
+            return f". Did you mean {word}?"
+    return ""
 
 
 def check_plain(annotation, value, path: tuple, check) -> Iterator[Problem]:
@@ -210,9 +225,11 @@ def as_float(value):
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    # The text nan, or 1e999 that overflows, is a slip; .nan and .inf are said on purpose.
+    return None if isinstance(value, str) and not math.isfinite(number) else number
 
 
 def _check_checked(annotation, value, path, check):

@@ -1,7 +1,9 @@
 """YAML files and ``key=value`` arguments -> trees in which every value knows its place."""
 
 import json
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ SCENARIOS = str(_CHECKOUT / "scenarios" if _CHECKOUT else Path(mdir.__file__).pa
 MARKERS = ("*", "+", "?")  # at the end of a key: how it covers
 MAX_NODES = 200_000
 MAX_DEPTH = 100
+MOST = 2**64 - 1  # the largest whole number that anything takes, a seed of torch
 MERGE = "tag:yaml.org,2002:merge"
 COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
@@ -235,20 +238,37 @@ def _place(path, node):
 
 def _argument_value(text, place):
     """What JSON makes of a text, or the text itself: a path or a name comes through as it is."""
+    refused: list[str] = []  # what is JSON, or nearly, but has no value
     try:
-        return json.loads(
+        value = json.loads(
             text,
-            object_pairs_hook=lambda pairs: _pairs(pairs, place),
-            parse_constant=_not_json,
+            object_pairs_hook=lambda pairs: _pairs(pairs, refused),
+            parse_constant=lambda word: refused.append(_no_number(word)),
+            parse_float=lambda word: _number(float, word, refused),
+            parse_int=lambda word: _number(int, word, refused),
         )
     except ValueError:
         return text
     except RecursionError:
         raise Unreadable(place, f"nested deeper than {MAX_DEPTH} levels") from None
+    if refused:
+        raise Unreadable(place, refused[0])
+    return value
 
 
-def _not_json(word):
-    raise ValueError(f"{word} is Python's, not JSON's")
+def _number(kind, word, refused):
+    """A number of JSON unless it has too many digits, overflows or vanishes."""
+    value = kind(word) if kind is float or len(word) < len(str(MOST)) + 2 else MOST + 1
+    vanishes = value == 0 and re.search("[1-9]", re.split("[eE]", word)[0])
+    too_large = abs(value) > MOST if kind is int else math.isinf(value)
+    if vanishes or too_large:
+        refused.append(_no_number(word))
+    return value
+
+
+def _no_number(word):
+    shown = word if len(word) <= 40 else f"{word[:40]}..."
+    return f'{shown} is not a number that can be kept; text of that form is written "{shown}"'
 
 
 def plain_key(key):
@@ -289,10 +309,10 @@ def _told_twice(own, key):
     return None
 
 
-def _pairs(pairs, place):
+def _pairs(pairs, refused):
     result = dict(pairs)
     if len(result) < len(pairs):
-        raise Unreadable(place, "duplicate key in the value")
+        refused.append("duplicate key in the value")
     return result
 
 

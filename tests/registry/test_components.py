@@ -76,9 +76,9 @@ def messages(annotation, value):
     ("annotation", "good", "bad", "words"),
     [
         (int, [0, -3], [True, 1.0, "1", None], "a whole number"),
-        (float, [0, 1.5, "2e-4", float("inf")], [True, "x", None, [1]], "a number"),
+        (float, [0, 1.5, "2e-4", float("inf")], [True, "x", None, [1], "1e999", "nan"], "a number"),
         (str, ["", "x"], [1, None, []], "text"),
-        (bool, [True], [1, "true"], "true or false"),
+        (bool, [True], [1, "x"], "true or false"),
         (None, [None], [0], "null"),
         (dict, [{}], [[], "x"], "a mapping"),
         (list, [[]], [{}, "x"], "a list"),
@@ -94,6 +94,22 @@ def test_plain_types(annotation, good, bad, words):
         assert messages(annotation, value) == []
     for value in bad:
         assert messages(annotation, value) == [((), f"expected {words}, got {value!r}")]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "hint"),
+    [
+        (bool, "True", "true"),
+        (bool | None, "yes", "true"),
+        (Literal[False] | dict, "No", "false"),
+        (int | None, "None", "null"),
+        (Annotated[float, Check(positive)] | None, "", "null"),
+        (Literal["a", "b"] | None, "~", "null"),
+    ],
+)
+def test_words_of_other_languages_are_told_in_json(annotation, value, hint):
+    ((_, message),) = messages(annotation, value)
+    assert message.endswith(f", got {value!r}. Did you mean {hint}?")
 
 
 @given(PLAIN)

@@ -8,7 +8,7 @@ from cirtorch.utils.errors import nearest
 from mdir.scenario.checks import check_target
 from mdir.scenario.plan import load_scenario
 from mdir.scenario.tree import find
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run, run_here
 from tests.scenario.test_shipped_scenarios import SHIPPED
 
 # Rows and titles of a page, labels of validations and sections that nobody uses have any name.
@@ -158,3 +158,13 @@ def test_a_section_of_an_overlay_that_covers_nothing(tmp_path):
         result = run("validate", scenario, given, folder=tmp_path)
         assert result.returncode == 2
         assert f"Did you mean {right!r}?" in result.stderr.splitlines()[1]
+
+
+def test_a_word_of_python_where_json_has_its_own(tmp_path):
+    scenario = str(PROJECT / "scenarios/sandbox.yml")
+    for given, right in {"deterministic=True": "true?", "seed=None": "null?"}.items():
+        result = run_here(
+            "validate", scenario, f"all.2_train.learning.training.{given}", folder=tmp_path
+        )
+        assert result.returncode == 2
+        assert result.stderr.splitlines()[1].endswith(right), result.stderr
