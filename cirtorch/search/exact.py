@@ -1,4 +1,4 @@
-"""Exact search by inner product in databases of any size.
+"""Exact search by inner product or Euclidean distance in databases of any size.
 
     index = Search(database)                       # or Search(database, engine="faiss")
     scores, indices = index.search(queries, k=100)
@@ -17,6 +17,7 @@ from cirtorch.search.shards import row_blocks
 from cirtorch.utils.errors import DataError
 
 ENGINES = ("exact", "faiss")
+METRICS = ("inner_product", "l2")
 _QUERIES_AT_ONCE = 256
 _SPARE = 32
 
@@ -38,25 +39,29 @@ class Search:
         engine: ``exact`` (torch) or ``faiss``.
         device: where ``exact`` computes.
         rows_at_once: rows in memory at a time.
+        metric: ``inner_product``, or ``l2``, where the score is the squared distance times -1.
 
     Raises:
-        DataError: unknown engine, FAISS not installed, or NaN or infinity in a row.
+        DataError: unknown engine or metric, FAISS not installed, or NaN or infinity in a row.
     """
 
-    def __init__(self, database, engine="exact", device="cpu", rows_at_once=1 << 15):
-        if engine not in ENGINES:
-            raise DataError(f"search: unknown engine {engine!r}; known are {', '.join(ENGINES)}")
-        self.database = database
+    def __init__(
+        self, database, engine="exact", device="cpu", rows_at_once=1 << 15, metric="inner_product"
+    ):
+        for what, given, known in (("engine", engine, ENGINES), ("metric", metric, METRICS)):
+            if given not in known:
+                raise DataError(f"search: unknown {what} {given!r}; known are {', '.join(known)}")
+        self.database, self.metric = database, metric
         self.device = device if engine == "exact" else "cpu"
         self.rows_at_once = rows_at_once
-        self._best = _best_by_torch if engine == "exact" else _faiss_kernel()
+        self._best = _torch_kernel(metric) if engine == "exact" else _faiss_kernel(metric)
         self._longest = self._longest_row()
 
     def __len__(self):
         return self.database.shape[0]
 
     def search(self, queries, k):
-        """The ``k`` rows of the largest inner product with each query.
+        """The ``k`` rows of the largest score with each query.
 
         Args:
             queries: ``[Q, D]`` rows as the database's. k: at most N are returned.
@@ -116,14 +121,21 @@ class Search:
         """Candidates in their final order with float64 scores, the same sum for every row."""
         candidates = np.sort(candidates)
         rows = _rows(self.database, candidates)
-        exact = (rows.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        rows, query = rows.astype(np.float64), query.astype(np.float64)
+        if self.metric == "l2":
+            exact = -np.square(rows - query).sum(axis=1)
+        else:
+            exact = (rows * query).sum(axis=1)
         order = np.argsort(-exact, kind="stable")
         return exact[order], candidates[order]
 
     def _error(self, query):
         """How far a float32 score may be from the exact one."""
-        length = np.linalg.norm(query.astype(np.float64)) * self._longest
-        return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * length
+        length = np.linalg.norm(query.astype(np.float64))
+        size = length * self._longest
+        if self.metric == "l2":
+            size = (length + self._longest) ** 2
+        return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * size
 
     def _longest_row(self):
         blocks = row_blocks(self.database, self.rows_at_once)
@@ -148,11 +160,18 @@ def _rows(database, indices):
     return np.concatenate([database[int(i) : int(i) + 1] for i in indices])
 
 
-def _best_by_torch(queries, block, count):
-    return (queries @ block.t()).topk(count, dim=1)
+def _torch_kernel(metric):
+    def best(queries, block, count):
+        scores = queries @ block.t()
+        if metric == "l2":
+            lengths = block.square().sum(dim=1)
+            scores = 2 * scores - lengths - queries.square().sum(dim=1, keepdim=True)
+        return scores.topk(count, dim=1)
+
+    return best
 
 
-def _faiss_kernel():
+def _faiss_kernel(metric):
     try:
         import faiss
     except ImportError:
@@ -161,10 +180,10 @@ def _faiss_kernel():
             "project); the engine 'exact' needs nothing"
         ) from None
 
+    kind, sign = (faiss.METRIC_L2, -1) if metric == "l2" else (faiss.METRIC_INNER_PRODUCT, 1)
+
     def best(queries, block, count):
-        values, indices = faiss.knn(
-            queries.numpy(), block.numpy(), count, metric=faiss.METRIC_INNER_PRODUCT
-        )
-        return torch.from_numpy(values), torch.from_numpy(indices)
+        values, indices = faiss.knn(queries.numpy(), block.numpy(), count, metric=kind)
+        return sign * torch.from_numpy(values), torch.from_numpy(indices)
 
     return best

@@ -38,7 +38,9 @@ class RankPositions:
 
 
 @full_precision()
-def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
+def count_ranks(
+    database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu", metric="inner_product"
+):
     """Positions of all images that a ground truth names, for mean average precision.
 
     Equal to looking them up in ``argsort(-database @ qvecs, axis=0)`` with a stable sort.
@@ -50,6 +52,7 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
         gnd: a dict per query; ``ok``, ``easy``, ``hard``, ``junk`` hold indices.
         rows_at_once: rows of the database scored together.
         device: where the scores are computed.
+        metric: ``inner_product``, or ``l2``: rankings by ascending Euclidean distance.
 
     Returns:
         :class:`RankPositions`.
@@ -63,15 +66,15 @@ def count_ranks(database, qvecs, gnd, rows_at_once=ROWS_AT_ONCE, device="cpu"):
     positions = []
     for start in range(0, queries.shape[1], _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
-        positions += _positions(database, queries[:, part], gnd[part], rows)
+        positions += _positions(database, queries[:, part], gnd[part], rows, metric)
     return RankPositions(positions)
 
 
-def _positions(database, queries, gnd, rows):
+def _positions(database, queries, gnd, rows, metric):
     """``{index: position}`` a query, of the images that its ground truth names."""
     device = queries.device
     wanted = _wanted(gnd, database.shape[0], device)
-    keys = _keys_of_wanted(database, queries, wanted, rows)
+    keys = _keys_of_wanted(database, queries, wanted, rows, metric)
     sorted_keys, order = keys.sort(dim=1)
     width = keys.shape[1] + 1
     histogram = torch.zeros(len(gnd) * width, dtype=torch.int64, device=device)
@@ -79,7 +82,8 @@ def _positions(database, queries, gnd, rows):
     for start, block in row_blocks(database, rows, device):
         _require_numbers(block, start)
         # An image comes before all chosen ones whose key is smaller than its own.
-        beaten = torch.searchsorted(sorted_keys, _keys(_scores(queries, block, rows), start))
+        scores = _scores(queries, block, rows, metric)
+        beaten = torch.searchsorted(sorted_keys, _keys(scores, start))
         histogram += torch.bincount((beaten + row).flatten(), minlength=len(histogram))
     ahead = histogram.view(len(gnd), width).flip(1).cumsum(1).flip(1)[:, 1:]
     positions = torch.zeros_like(keys).scatter_(1, order, ahead)
@@ -111,12 +115,15 @@ def _wanted(gnd, count, device):
     return torch.from_numpy(wanted).to(device)
 
 
-def _scores(queries, block, shape):
+def _scores(queries, block, shape, metric):
     """``[Q, rows]`` by a product of always the same shape: copies of a row get the same score."""
     rows = len(block)
     if rows < shape:
         block = torch.cat([block, block.new_zeros(shape - rows, block.shape[1])])
-    return (block @ queries)[:rows].t().contiguous()
+    scores = block @ queries
+    if metric == "l2":
+        scores = 2 * scores - block.square().sum(dim=1, keepdim=True)
+    return scores[:rows].t().contiguous()
 
 
 def _keys(scores, start):
@@ -130,14 +137,14 @@ def _keys(scores, start):
     return (ordered << 32) | (0xFFFFFFFF - index)
 
 
-def _keys_of_wanted(database, queries, wanted, rows):
+def _keys_of_wanted(database, queries, wanted, rows, metric):
     """Keys of the wanted images from the same products that the counting uses, ``[Q, R]``."""
     keys = torch.full_like(wanted, _LAST)
     starts = torch.unique(wanted[wanted >= 0] // rows) * rows
     for start in starts.tolist():
         _, block = next(row_blocks(database[start : start + rows], rows, keys.device))
         here = (wanted >= start) & (wanted < start + len(block))
-        found = _keys(_scores(queries, block, rows), start).gather(
+        found = _keys(_scores(queries, block, rows, metric), start).gather(
             1, (wanted - start).clamp(0, len(block) - 1)
         )
         keys = torch.where(here, found, keys)

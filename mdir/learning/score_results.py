@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cirtorch.utils.files import atomic_write
 from mdir import registry
-from mdir.artifacts import produced
+from mdir.artifacts import produced, write_bytes
 from mdir.metric_names import NO_BATCH
 
 
@@ -41,8 +41,13 @@ def register_score(events, epoch: int, key: Callable[[str], str], result) -> Non
 
 
 def write_rankings(path: Path, result) -> None:
-    """Write what was found for each query, under which protocol, and details, as JSON."""
+    """Write what was found for each query, under which protocol, and details, as JSON.
+
+    Files of the score's own lie beside it.
+    """
     content = {"protocol": result.protocol, "queries": result.rankings, **result.details()}
     with atomic_write(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
     produced(path)
+    for ending, text in result.files().items():
+        write_bytes(path.with_name(path.stem + ending), text.encode("utf-8", "surrogateescape"))

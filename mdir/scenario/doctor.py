@@ -26,6 +26,7 @@ PARTS = {
     "domains": "Pairs of domains",
     "reid": "Re-identification",
     "fine_grained": "Fine-grained classes",
+    "places": "Visual place recognition",
 }
 REMEDY = {
     "train": "{call} download iccv23/train/hedngan.yml",
@@ -34,6 +35,7 @@ REMEDY = {
     "domains": "only needed for the scenarios daco and ossco",
     "reid": "only needed for the scenarios spcl and cluster_contrast",
     "fine_grained": "only needed for the scenarios unified_proxy",
+    "places": "only needed for the scenarios place_recognition",
     "weights": "fetched when a scenario asks for them",
     "weights_by_hand": "only needed for networks that begin with them",
 }

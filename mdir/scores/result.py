@@ -29,6 +29,8 @@ class ScoreResult:
         kept: what processors take of it (``mdir.learning.events.processor``); None: nothing.
         details: gives what else is to be kept with the rankings, plain values by name; called only
             where they are written, as it may take its time.
+        files: gives texts of files beside the rankings, by the ending of their names; called
+            likewise.
     """
 
     averages: dict[str, float] = field(default_factory=dict)
@@ -39,3 +41,4 @@ class ScoreResult:
     protocol: dict = field(default_factory=dict)
     kept: Any = None
     details: Callable[[], dict] = dict
+    files: Callable[[], dict[str, str]] = dict

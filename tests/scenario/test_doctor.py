@@ -62,6 +62,7 @@ def test_hidden_files_are_no_pictures(root, state):
 def test_sets_by_hand_say_what_to_put_where(root, state):
     assert "unpack it there: bounding_box_train" in state("market1501/").advice
     assert "withdrawn by its authors" in state("dukemtmcreid/").advice
+    assert "Ask the authors of Tokyo 24/7" in state("tokyo247/").advice
     write(root / "data/vehiclex/AIC20_ReID_Simulation/image_train/0001_c006_1.jpg")
     assert state("vehiclex/").state == "present"
 

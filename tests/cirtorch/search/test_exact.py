@@ -18,17 +18,24 @@ def engine(request):
     return request.param
 
 
-def naive_search(database, queries, k):
-    scores = np.array(
-        [[sum(a * b for a, b in zip(q, x, strict=True)) for x in database] for q in queries]
-    )
+def inner_product(q, x):
+    return sum(a * b for a, b in zip(q, x, strict=True))
+
+
+def minus_distance(q, x):
+    return -sum((a - b) ** 2 for a, b in zip(q, x, strict=True))
+
+
+def naive_search(database, queries, k, score=inner_product):
+    scores = np.array([[score(q, x) for x in database] for q in queries])
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, axis=1), order
 
 
 @pytest.mark.parametrize("kind", ["ties", "copies", "zeros", "real"])
 @pytest.mark.parametrize("k", [1, 7, 1000])
-def test_results_equal_a_stable_sort(engine, kind, k):
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_results_equal_a_stable_sort(engine, kind, k, metric):
     rng = np.random.RandomState(k)
     database = rng.standard_normal((300, 6)).astype(np.float32)
     queries = rng.standard_normal((5, 6)).astype(np.float32)
@@ -38,21 +45,29 @@ def test_results_equal_a_stable_sort(engine, kind, k):
         database[100:300] = database[7]
     if kind == "zeros":
         database[:] = 0
-    scores, indices = Search(database, engine, rows_at_once=37).search(queries, k)
-    expected = naive_search(database.astype(np.float64), queries.astype(np.float64), k)
+    index = Search(database, engine, rows_at_once=37, metric=metric)
+    scores, indices = index.search(queries, k)
+    score = {"inner_product": inner_product, "l2": minus_distance}[metric]
+    expected = naive_search(database.astype(np.float64), queries.astype(np.float64), k, score)
     np.testing.assert_array_equal(indices, expected[1])
     np.testing.assert_allclose(scores, expected[0], atol=1e-5)
     assert scores.dtype == np.float32 and indices.dtype == np.int64
 
 
-def test_engines_agree_on_hard_roundings():
+def test_unknown_metric():
+    with pytest.raises(DataError, match="unknown metric 'cosine'; known are inner_product, l2"):
+        Search(np.eye(2, dtype=np.float32), metric="cosine")
+
+
+@pytest.mark.parametrize("metric", ["inner_product", "l2"])
+def test_engines_agree_on_hard_roundings(metric):
     pytest.importorskip("faiss")
     rng = np.random.RandomState(0)
     database = rng.standard_normal((2000, 64)).astype(np.float32)
     database[1000:] = database[:1000] + rng.standard_normal((1000, 64)).astype(np.float32) * 1e-7
     database /= np.linalg.norm(database, axis=1, keepdims=True)
     results = [
-        Search(database, name, rows_at_once=300).search(database[:9], 50)
+        Search(database, name, rows_at_once=300, metric=metric).search(database[:9], 50)
         for name in ("exact", "faiss")
     ]
     for ours, theirs in zip(*results, strict=True):

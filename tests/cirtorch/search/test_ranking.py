@@ -94,3 +94,15 @@ def test_what_is_no_number_has_no_place(broken):
 def test_indices_outside_the_database_are_skipped():
     positions = count_ranks(np.eye(3), np.eye(3)[:, :1], [{"ok": [0, 7, -1]}])
     assert positions.of(0, [0, 7, 0]).tolist() == [0]
+
+
+def test_positions_by_distance():
+    rng = np.random.RandomState(3)
+    database = rng.standard_normal((150, 4)).round().astype(np.float32)
+    queries = rng.standard_normal((4, 9)).round().astype(np.float32)
+    distances = np.square(database[:, :, None] - queries).sum(axis=1)
+    expected = np.argsort(np.argsort(distances, axis=0, kind="stable"), axis=0)
+    positions = count_ranks(database, queries, [{"ok": range(150)}] * 9, 64, metric="l2")
+    for i in range(9):
+        np.testing.assert_array_equal(positions.of(i, range(150)), np.arange(150))
+        assert [positions.of(i, [image])[0] for image in range(150)] == expected[:, i].tolist()

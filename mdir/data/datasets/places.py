@@ -1,0 +1,196 @@
+"""Images of places: a database and queries, with the positions they were taken at."""
+
+import hashlib
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from mdir.artifacts import used, used_files
+from mdir.data.datasets.place_layouts import LAYOUTS, find_folder, place_images, query_folders
+from mdir.data.image_files import open_image
+from mdir.data.index_files import read_index
+from mdir.data.place_names import name_note
+from mdir.data.positions import read_positions
+from mdir.errors import UserError
+from mdir.paths import resolve_path
+from mdir.registry import Check, register
+
+SetName = Literal[tuple(LAYOUTS)]
+_NOTE = "note"
+_SHOWN = 5
+
+
+def check_conditions(text: str) -> None:
+    """ValueError unless it is ``note``, ``note:NUMBER`` or a CSV file."""
+    head, colon, number = text.partition(":")
+    if head == _NOTE:
+        if colon and not (number.isdecimal() and int(number) > 0):
+            raise ValueError(f"expected note:1, note:2, ... (parts between '_'), got {text!r}")
+    elif not text.endswith(".csv"):
+        raise ValueError(f"expected 'note', 'note:NUMBER' or a CSV file, got {text!r}")
+
+
+def check_positions(text: str) -> None:
+    """ValueError unless it is ``names``, ``exif`` or a CSV file."""
+    if text not in ("names", "exif") and not text.endswith(".csv"):
+        raise ValueError(f"expected 'names', 'exif' or a CSV file, got {text!r}")
+
+
+@register("dataset", "places")
+class Places(Dataset):
+    """Images of a place recognition set: its database, then its queries.
+
+    Images are the files in .jpg, .jpeg and .png of a folder and below, sorted by path, or those
+    of a list ``FOLDER_images_paths.txt`` beside it, in its order.
+
+    Attributes:
+        root: the folder that holds database and queries.
+        names, files: of all images, below ``root`` and as paths.
+        database: how many of them are the database.
+        positions: float64 ``[N, 2]``, east and north in metres of all images.
+        conditions: name -> numbers of queries (from 0), int64; empty where there are none.
+
+    Args:
+        transform: pipeline over one PIL image.
+        set: name of the set; ``folder`` is one of your own.
+        image_dir: the set's folder (it holds ``images/test`` and the like; for ``folder``,
+            ``database`` and ``queries`` themselves), relative to the root.
+        split: null: the one that published numbers are of.
+        database: folder of the database; null: the set's own (``database``; svox: ``gallery``).
+        queries: folder of the queries, or condition -> folder; null: the set's own
+            (``queries``; svox and sf_xl: those of their conditions that are there).
+        positions: ``names``, see :mod:`mdir.data.place_names`; ``exif`` (GPS); or a CSV file,
+            relative to the root, with the columns ``file`` (such as ``database/1.jpg``) and
+            ``east``, ``north`` (metres) or ``latitude``, ``longitude``.
+        conditions: of queries in one folder: ``note`` is what their names note, ``note:1`` its
+            first part between ``_``; or a CSV file with the columns ``file`` and ``condition``,
+            for some of the queries or all; null: none.
+
+    Raises:
+        DataError, UserError: images or positions are missing, or not as they must be.
+    """
+
+    def __init__(
+        self,
+        transform,
+        inputs=(),
+        *,
+        set: SetName,
+        image_dir: str,
+        split: Literal["train", "val", "test"] | None = None,
+        database: str | None = None,
+        queries: str | dict[str, str] | None = None,
+        positions: Annotated[str, Check(check_positions)] = "names",
+        conditions: Annotated[str, Check(check_conditions)] | None = None,
+    ):
+        layout = LAYOUTS[set]
+        self.transform = transform
+        self.root = find_folder(set, Path(resolve_path(image_dir)), split or layout.split)
+        used(self.root)
+        folders = query_folders(set, self.root, queries)
+        if not folders:
+            raise UserError(f"{self.root}: queries names no folder")
+        known = place_images(self.root, database or layout.database)
+        parts = {name: place_images(self.root, one) for name, one in folders.items()}
+        asked = [name for names in parts.values() for name in names]
+        self.names, self.database = [*known, *asked], len(known)
+        self.files = [self.root / name for name in self.names]
+        used_files(self.files)
+        self._refuse_repeats(asked)
+        source = positions if positions in ("names", "exif") else resolve_path(positions)
+        self.positions = read_positions(source, self.root, self.names)
+        self.conditions = self._by_folder(parts)
+        if conditions is not None:
+            if self.conditions:
+                raise UserError(
+                    f"{self.root}: the queries have the conditions of their folders "
+                    f"({', '.join(self.conditions)}); leave out 'conditions', or name one folder"
+                )
+            self.conditions = _by_condition(self._conditions_of(asked, conditions, folders[""]))
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, index):
+        return self.view(index), {"index": index, "position": self.positions[index]}
+
+    def view(self, index: int):
+        """The image alone."""
+        return self.transform(open_image(str(self.files[index])))
+
+    @property
+    def digest(self) -> str:
+        """Of the names of database and queries in their order: first digits of a SHA-256."""
+        text = "\n".join([str(self.database), *self.names])
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def _refuse_repeats(self, asked):
+        twice = [name for name, times in Counter(asked).items() if times > 1]
+        if twice:
+            raise UserError(f"{self.root}: {twice[0]} is in two folders of queries")
+        known = {os.path.realpath(path) for path in self.files[: self.database]}
+        both = [path for path in self.files[self.database :] if os.path.realpath(path) in known]
+        if both:
+            print(
+                f"Warning: {self.root}: {len(both)} of {len(asked)} queries are in the database "
+                f"and find themselves, such as {both[0].name}: recalls are too high",
+                file=sys.stderr,
+            )
+
+    def _by_folder(self, parts):
+        if list(parts) == [""]:
+            return {}
+        ends = np.cumsum([len(names) for names in parts.values()])
+        return {
+            name: np.arange(end - len(names), end)
+            for (name, names), end in zip(parts.items(), ends, strict=True)
+        }
+
+    def _conditions_of(self, asked, conditions, folder):
+        if conditions.partition(":")[0] == _NOTE:
+            return self._of_notes(asked, conditions)
+        path = Path(resolve_path(conditions))
+        used(path)
+        told = {}
+        for row, where in read_index(path, ("file", "condition"), "queries"):
+            name = os.path.normpath(row["file"])
+            if name in told:
+                raise UserError(f"{where}: {row['file']} stands twice in it")
+            if not row["condition"]:
+                raise UserError(f"{where}: no condition of {row['file']}")
+            told[name] = row["condition"], where
+        found = []
+        for name in asked:
+            inner = os.path.relpath(name, folder)
+            found.append(told.pop(name, None) or told.pop(inner, None) or ("", ""))
+        if told:
+            name, (_, where) = next(iter(told.items()))
+            raise UserError(
+                f"{where}: {name} is no query of {self.root / folder} "
+                f"({len(told)} rows of {path.name} name none)"
+            )
+        return [condition for condition, _ in found]
+
+    def _of_notes(self, asked, conditions):
+        number = conditions.partition(":")[2]
+        notes = [name_note(name) for name in asked]
+        if number:
+            parts = [note.split("_") for note in notes]
+            notes = [one[int(number) - 1] if len(one) >= int(number) else "" for one in parts]
+        lacking = [name for name, note in zip(asked, notes, strict=True) if not note]
+        if lacking:
+            raise UserError(
+                f"{self.root}: {len(lacking)} of {len(asked)} queries note nothing as "
+                f"{conditions}: {', '.join(lacking[:_SHOWN])}"
+            )
+        return notes
+
+
+def _by_condition(told):
+    names = sorted({condition for condition in told if condition})
+    return {name: np.flatnonzero([one == name for one in told]) for name in names}

@@ -1,0 +1,314 @@
+"""The score ``place_recall``: queries whose place is among the first answers (recall@N)."""
+
+import sys
+import time
+from typing import Annotated, Literal
+
+import numpy as np
+
+from cirtorch.search.exact import Search
+from cirtorch.utils.finite import require_finite
+from mdir import distributed, registry
+from mdir.data.table_files import csv_text
+from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.errors import UserError
+from mdir.inference.descriptors import extract_descriptors
+from mdir.registry import Check, Problem, Section, is_unresolved, register
+from mdir.registry.ranges import above, at_least
+from mdir.report.run_files import judgements, pair_list, run_file
+from mdir.scores.measures.place_recall import (
+    all_first_hits,
+    first_hits,
+    merge_crops,
+    padded,
+    positives_within,
+    recall_text,
+    recalls,
+)
+from mdir.scores.place_views import PlaceViews, query_treatment, resize
+from mdir.scores.result import ScoreResult
+
+_SHOWN_RANKS = 10
+_CROP_RANKS = 20  # each crop's search, as published, even where fewer are asked for
+_ALL, _MEAN = "all", "mean"
+_OF_ANSWERABLE = "with_positives"
+Method = Literal[
+    "hard_resize", "single_query", "central_crop", "five_crops", "nearest_crop", "maj_voting"
+]
+Side = Annotated[int, at_least(1)]
+
+
+def _check(params):
+    """Ranks that do not ascend, and a test method without a height and a width."""
+    values, size = params.get("recall_values", [1]), params.get("image_size")
+    method = params.get("test_method", "hard_resize")
+    if all(type(value) is int for value in values) and (
+        not values or list(values) != sorted(set(values))
+    ):
+        yield Problem(("recall_values",), f"expected numbers that ascend, got {list(values)}")
+    shaped = isinstance(size, (list, tuple)) or is_unresolved(size) or is_unresolved(method)
+    if method != "hard_resize" and not shaped:
+        message = f"{method} needs an image_size of two numbers, height and width; got {size}"
+        yield Problem(("test_method",), message)
+
+
+@register("score", "place_recall", check=_check)
+class PlaceRecall:
+    """Recall of visual place recognition, as gmberton/VPR-methods-evaluation measures it.
+
+    ``recall@N`` is the share of queries with a database image of their place, taken within
+    ``threshold``, among the N nearest by Euclidean distance of the descriptors, which are compared
+    as they are. A query without such an image fails at every N; ``recall@N_with_positives`` leaves
+    it out. Where the set has conditions, ``recall@N_CONDITION`` is that of their queries, and
+    ``recall@N_mean`` the mean over the conditions where all queries have one. An epoch is the best
+    one by its recall at the first of the ranks.
+
+    Beside its rankings, a validation leaves ``LABEL_queries.csv`` (each query's positives and the
+    rank of the first), ``LABEL_run.txt`` and ``LABEL_qrels.txt`` (TREC) and ``LABEL_pairs.txt``
+    (``query image`` a line, for structure from motion), with names below the set's folder.
+
+    Args:
+        dataset: a ``places`` section.
+        image_size: short side in pixels, or ``[height, width]``; null: as the files are.
+        threshold: in metres; one that is exactly as far away is right.
+        recall_values: the N, ascending.
+        test_method: what queries are shown as, where ``image_size`` is a height and a width: like
+            the database (``hard_resize``), with the same short side (``single_query``), cut
+            (``central_crop``), or as five squares, whose mean descriptor is taken (``five_crops``),
+            or the nearest of whose answers are (``nearest_crop``), or that vote (``maj_voting``).
+        majority_weight: of a vote.
+        transforms, mean_std: null: those of the network.
+        batch_size: images of one size that go through the network together.
+    """
+
+    ties_are_best, at_end = False, True
+
+    def __init__(
+        self,
+        *,
+        dataset: Annotated[dict, Section("dataset")],
+        image_size: Side | tuple[Side, Side] | None = None,
+        threshold: Annotated[float, above(0)] = 25,
+        recall_values: list[Annotated[int, at_least(1)]] = (1, 5, 10, 20),
+        test_method: Method = "hard_resize",
+        majority_weight: Annotated[float, at_least(0)] = 0.01,
+        transforms: Annotated[str, Check(check_transforms)] | None = None,
+        mean_std: list | tuple | None = None,
+        batch_size: Annotated[int, at_least(1)] = 16,
+    ):
+        self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
+        self.name = dataset.get("set", dataset["name"])
+        if not hasattr(self.dataset, "positions"):
+            raise UserError(
+                f"the score place_recall needs positions, which {self.name} does not tell: a set "
+                "'places' does"
+            )
+        self.threshold, self.values, self.method = threshold, list(recall_values), test_method
+        self.size = tuple(image_size) if isinstance(image_size, list) else image_size
+        self.weight, self.batch_size = majority_weight, batch_size
+        self.decisive = f"score_avg:recall@{self.values[0]}"
+        known, asked = np.split(self.dataset.positions, [self.dataset.database])
+        self.positives = positives_within(known, asked, threshold)
+        self.answerable = np.array([len(one) > 0 for one in self.positives])
+        self.conditions = self.dataset.conditions
+        self._check_conditions()
+        self._tell_unanswerable()
+
+    def __call__(self, network) -> ScoreResult:
+        begin = time.time()
+        rows = self.extract(network)
+        result = ScoreResult(timings={"extract_descriptors": time.time() - begin})
+        scores, found = self.find(*rows, network.device)
+        if self.merges_crops:
+            first = first_hits(found, self.positives)
+        else:
+            first = all_first_hits(*rows, found, self.positives, network.device)
+        table = self.measure(result, first)
+        result.per_query = {"first_hit": np.where(first < 0, np.nan, first + 1).tolist()}
+        result.rankings = self.rankings(found, first)
+        result.protocol = self.protocol(rows[0].shape[1])
+        result.details = lambda: {"places": {"values": self.values, "recalls": table}}
+        result.files = lambda: self.files(result, scores, found, first)
+        result.timings["total_s"] = time.time() - begin
+        return result
+
+    @property
+    def merges_crops(self) -> bool:
+        """Whether a query's ranking is made of those of its crops."""
+        return self.method in ("nearest_crop", "maj_voting")
+
+    def extract(self, network):
+        """Descriptors of the database ``[N, D]`` and of the queries ``[M, D]``.
+
+        Where crops have rankings of their own, those of all of them, query by query.
+        """
+        count, images = self.dataset.database, range(len(self.dataset))
+        database = PlaceViews(
+            self.dataset, images[:count], lambda image: [resize(image, self.size)]
+        )
+        treat, views = query_treatment(self.method, self.size)
+        queries = PlaceViews(self.dataset, images[count:], treat, views)
+        known, asked = (self._rows(network, one) for one in (database, queries))
+        if views > 1 and not self.merges_crops:
+            asked = asked.unflatten(0, (-1, views)).mean(dim=1)
+        return known, asked
+
+    def _rows(self, network, views):
+        what = f"{self.name} {'database' if views.numbers.start == 0 else 'queries'}"
+        rows = extract_descriptors(network, views, {"batch_size": self.batch_size}, what).T
+        require_finite(rows, views.files, what)
+        return rows
+
+    def find(self, database, queries, device):
+        """The first answers of each query: scores (minus the squared distance) and images.
+
+        Returns:
+            ``[M, n]`` each, n the largest of the ranks; behind a database of fewer images, -1.
+        """
+        index, count = Search(database, device=device, metric="l2"), self.values[-1]
+        if not self.merges_crops:
+            scores, found = index.search(queries, count)
+            return padded(scores, count, -np.inf), padded(found, count)
+        scores, found = index.search(queries, max(count, _CROP_RANKS))
+        shape = (len(self.positives), -1, found.shape[1])
+        weight = self.weight if self.method == "maj_voting" else None
+        distances, found = merge_crops(-scores.reshape(shape), found.reshape(shape), count, weight)
+        return -distances, found
+
+    def measure(self, result, first) -> dict[str, dict]:
+        """Add the averages, and print them.
+
+        Returns:
+            ``all``, each condition and ``mean`` -> ``queries`` and ``without_positives`` (numbers),
+            ``recalls`` and ``with_positives`` (shares by rank).
+        """
+        groups = {_ALL: np.arange(len(first))} | self.conditions
+        table = {name: self._recalls(first, group) for name, group in groups.items()}
+        if len(self.conditions) > 1 and self._are_whole():
+            table[_MEAN] = _mean([table[name] for name in self.conditions])
+        for name, row in table.items():
+            ending = "" if name == _ALL else f"_{name}"
+            self._average(result, row["recalls"], ending)
+            if distributed.is_first():
+                print(f"{self.name} {name}: {recall_text(self.values, row['recalls'])}")
+        self._average(result, table[_ALL][_OF_ANSWERABLE], f"_{_OF_ANSWERABLE}")
+        return table
+
+    def _average(self, result, shares, ending):
+        for n, share in zip(self.values, shares, strict=True):
+            result.averages[f"recall@{n}{ending}"] = share
+
+    def _recalls(self, first, group):
+        answerable = group[self.answerable[group]]
+        return {
+            "queries": len(group),
+            "without_positives": len(group) - len(answerable),
+            "recalls": recalls(first[group], self.values),
+            _OF_ANSWERABLE: recalls(first[answerable], self.values),
+        }
+
+    def rankings(self, found, first) -> list[dict]:
+        """The nearest images of each query, ``first``: the rank (from 1) of the right one."""
+        names = self._conditions_by_query()
+        return [
+            {
+                **self._named(self.dataset.database + query),
+                "box": None,
+                "ap": None,
+                "first": int(first[query]) + 1 if first[query] >= 0 else None,
+                "condition": names[query],
+                "found": [
+                    {**self._named(image), "right": bool(image in self.positives[query])}
+                    for image in nearest[:_SHOWN_RANKS]
+                    if image >= 0
+                ],
+            }
+            for query, nearest in enumerate(found.tolist())
+        ]
+
+    def _named(self, index):
+        return {"name": self.dataset.names[index], "path": str(self.dataset.files[index])}
+
+    def files(self, result, scores, found, first) -> dict[str, str]:
+        """Texts of the files beside the rankings, by the ending of their names."""
+        images, queries = self._names()
+        return {
+            "_queries.csv": csv_text(self._per_query(result.protocol, queries, first)),
+            "_run.txt": run_file(queries, images, found, scores),
+            "_qrels.txt": judgements(queries, images, self.positives),
+            "_pairs.txt": pair_list(queries, images, found),
+        }
+
+    def _per_query(self, protocol, queries, first):
+        """A row for each query; the conditions of the numbers stand in all of them."""
+        facts = {
+            key.replace(" ", "_"): " ".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in protocol.items()
+            if not isinstance(value, dict)
+        }
+        yield ["query", "condition", "positives", "first_hit", *facts]
+        columns = queries, self._conditions_by_query(), self.positives, first.tolist()
+        for query, condition, right, place in zip(*columns, strict=True):
+            yield [query, condition, len(right), place + 1 if place >= 0 else "", *facts.values()]
+
+    def _names(self):
+        names = self.dataset.names
+        return names[: self.dataset.database], names[self.dataset.database :]
+
+    def _conditions_by_query(self):
+        names = [""] * len(self.positives)
+        for name, group in self.conditions.items():
+            for query in group:
+                names[query] = name
+        return names
+
+    def protocol(self, dimensions) -> dict:
+        """The conditions of the numbers."""
+        told = {
+            "dataset": self.name,
+            "folder": str(self.dataset.root),
+            "list": self.dataset.digest,
+            "images": self.dataset.database,
+            "queries": len(self.positives),
+            "queries without positives": int((~self.answerable).sum()),
+            "threshold": float(self.threshold),
+            "image size": list(self.size) if isinstance(self.size, tuple) else self.size,
+            "test method": self.method,
+            "dimensions": dimensions,
+            "recall values": self.values,
+            "similarity": "Euclidean distance of descriptors, ties to the lower index",
+        }
+        if self.conditions:
+            told["conditions"] = {name: len(group) for name, group in self.conditions.items()}
+        return told
+
+    def _are_whole(self):
+        return sum(map(len, self.conditions.values())) == len(self.positives)
+
+    def _check_conditions(self):
+        taken = {_ALL, _MEAN, _OF_ANSWERABLE} & set(self.conditions)
+        if taken:
+            raise UserError(
+                f"{self.dataset.root}: {min(taken)!r} is the name of other numbers of the score "
+                "place_recall; give the condition another name"
+            )
+
+    def _tell_unanswerable(self):
+        """Queries without positives are counted; nothing but such is refused."""
+        lone, count = int((~self.answerable).sum()), len(self.answerable)
+        where = f"{self.dataset.root}: {lone} of {count} queries have no database image within "
+        if lone == count:
+            raise UserError(f"{where}{self.threshold:g} m: nothing can be found")
+        if lone and distributed.is_first():
+            print(
+                f"Warning: {where}{self.threshold:g} m; they fail at every N, and are left out of "
+                f"the recalls {_OF_ANSWERABLE}",
+                file=sys.stderr,
+            )
+
+
+def _mean(rows):
+    told = {key: sum(row[key] for row in rows) for key in ("queries", "without_positives")}
+    for key in ("recalls", _OF_ANSWERABLE):
+        told[key] = np.mean([row[key] for row in rows], axis=0).tolist()
+    return told
