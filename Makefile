@@ -12,7 +12,7 @@ demo: $(VENV)/.installed    ## the whole pipeline on a drawn city
 	$(BIN)/python perform_scenario.py all quickstart.yml
 
 test: $(VENV)/.installed lint types    ## style, types and all quick tests
-	$(BIN)/python -m pytest -m "not slow" --cov
+	$(BIN)/python -m pytest -m "not slow" --cov -n auto --maxprocesses 8 --dist loadfile
 
 slow: $(VENV)/.installed    ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -78,7 +78,7 @@ def test_tests_and_benchmarks_import_what_is_listed():
 @pytest.mark.parametrize("package", sorted(listed("dev")))
 def test_development_packages_are_used(package):
     commands = (PROJECT / "Makefile").read_text()
-    words = {"pytest-cov": "--cov"}.get(package, f"$(BIN)/{package}")
+    words = {"pytest-cov": "--cov", "pytest-xdist": "--dist"}.get(package, f"$(BIN)/{package}")
     stubs_of = package.removeprefix("types-").lower()
     assert (
         package in imported(*DEVELOPMENT)
