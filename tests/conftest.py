@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cirtorch.datasets import cut_short, orientation
+from cirtorch.datasets.told import Told
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -26,3 +29,10 @@ def photos() -> Path:
     if not (folder / "index.csv").exists():
         pytest.skip(f"photographs are absent: {folder} (set PHOTOS_ROOT)")
     return folder
+
+
+@pytest.fixture
+def untold(monkeypatch):
+    """A process that has not warned of any picture yet."""
+    for module in (cut_short, orientation):
+        monkeypatch.setattr(module, "_tell", Told(module._tell.what))

@@ -4,9 +4,10 @@ import math
 import os
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from cirtorch.datasets.cut_short import tell_if_cut_short
+from cirtorch.datasets.orientation import oriented
 from cirtorch.utils.errors import DataError, ImageError
 
 # A photograph cut short by its camera or its download still shows most of the place.
@@ -35,16 +36,18 @@ def pil_loader(path, mode="RGB", upright=False):
     """Open an image file as RGB or another PIL mode of 8 bits.
 
     Grey levels of 16 bits are divided by 257, so that white stays white. No EXIF rotation is
-    applied, as in the published projects, unless ``upright`` asks for it. What a file that is cut
-    short still shows is read, as there, and told.
+    applied, as in the published projects, unless ``upright`` asks for it; a file that has one is
+    told. What a file that is cut short still shows is read, as there, and told.
 
     Raises:
         ImageError: the file is missing, not an image, or one of floats; the message names it.
     """
     try:
         with Image.open(path) as image:
-            tell_if_cut_short(image, path)
-            return _eight_bits(ImageOps.exif_transpose(image) if upright else image).convert(mode)
+            named = path if isinstance(path, (str, os.PathLike)) else None
+            if named is not None:
+                tell_if_cut_short(image, path)
+            return _eight_bits(oriented(image, upright, named)).convert(mode)
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such image") from None
     except _UNREADABLE as error:

@@ -48,13 +48,15 @@ class Shards:
 
     ``rows``: :class:`ShardedRows` ``[N, D]`` float32; ``names``: of the N images, one per row;
     ``images``: folder that the names are relative to; ``network``: fingerprint of the network.
-    The last two are None where an index does not tell.
+    These two are None where an index does not tell. ``upright``: the images were turned as their
+    EXIF says.
     """
 
     rows: ShardedRows
     names: list[str]
     images: str | None
     network: str | None
+    upright: bool = False
 
 
 def open_shards(folder):
@@ -81,7 +83,8 @@ def open_shards(folder):
         names += shard_names
     if not arrays:
         raise DataError(f"{folder / INDEX}: names no shards")
-    return Shards(ShardedRows(arrays), names, index.get("images"), index.get("network"))
+    told = index.get("images"), index.get("network"), index.get("upright") is True
+    return Shards(ShardedRows(arrays), names, *told)
 
 
 def map_rows(path):

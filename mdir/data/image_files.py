@@ -40,7 +40,13 @@ def _open_array(path):
         raise DataError(f"{path}: cannot be read as an array ({error})") from error
 
 
-def load_image(path: str, image_size: float | None = None, bbx=None, precropped: bool = False):
+def load_image(
+    path: str,
+    image_size: float | None = None,
+    bbx=None,
+    precropped: bool = False,
+    upright: bool = False,
+):
     """Read an image, cut out a box, shrink the longest side to ``image_size`` pixels.
 
     Args:
@@ -51,16 +57,17 @@ def load_image(path: str, image_size: float | None = None, bbx=None, precropped:
             outside the image are black.
         precropped: instead of cropping, read the file ``<base>.<x1>_<y1>_<x2>_<y2>.<ext>`` beside
             the image, coordinates rounded; the full image gives the size.
+        upright: see :func:`open_image`; the box is one of the turned image.
 
     Raises:
         DataError: as :func:`open_image`, or the box is empty or not made of four numbers.
     """
-    image = open_image(path)
+    image = open_image(path, upright=upright)
     if isinstance(image, np.ndarray):
         return image
     box, part = pixel_box(bbx, path), image
     if box is not None:
-        part = open_image(crop_path(path, bbx)) if precropped else image.crop(box)
+        part = open_image(crop_path(path, bbx), upright=upright) if precropped else image.crop(box)
     return shrink_part(part, image, image_size)
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from cirtorch.datasets.cut_short import MARKS, ends_early
+from cirtorch.datasets.file_ends import ends_early
 from cirtorch.datasets.imagefiles import list_images, read_image_list
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 
 _SHOWN = 50
 _THREADS = 8
-_WITHOUT_END = ("BMP", "PPM", "TIFF")
 
 
 def read_names(source: str) -> list[str]:
@@ -57,38 +56,6 @@ def listed(names: Sequence) -> str:
 def _fault(path):
     try:
         with Image.open(path) as image:
-            if image.format in MARKS:
-                return "is cut short" if ends_early(image.fp, MARKS[image.format]) else None
-            _check_end(image)
-            return None
+            return "is cut short" if ends_early(image) else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return str(error)
-
-
-def _check_end(image):
-    # the decoder of grey levels written as text reads on after the last one
-    if image.format not in _WITHOUT_END or image.tile[0][0] == "ppm_plain":
-        image.verify()
-        return
-    image.fp = _WholeFile(image.fp)
-    image.load()
-
-
-class _WholeFile:
-    """A file whose end must not be met by a decoder.
-
-    Pillow, told to make do with photographs cut short (``cirtorch.datasets.datahelpers``), would
-    leave the rest of the image black.
-    """
-
-    def __init__(self, file):
-        self.file = file
-
-    def read(self, size=-1):
-        content = self.file.read(size)
-        if not content:
-            raise OSError("is cut short")
-        return content
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)

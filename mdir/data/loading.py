@@ -163,8 +163,8 @@ class _Items(Dataset):
             with seeded(sample_seed(self.seed, *place)):
                 item = self.dataset[place[1]]
             if self.strict and cut_short.found:
-                names = ", ".join(cut_short.found)
-                raise DataError(f"{names}: is cut short, which strict_images does not admit")
+                faults = "; ".join(dict.fromkeys(cut_short.found))
+                raise DataError(f"{faults}, which strict_images does not admit")
             return item
         except USER_ERRORS as error:
             return DataError(str(error))

@@ -85,7 +85,16 @@ def _check_sampler(section):
             yield Problem(("loader", "sampler", "name"), message)
 
 
-@register("data", "", check=_check_sampler)
+def _check_section(section):
+    yield from _check_sampler(section)
+    dataset = section.get("dataset")
+    forgiving = isinstance(dataset, dict) and dataset.get("ignore_errors") is True
+    if forgiving and section.get("strict_images") is True:
+        message = "true refuses what ignore_errors of the dataset lets pass"
+        yield Problem(("strict_images",), message)
+
+
+@register("data", "", check=_check_section)
 def data_section(
     *,
     dataset: Annotated[dict, Section("dataset", beside=Columns)],
@@ -96,8 +105,8 @@ def data_section(
 ) -> dict:
     """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
 
-    ``loader``: see :func:`loader_options`. ``strict_images``: a picture that is cut short is an
-    error instead of a warning.
+    ``loader``: see :func:`loader_options`. ``strict_images``: a picture that is cut short, or
+    of a format that does not tell, is an error instead of a warning.
     """
     return {
         "dataset": dataset,

@@ -4,8 +4,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
+from cirtorch.datasets.orientation import is_turned, oriented
 from cirtorch.utils.files import atomic_write
 from mdir.photos.index import Photo
 
@@ -27,10 +28,10 @@ def upright(photos: list[Photo], folder: Path, copies: Path) -> list[Photo]:
 
 def _upright(photo, folder, copies):
     with Image.open(folder / photo.name) as image:
-        if image.getexif().get(ExifTags.Base.Orientation) not in range(2, 9):  # 0: not known
+        if not is_turned(image):
             return photo
         is_jpeg = image.format in ("JPEG", "MPO")
-        turned = ImageOps.exif_transpose(image)
+        turned = oriented(image, upright=True)
     place = hashlib.sha256(photo.name.encode(errors="surrogateescape")).hexdigest()[:8]
     name = Path(photo.name).name
     path = copies / place / (name if is_jpeg else f"{name}.png")

@@ -24,6 +24,7 @@ def clusters_section(title: str, path: Path, copies: PictureFolder, strips: int,
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         images = [(one["path"], one["label"], one["identity"]) for one in read["images"]]
+        upright = read.get("upright", False)
         epoch = read["epoch"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"report: {path} is not a clusters file of a training") from error
@@ -37,7 +38,7 @@ def clusters_section(title: str, path: Path, copies: PictureFolder, strips: int,
         text += "green, others red."
     section = PageSection(title, text)
     for number, cluster in enumerate(clusters[:strips], 1):
-        section.strips.append(_strip(number, cluster, copies, shown))
+        section.strips.append(_strip(number, cluster, copies, shown, upright))
     return section
 
 
@@ -59,7 +60,7 @@ def _hits(cluster):
     return sum(identity == _purest(cluster) for _, identity in cluster)
 
 
-def _strip(number, cluster, copies, shown):
+def _strip(number, cluster, copies, shown, upright):
     purest = _purest(cluster)
     title = f"{number}. {len(cluster)} images"
     if purest is not None:
@@ -68,5 +69,6 @@ def _strip(number, cluster, copies, shown):
     for place in spread(len(cluster), shown):
         path, identity = cluster[place]
         mark = None if purest is None else "right" if identity == purest else "wrong"
-        strip.pictures.append(Picture(copies.add(path), Path(path).stem, mark))
+        copy = copies.add(path, upright=upright)
+        strip.pictures.append(Picture(copy, Path(path).stem, mark))
     return strip

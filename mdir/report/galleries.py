@@ -18,7 +18,8 @@ def read_rankings(path: Path) -> dict:
     Returns:
         ``{"protocol": {...}, "queries": [{"name", "path", "box", "ap", "found": [{"name", "path",
         "right"}]}]}``; ``right`` is None for pictures that do not count, and ``ap`` and ``right``
-        are None where no ground truth is known. Beside them, details of the score.
+        are None where no ground truth is known; ``upright`` is true of pictures that were turned as
+        their EXIF says. Beside them, details of the score.
     """
     try:
         rankings = json.loads(path.read_text(encoding="utf-8"))
@@ -66,9 +67,10 @@ def _scored(rankings):
 
 
 def _strip(head, query, pictures, found, scored):
-    strip = Strip(head, [Picture(pictures.add(query["path"], query.get("box")), "query")])
+    copy = pictures.add(query["path"], query.get("box"), query.get("upright", False))
+    strip = Strip(head, [Picture(copy, "query")])
     for place, answer in enumerate(query["found"][:found], 1):
-        copy = pictures.add(answer["path"])
+        copy = pictures.add(answer["path"], upright=answer.get("upright", False))
         mark = _MARKS.get(answer["right"], "junk" if scored else None)
         strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", mark))
     return strip

@@ -5,8 +5,10 @@ import io
 import os
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
+from cirtorch.datasets.datahelpers import pil_loader
+from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from mdir.artifacts import used_files
 from mdir.errors import UserError
@@ -23,23 +25,26 @@ class PictureFolder:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def add(self, path: str | os.PathLike, box=None) -> str:
+    def add(self, path: str | os.PathLike, box=None, upright: bool = False) -> str:
         """Copy a picture, cropped to ``box`` (x1, y1, x2, y2 in pixels) if given.
+
+        Args:
+            upright: as the network saw it, turned or not, see
+                :func:`cirtorch.datasets.datahelpers.pil_loader`.
 
         Returns:
             The path of the copy, relative to the page.
         """
         used_files([path])
-        digest = hashlib.sha256(f"{os.path.abspath(path)} {box}".encode()).hexdigest()[:16]
-        name = f"files/{digest}.jpg"
+        seen = f"{os.path.abspath(path)} {box}" + (" upright" if upright else "")
+        name = f"files/{hashlib.sha256(seen.encode()).hexdigest()[:16]}.jpg"
         try:
-            with Image.open(path) as image:
-                image = image.convert("RGB")
-                if box is not None:
-                    image = image.crop(tuple(round(value) for value in box))
-                small = ImageOps.contain(image, (SIDE, SIDE))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"report: {path} is not a readable picture ({error})") from error
+            image = pil_loader(path, upright=upright)
+        except DataError as error:
+            raise UserError(f"report: {error}") from error
+        if box is not None:
+            image = image.crop(tuple(round(value) for value in box))
+        small = ImageOps.contain(image, (SIDE, SIDE))
         buffer = io.BytesIO()
         small.save(buffer, format="JPEG", quality=88)
         with atomic_write(self.folder / name) as file:

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+from PIL import Image
+
 from cirtorch.datasets.imagefiles import list_images
+from cirtorch.datasets.orientation import upright_size
 from mdir.errors import UserError
 from mdir.paths import path_join
 from mdir.report.page import Picture, Strip
@@ -28,12 +31,24 @@ def translation_strips(
         source = next((p for p in _sources(before, name) if os.path.exists(p)), None)
         if source is None:
             raise UserError(f"report: translations: {after / name} has no input in {before}")
+        upright = _seen_upright(source, after / name)
         pair = [
-            Picture(pictures.add(source), "input"),
+            Picture(pictures.add(source, upright=upright), "input"),
             Picture(pictures.add(after / name), "translation"),
         ]
         strips.append(Strip(name, pair))
     return strips
+
+
+def _seen_upright(source, translation):
+    """Whether the network saw an input turned as its EXIF says, as far as the shapes tell."""
+    try:
+        with Image.open(source) as before, Image.open(translation) as after:
+            sizes = before.size, upright_size(before), after.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return True  # who copies it says what is wrong
+    lying, turned, made = (width > height for width, height in sizes)
+    return lying == turned or made == turned
 
 
 def _sources(before, name):

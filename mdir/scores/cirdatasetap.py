@@ -52,6 +52,7 @@ class CirDatasetAp:
         image_size: longest side in pixels; a query's box is shrunk as its image would be. Null: as
             the files are.
         transforms, mean_std: null: those of the network.
+        strict_images: as of a data section.
         data_root: folder that holds ``test/<dataset>``, relative to the root.
 
     Raises:
@@ -66,6 +67,7 @@ class CirDatasetAp:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         data_root: str = "data",
+        strict_images: bool = False,
     ):
         if isinstance(dataset, dict):
             self.set = load_table_set(**dataset)
@@ -74,6 +76,7 @@ class CirDatasetAp:
         self.protocols = split_protocols(self.set.name, self.set.gnd)
         self.main = "" if "" in self.protocols else "medium"
         self.image_size, self.transforms, self.mean_std = image_size, transforms, mean_std
+        self.strict_images = strict_images
 
     @property
     def decisive(self) -> str:
@@ -118,6 +121,7 @@ class CirDatasetAp:
     def _vectors(self, network, transform, what, paths, boxes):
         columns = (paths,) if boxes is None else (paths, boxes)
         images = CirImageList(transform, columns, image_dir="", image_size=self.image_size)
+        images.strict_images = self.strict_images
         vectors = extract_descriptors(network, images, what=f"{self.set.name} {what}")
         require_finite(vectors.T, paths, f"{self.set.name} {what}")
         return vectors

@@ -10,8 +10,10 @@ from typing import Annotated
 import numpy as np
 import torch
 
-from mdir import distributed, registry
-from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir import distributed
+from mdir.data.loading import make_dataset
+from mdir.data.sections import data_section
+from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
 from mdir.registry import Check, Section, register
@@ -54,6 +56,7 @@ class ClassRecall:
         ranks: of the recalls, in any order.
         nmi: false leaves it out, which is slow with thousands of classes.
         transforms, mean_std: null: those of the network.
+        strict_images: as of a data section.
         batch_size: images that go through the network together.
     """
 
@@ -67,9 +70,13 @@ class ClassRecall:
         nmi: bool = True,
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
+        strict_images: bool = False,
         batch_size: Annotated[int, at_least(1)] = 64,
     ):
-        self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
+        section = data_section(
+            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+        )
+        self.dataset = make_dataset(section)
         self.name = dataset.get("set", dataset["name"])
         self.options = {key: value for key, value in dataset.items() if value is True}
         if not hasattr(self.dataset, "identities"):
@@ -152,7 +159,8 @@ class ClassRecall:
     def _named(self, index):
         path = Path(self.dataset.files[index])
         label = self.class_name(self.labels[index])
-        return {"name": f"{path.parent.name}/{path.stem}", "path": str(path), "class": label}
+        named = {"name": f"{path.parent.name}/{path.stem}", "path": str(path), "class": label}
+        return named | ({"upright": True} if getattr(self.dataset, "are_own", False) else {})
 
     def _protocol(self):
         told = {

@@ -7,8 +7,9 @@ import torch
 
 from cirtorch.search.exact import Search
 from cirtorch.utils.finite import require_finite
-from mdir import registry
-from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.data.loading import make_dataset
+from mdir.data.sections import data_section
+from mdir.data.transforms.parse import check_transforms
 from mdir.inference.descriptors import Views, extract_descriptors
 from mdir.registry import Check, Section, register
 from mdir.scores.measures.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
@@ -34,6 +35,7 @@ class CrossDomainRecall:
             ``ossco``: the recall over both domains at the first rank, and the names of the domains
             are in those of the recalls.
         transforms, mean_std: null: those of the network.
+        strict_images: as of a data section.
         batch_size: images of one size that go through the network together.
     """
 
@@ -47,10 +49,13 @@ class CrossDomainRecall:
         naming: Literal["daco", "ossco"] = "daco",
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
+        strict_images: bool = False,
         batch_size: int = 16,
     ):
-        transform = parse_transforms(transforms, mean_std)
-        self.dataset = registry.make("dataset", dataset, transform, ())
+        section = data_section(
+            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+        )
+        self.dataset = make_dataset(section)
         self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size
         second = sum(self.dataset.domain_of)
         check_ranks(self.ranks, len(self.dataset) - second, second)

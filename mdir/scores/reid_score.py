@@ -7,8 +7,9 @@ from typing import Annotated, TypedDict
 import numpy as np
 import torch
 
-from mdir import registry
-from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.data.loading import make_dataset
+from mdir.data.sections import data_section
+from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
 from mdir.registry import Check, Section, register
@@ -52,6 +53,7 @@ class ReidScore:
         ranks: of the matches.
         rerank: ``{}`` for the published re-ranking, or its settings; null: none.
         transforms, mean_std: null: those of the network.
+        strict_images: as of a data section.
         batch_size: images that go through the network together.
     """
 
@@ -65,9 +67,13 @@ class ReidScore:
         rerank: Rerank | None = None,
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
+        strict_images: bool = False,
         batch_size: Annotated[int, at_least(1)] = 64,
     ):
-        self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
+        section = data_section(
+            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+        )
+        self.dataset = make_dataset(section)
         if not 0 < getattr(self.dataset, "queries", 0) < len(self.dataset):
             raise UserError("the score reid needs queries and a gallery: a reid set's split 'test'")
         self.name = dataset.get("set", dataset["name"])
@@ -138,7 +144,8 @@ class ReidScore:
 
     def _named(self, index):
         path = self.dataset.files[index]
-        return {"name": path.stem, "path": str(path)}
+        named = {"name": path.stem, "path": str(path)}
+        return named | ({"upright": True} if getattr(self.dataset, "are_own", False) else {})
 
     def protocol(self, images) -> dict:
         """The conditions of the numbers; ``images`` are those of the gallery."""

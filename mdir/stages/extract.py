@@ -41,6 +41,8 @@ def extract(
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: list | tuple | None = None,
     loader: Annotated[dict, Options(loader_options)] | None = None,
+    upright: bool = True,
+    strict_images: bool = False,
 ):
     """Describe all images of a folder or a list and write the descriptors to shards.
 
@@ -58,6 +60,9 @@ def extract(
         shard_size: images in a shard.
         transforms, mean_std: null: those of the network.
         loader: options of the data loader, such as ``num_workers`` and ``batch_size``.
+        upright: pictures are turned as their EXIF says; false for sets that are read as published.
+        strict_images: a picture that cannot be read, is cut short, or of a format that does not
+            tell, is an error.
 
     Returns:
         Metadata: ``index`` (path of shards.json), ``images``, ``dimensions``, ``shards``,
@@ -71,21 +76,25 @@ def extract(
     with distributed.together():
         model = load_network(network, default_device()).eval()
         shards = _Shards(resolve_path(directory), names, shard_size)
-        return _extract(model, folder, shards, image_size, loader, transforms, mean_std)
+        reading = {"image_size": image_size, "upright": upright}
+        return _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std)
 
 
-def _extract(model, folder, shards, image_size, loader, transforms, mean_std):
+def _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std):
     data = model.runtime.get("data") or {}
     transform = parse_transforms(
         transforms or data.get("transforms"), mean_std or data.get("mean_std")
     )
 
     def dataset(part):
-        return CirImageList(
-            transform, (part,), image_dir=folder, image_size=image_size, ignore_errors=True
-        )
+        options = {**reading, "ignore_errors": not strict_images}
+        images = CirImageList(transform, (part,), image_dir=folder, **options)
+        images.strict_images = strict_images
+        return images
 
-    settings = {"transforms": repr(transform), "image_size": image_size, "shard_size": shards.size}
+    settings = {"transforms": repr(transform), **reading, "shard_size": shards.size}
+    if strict_images:  # shards of pictures that are cut short do not count
+        settings["strict_images"] = True
     if distributed.is_first():
         inputs = {**settings, "folder": folder, "names": shards.all_names}
         shards.begin(network_fingerprint(model, inputs))
@@ -96,7 +105,8 @@ def _extract(model, folder, shards, image_size, loader, transforms, mean_std):
             shards.write(number, found)
     if not distributed.is_first():
         return {}
-    return shards.finish({"images": folder, "network": network_fingerprint(model, {})})
+    origin = {"images": folder, "network": network_fingerprint(model, {})}
+    return shards.finish({**origin, "upright": reading["upright"]})
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from mdir import distributed
+from mdir import distributed, registry
 from mdir.errors import UserError
 from mdir.inference.names import name_columns
 from mdir.inference.run import (
@@ -34,7 +34,8 @@ def infer(
         inputs: columns of names (from standard input: one column, a name per line).
         network: which one, see :func:`mdir.networks.factory.load_network`.
         output: see :class:`mdir.inference.run.OutputOptions`.
-        data: see :class:`mdir.inference.run.InputSections`.
+        data: see :class:`mdir.inference.run.InputSections`. Pictures are turned as their EXIF says
+            unless the dataset's ``upright`` is false, as for sets that are read as published.
         names: in place of standard input, a list, a list file or a folder of images.
         forward: see :class:`mdir.inference.run.ForwardOptions`.
 
@@ -50,6 +51,14 @@ def infer(
             "image names are expected on standard input, one per line, or in the parameter 'names' "
             "(a list, a list file or a folder)"
         )
+    data = {**data, "test": _upright(data["test"])}
     with distributed.together():
         model = load_network(network, default_device()).eval()
         return run_inference(model, output, data, inputs, forward)
+
+
+def _upright(section):
+    """A data section that turns pictures, where its dataset can and does not say otherwise."""
+    known, _ = registry.schema(registry.lookup("dataset", section["dataset"]["name"]))
+    default = {"upright": True} if "upright" in known else {}
+    return {**section, "dataset": {**default, **section["dataset"]}}

@@ -133,7 +133,8 @@ class _Shown:
     def __getitem__(self, number):
         name = self.shards.names[number]
         path = path_join(self.shards.images, name)
-        return {"name": name.removeprefix(self.shared), "path": path}
+        named = {"name": name.removeprefix(self.shared), "path": path}
+        return named | ({"upright": True} if self.shards.upright else {})
 
 
 def _table(images, asked, found, scores):

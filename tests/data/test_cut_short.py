@@ -12,6 +12,8 @@ from mdir.registry import ComponentError
 from mdir.stages.infer import infer
 from tests.stages.test_infer import embedding
 
+pytestmark = pytest.mark.usefixtures("untold")
+
 
 @pytest.fixture
 def pictures(root):

@@ -55,11 +55,14 @@ class ImageList(Dataset):
         inputs: columns of names; a cell may itself be a list of names.
         image_dir: folder pattern (see :func:`mdir.paths.path_join`), relative to the root.
         mode: PIL mode, RGB by default.
+        upright: turn pictures as their EXIF says; the step ``infer`` does unless this is false.
     """
 
-    def __init__(self, transform, inputs, *, image_dir: str, mode: str | None = None):
+    def __init__(
+        self, transform, inputs, *, image_dir: str, mode: str | None = None, upright: bool = False
+    ):
         check_columns(inputs, range(1, 1000), type(self).__name__)
-        self.transform, self.mode = transform, mode or "RGB"
+        self.transform, self.mode, self.upright = transform, mode or "RGB", upright
         self.rows = [_flat(row) for row in zip(*inputs, strict=True)]
         self.image_dir = resolve_path(image_dir)
         used_files(path for index in range(len(self)) for path in self.paths(index))
@@ -69,7 +72,8 @@ class ImageList(Dataset):
 
     def __getitem__(self, index):
         paths = self.paths(index)
-        return label_images(self.transform(*(open_image(p, self.mode) for p in paths)), paths)
+        images = (open_image(path, self.mode, self.upright) for path in paths)
+        return label_images(self.transform(*images), paths)
 
     def paths(self, index: int) -> list[str]:
         """Files of one row."""
@@ -97,6 +101,7 @@ class CirImageList(Dataset):
         ignore_errors: an unreadable image is an empty item ``{}`` and a warning, not an error.
         load_images_with_bbx: read crops made beforehand, see
             :func:`mdir.data.image_files.load_image`.
+        upright: as of ImageList; boxes are those of the turned pictures.
     """
 
     def __init__(
@@ -109,6 +114,7 @@ class CirImageList(Dataset):
         image_labels: bool = False,
         ignore_errors: bool = False,
         load_images_with_bbx: bool = False,
+        upright: bool = False,
     ):
         columns = list(inputs)
         length = check_columns(columns, range(1 + image_labels, 3 + image_labels), "CirImageList")
@@ -118,6 +124,7 @@ class CirImageList(Dataset):
         self.transform, self.image_size = transform, image_size
         self.image_dir = resolve_path(image_dir)
         self.ignore_errors, self.precropped = ignore_errors, load_images_with_bbx
+        self.upright = upright
         self.paths = [path_join(self.image_dir, name) for name in self.names]
         used_files([*self.paths, *(self._crops() if load_images_with_bbx else ())])
 
@@ -127,7 +134,8 @@ class CirImageList(Dataset):
     def __getitem__(self, index):
         path = self.paths[index]
         try:
-            image = load_image(path, self.image_size, self.boxes[index], self.precropped)
+            box = self.boxes[index]
+            image = load_image(path, self.image_size, box, self.precropped, self.upright)
         except DataError as error:
             if not self.ignore_errors:
                 raise

@@ -158,6 +158,7 @@ class _SingleImages(Dataset):
     """Images of the database by number, one by one, as mining looks at them."""
 
     def __init__(self, tuples, images, labels):
+        self.dataset = tuples
         self.paths = [tuples.database.paths[image] for image in images]
         self.labels = labels
         self.transform, self.image_size = tuples.transform, tuples.image_size

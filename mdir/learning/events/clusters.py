@@ -13,7 +13,8 @@ class Clusters(Processor):
     """``clusters.json`` beside the checkpoints: the labels of the newest epoch.
 
     ``epoch`` counts from 1; ``images`` are dicts of ``path``, ``label`` (negative: left out) and
-    ``identity`` as the data set has it, None in one that tells no two apart.
+    ``identity`` as the data set has it, None in one that tells no two apart; ``upright``, where it
+    is true, that they were turned as their EXIF says.
     """
 
     def __init__(self, folder):
@@ -22,6 +23,8 @@ class Clusters(Processor):
     def result(self, result):
         if isinstance(result, PseudoLabels) and self.folder is not None:
             content = {"epoch": result.epoch + 1, "images": _images(result)}
+            if getattr(result.dataset, "are_own", False):
+                content["upright"] = True
             write_bytes(self.folder / "clusters.json", json.dumps(content).encode())
 
 

@@ -26,7 +26,8 @@ class ProxyFiles(Processor):
     accuracy in percent. The others are written anew whenever the recall at the first rank is above
     all before: the state_dict of the model, and a dict of ``test_images`` (paths from the folder
     that holds the data set's, or from CIRTORCH_ROOT), ``test_labels``, ``test_features``,
-    ``train_features`` (as they were during the epoch), ``train_labels`` and ``train_proxies``.
+    ``train_features`` (as they were during the epoch), ``train_labels`` and ``train_proxies``;
+    ``upright``, where it is true, says that images were turned as their EXIF says.
 
     Every file appears whole or not at all; a run that goes on continues its table, and an epoch
     that comes again replaces its row.
@@ -110,6 +111,7 @@ def _percent(share):
 
 def _data_base(trained, tested):
     dataset = tested.dataset
+    upright = {"upright": True} if getattr(dataset, "are_own", False) else {}
     return {
         "test_images": list(getattr(dataset, "names", None) or map(_name, dataset.files)),
         "test_labels": [int(label) for label in dataset.identities],
@@ -117,6 +119,7 @@ def _data_base(trained, tested):
         "train_features": trained.features,
         "train_labels": trained.labels.tolist(),
         "train_proxies": trained.model.proxies,
+        **upright,
     }
 
 

@@ -30,6 +30,7 @@ class DataBase:
         images: names of the test images. test: what they look like.
         train: features of the images as they were trained on; None: it tells none.
         proxies: a unit row ``[C, D]`` for each class of the training; None likewise.
+        upright: the images were turned as their EXIF says.
     """
 
     path: str
@@ -37,6 +38,7 @@ class DataBase:
     test: Rows
     train: Rows | None
     proxies: torch.Tensor | None
+    upright: bool
 
 
 def read_data_base(path: str) -> DataBase:
@@ -67,7 +69,7 @@ def read_data_base(path: str) -> DataBase:
     if known:
         require_finite(train.features, None, f"{path}, train_features")
         require_finite(proxies, None, f"{path}, train_proxies")
-    return DataBase(path, images, test, train, proxies)
+    return DataBase(path, images, test, train, proxies, content.get("upright") is True)
 
 
 def _rows(content, split):

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from cirtorch.datasets.orientation import upright_size
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.progress import progress
@@ -129,7 +130,7 @@ def _box_warnings(root, images) -> Iterator[str]:
 def _size(path, upright=False):
     try:
         with Image.open(path) as image:
-            return (ImageOps.exif_transpose(image) if upright else image).size
+            return upright_size(image) if upright else image.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
 

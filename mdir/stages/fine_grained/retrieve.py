@@ -83,14 +83,14 @@ def retrieve(
     places = local_places([one["image"] for one in found], data_path)
     used_files([query.path, *places])
     folder = Path(resolve_path(directory), query.path.name.split(".")[0] or query.path.name)
-    pictures = {_QUERY: _picture(query.path, upright=query.place is None)}
+    pictures = {_QUERY: _picture(query.path, base.upright or query.place is None)}
     for rank, (one, place) in enumerate(zip(found, places, strict=True), 1):
         name = f"retrieval_img_{rank}_{one['similarity']:.4f}.jpg"
-        pictures[name] = _picture(place, _COLOURS[one["right"]])
+        pictures[name] = _picture(place, base.upright, _COLOURS[one["right"]])
     for name, content in pictures.items():
         write_bytes(folder / name, content)
     _remove_others(folder, pictures)
-    page = _write_page(folder, query, found, places)
+    page = _write_page(folder, query, found, places, base.upright)
     rows = [
         [str(rank), f"{one['similarity']:.4f}", str(one["label"]), one["image"]]
         for rank, one in enumerate(found, 1)
@@ -205,7 +205,7 @@ def _nearest(base, query, count) -> Iterator[dict]:
         }
 
 
-def _picture(path, colour: str | None = None, upright=False) -> bytes:
+def _picture(path, upright, colour: str | None = None) -> bytes:
     picture = pil_loader(path, upright=upright).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     if colour is not None:
         corners = (0, 0, SIDE - 1, SIDE - 1)
@@ -221,16 +221,23 @@ def _remove_others(folder, pictures):
             path.unlink()
 
 
-def _write_page(folder, query, found, places):
+def _write_page(folder, query, found, places, upright):
     answers = [
         {
             "name": f"{one['similarity']:.4f}, class {one['label']}",
             "path": str(place),
+            "upright": upright,
             "right": one["right"],
         }
         for one, place in zip(found, places, strict=True)
     ]
-    asked = {"name": query.path.name, "path": str(query.path), "ap": None, "found": answers}
+    asked = {
+        "name": query.path.name,
+        "path": str(query.path),
+        "upright": upright or query.place is None,
+        "ap": None,
+        "found": answers,
+    }
     copies = PictureFolder(folder.parent)
     section = gallery("Most alike", {"queries": [asked]}, copies, 1, len(found))
     section.text = LEGEND if query.place is not None else "The query's class is not known."

@@ -74,7 +74,7 @@ def _map(rows: Rows, proxies: torch.Tensor | None, known: bool = True) -> ClassM
 def class_rankings(base: DataBase, scores: ClassScores, data_path: str) -> dict:
     """What was found for each test image, as galleries take it; ``ap`` is that of MAP@R."""
     images = [
-        {"name": Path(name).name, "path": str(place), "class": label}
+        {"name": Path(name).name, "path": str(place), "class": label, "upright": base.upright}
         for name, place, label in zip(
             base.images, local_places(base.images, data_path), base.test.labels, strict=True
         )
@@ -89,6 +89,7 @@ def class_rankings(base: DataBase, scores: ClassScores, data_path: str) -> dict:
                 {
                     "name": f"class {images[at]['class']}",
                     "path": images[at]["path"],
+                    "upright": base.upright,
                     "right": images[at]["class"] == images[query]["class"],
                 }
                 for at in nearest
