@@ -12,6 +12,7 @@ import os
 from typing import Any
 
 from mdir.registry import Problem
+from mdir.scenario import one_step
 from mdir.scenario.sources import SCENARIOS, Reader, Unreadable, plain_key
 from mdir.scenario.spellings import Joining
 from mdir.scenario.tree import Located, Node, Place, kind
@@ -40,8 +41,14 @@ class Loader:
         first, *rest = layers
         self.first_folder = os.path.dirname(first[0])
         tree = self._read_file(first[0])
+        is_evaluation = self._is_evaluation(first[0], tree)
+        if is_evaluation:
+            self.warnings.append(f"{first[0]}: {one_step.WARNING}")
+            tree = self.cover(one_step.as_target(tree), one_step.around(tree))
         for text, is_file in rest:
             layer = self._whole(text) if is_file else self._argument(text)
+            if is_evaluation and one_step.is_part_of_evaluation(layer):
+                layer = one_step.as_target(layer)
             if text != first[0]:
                 keys = [key for key in layer.value if not str(key).endswith("*")]
                 self.later |= {layer.value[key].where for key in keys}
@@ -104,6 +111,13 @@ class Loader:
                 value = self.settle(value, (*path, plain_key(key)))
                 self._cover_key(node.value, key, value, path, in_list=True)
         return node
+
+    def _is_evaluation(self, path, tree):
+        if TEMPLATE not in tree.value:
+            return one_step.is_evaluation(tree)
+        own = Node({key: tree.value[key] for key in tree.value if key != TEMPLATE}, tree.place)
+        may_be = not own.value or one_step.is_part_of_evaluation(own)
+        return may_be and one_step.is_evaluation(Loader()._whole(path))
 
     def _whole(self, path):
         return self.finish(self._read_file(path), os.path.dirname(path))

@@ -11,15 +11,19 @@ from cirtorch.utils.errors import suggest
 from mdir import registry
 from mdir.registry import Problem
 from mdir.registry.plugins import PluginError
-from mdir.scenario import step_table
+from mdir.scenario import one_step, step_table
 from mdir.scenario.overlay import Loader
 from mdir.scenario.sources import SCENARIOS, find_file
-from mdir.scenario.tree import Located, Node, Place, ScenarioError, find, without_places
+from mdir.scenario.tree import (
+    FUNCTION,
+    Located,
+    Node,
+    Place,
+    ScenarioError,
+    find,
+    without_places,
+)
 from mdir.scenario.variables import Context, Pending, Resolver
-
-FUNCTION = "__function__"
-# Top keys of a file that is one step's parameters, as the project of Jenicek and Chum has them.
-PARAMETERS = {"network", "data", "validation", "learning", "output", "whitening", "initialize"}
 
 
 @dataclass
@@ -133,25 +137,12 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
         problems + loader.problems,
         loader.later,
     )
-    if _is_one_step(scenario):
-        message = (
-            f"has no target: its top keys {', '.join(scenario.targets)} are the parameters of one "
-            "step, as in jenicek/mdir. Put them into a step of a target, as the scenarios "
-            "iccv19/*.yml do, which perform that project's evaluations"
-        )
-        scenario.problems.append(Located(Problem((), message), Place(layers[0][0])))
+    if problem := one_step.problem(tree, layers[0][0]):
+        scenario.problems.append(problem)
         scenario.tree = Node({}, tree.place)
     if scenario.problems and not collect:
         raise ScenarioError(scenario.problems)
     return scenario
-
-
-def _is_one_step(scenario):
-    found = [node for node in scenario.targets.values() if isinstance(node.value, dict)]
-    children = [child.value for node in found for child in node.value.values()]
-    has_step = any(isinstance(child, dict) and FUNCTION in child for child in children)
-    names = {"network", *scenario.targets}
-    return not has_step and "network" in scenario.targets and names <= PARAMETERS
 
 
 def plan_target(scenario: Scenario, target: str) -> Plan:

@@ -7,6 +7,8 @@ from typing import Any
 from mdir.errors import UserError
 from mdir.registry import Problem
 
+FUNCTION = "__function__"
+
 
 @dataclass(frozen=True)
 class Place:
