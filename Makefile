@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test slow lint types format bench
+.PHONY: help demo test slow lint types format bench mutants
 
 help:                       ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ format: $(VENV)/.installed  ## format, and mend what can be mended
 
 bench: $(VENV)/.installed   ## speed, beside slow twins
 	$(BIN)/python -m benchmarks
+
+mutants: $(VENV)/.installed ## which small mistakes in the code the tests do not see
+	$(BIN)/python -m pip install -r requirements/mutants.txt
+	$(BIN)/python -m tests.mutants --measure --sample 200
 
 $(VENV)/.installed: requirements.txt requirements/runtime.txt requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,97 @@
+"""Which tests come to which line: one run of all of them, under coverage with their names."""
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import coverage
+import pytest
+
+# A process that a test starts learns the test's name from pytest's variable.
+SETTINGS = """\
+[run]
+source_pkgs = mdir.scenario, mdir.learning
+context = ${PYTEST_CURRENT_TEST-}
+data_file = %s
+parallel = true
+patch = _exit
+disable_warnings = module-not-imported
+"""
+
+
+class Names:
+    """A plugin of pytest: coverage is told of each test, their times and results are kept."""
+
+    def __init__(self, measured):
+        self.measured, self.seconds, self.failed = measured, defaultdict(float), set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        self.measured.switch_context(item.nodeid)
+        return (yield)
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] += report.duration
+        if not report.passed:
+            self.failed.add(report.nodeid)
+
+
+def measure(folder: Path, tests: list[str]) -> dict:
+    """Run tests in the current folder.
+
+    Args:
+        folder: for files of coverage.
+        tests: arguments of pytest; slow ones are left out.
+
+    Returns:
+        ``lines`` (by file, by line: the tests that come there) and ``seconds`` by test, of those
+        that passed.
+    """
+    settings = folder / "settings.ini"
+    settings.write_text(SETTINGS % (folder / "coverage"))
+    measured = coverage.Coverage(config_file=str(settings))
+    names = Names(measured)
+    os.environ["COVERAGE_PROCESS_START"] = str(settings)
+    measured.start()
+    pytest.main(["-q", "-m", "not slow", "-p", "no:cacheprovider", *tests], plugins=[names])
+    measured.stop()
+    measured.save()
+    del os.environ["COVERAGE_PROCESS_START"]
+    measured.combine([str(folder)])
+    seconds = {test: time for test, time in names.seconds.items() if test not in names.failed}
+    lines = _lines(measured.get_data(), seconds)
+    return {"lines": lines, "seconds": seconds}
+
+
+def _lines(data, known):
+    found: dict = {}
+    for file in data.measured_files():
+        path = str(Path(file).relative_to(Path.cwd()))
+        by_line = found[path] = {}
+        for line, contexts in data.contexts_by_lineno(file).items():
+            names = {name.rpartition(" (")[0] or name for name in contexts}
+            by_line[str(line)] = sorted(names & set(known))
+    return found
+
+
+def merged(old: dict, new: dict) -> dict:
+    """What was measured of some tests in place of what was known of their files."""
+    files = {test.partition("::")[0] for test in new["seconds"]}
+
+    def kept(tests):
+        return [test for test in tests if test.partition("::")[0] not in files]
+
+    lines: dict = {}
+    for measured in (old["lines"], new["lines"]):
+        for path, by_line in measured.items():
+            for line, tests in by_line.items():
+                known = lines.setdefault(path, {}).setdefault(line, [])
+                known += kept(tests) if measured is old["lines"] else tests
+    seconds = {test: old["seconds"][test] for test in kept(old["seconds"])} | new["seconds"]
+    return {"lines": lines, "seconds": seconds}
+
+
+def load(path: Path) -> dict:
+    """What :func:`measure` found earlier."""
+    return json.loads(path.read_text())
