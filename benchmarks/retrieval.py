@@ -2,8 +2,9 @@
 
     python3 -m benchmarks.retrieval [PART ...] [--scale 0.1]
 
-Parts: extraction, mining, anchors, map, whitening, search. ``--scale`` multiplies the numbers of
-images, ``--distractors`` sets the database of ``map`` (a memory-mapped file).
+Parts: extraction, mining, anchors, map, whitening, search, expansion, superglobal. ``--scale``
+multiplies the numbers of images, ``--distractors`` sets the database of ``map`` (a memory-mapped
+file).
 """
 
 import argparse
@@ -25,6 +26,8 @@ from cirtorch.search.exact import Search
 from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.evaluate import compute_map
 from cirtorch.utils.whiten import whitenlearn
+from mdir.scores.measures.expansion import augment_database
+from mdir.scores.measures.superglobal import superglobal
 
 _REPEATS = 2
 _NORMALIZE = T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -198,6 +201,35 @@ def search(scale, folder, engine="exact"):
     )
 
 
+def expansion(scale, folder):
+    """Each descriptor of a database augmented by its 10 nearest ones."""
+    rng = np.random.RandomState(0)
+    count = int(10_000 * scale)
+    database = unit(rng, 128, count).T.copy()
+    return compare(
+        f"expansion, database of {count}, 10 neighbours",
+        lambda: slow.augment(database, 10, 3),
+        lambda: augment_database(database, 10, 3).numpy(),
+        lambda a, b: np.abs(a - b).max(),
+    )
+
+
+def refinement(scale, folder):
+    """SuperGlobal's order of the first 400 images of 10 queries."""
+    rng = np.random.RandomState(0)
+    count = max(2, int(400 * scale))
+    rows, queries = unit(rng, 2048, count).T.copy(), unit(rng, 2048, 10).T.copy()
+    return compare(
+        f"superglobal, 10 queries, {count} images each",
+        lambda: [slow.superglobal(query, rows, 9, 0.15) for query in queries],
+        lambda: [
+            superglobal(query, torch.from_numpy(rows)).order.tolist()
+            for query in torch.from_numpy(queries)
+        ],
+        lambda a, b: (np.array(a) != np.array(b)).sum(),
+    )
+
+
 PARTS = {
     "extraction": extraction,
     "mining": mining,
@@ -205,6 +237,8 @@ PARTS = {
     "map": mean_average_precision,
     "whitening": whitening,
     "search": search,
+    "expansion": expansion,
+    "superglobal": refinement,
     "search-faiss": lambda scale, folder: search(scale, folder, "faiss"),
 }
 

@@ -87,3 +87,31 @@ def search(database, queries, k):
     """Scores of the whole database in double precision, all of them sorted."""
     scores = queries.astype(np.float64) @ database.T.astype(np.float64)
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+
+
+def augment(database, k, alpha):
+    """Rows ``[N, D]`` with their ``k`` nearest ones, one row after the other."""
+    result = []
+    for number, row in enumerate(database):
+        similarities = database @ row
+        order = np.argsort(-similarities, kind="stable")
+        near = order[order != number][:k]
+        total = row + sum(max(similarities[i], 0) ** alpha * database[i] for i in near)
+        result.append(total / np.linalg.norm(total))
+    return np.stack(result)
+
+
+def superglobal(query, rows, neighbours, beta):
+    """Places of a query's first images by SuperGlobal, one image after the other."""
+    refined = []
+    for number, row in enumerate(rows):
+        similarities = rows @ row
+        order = np.argsort(-similarities, kind="stable")
+        near = order[order != number][:neighbours]
+        weights = np.array([1, *(beta * max(similarities[i], 0) for i in near)])
+        refined.append(weights @ rows[[number, *near]].astype(np.float64) / weights.sum())
+    refined = np.stack(refined)
+    first = refined @ query
+    order = np.argsort(-first, kind="stable")
+    second = first + refined @ refined[order[: neighbours + 1]].max(axis=0)
+    return order[np.argsort(-second[order], kind="stable")].tolist()

@@ -4,10 +4,12 @@ import pytest
 
 from benchmarks import proxies, reid, retrieval
 
-LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6}
+LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
 
 
-@pytest.mark.parametrize("part", ["mining", "anchors", "map", "whitening", "search"])
+@pytest.mark.parametrize(
+    "part", ["mining", "anchors", "map", "whitening", "search", "expansion", "superglobal"]
+)
 def test_twins_agree(part, capsys):
     ((_, ratio, difference),) = retrieval.main([part, "--scale", "0.02"])
     assert ratio > 0 and difference <= LARGEST_DIFFERENCE.get(part, 0)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cirtorch.search.precision import full_precision
-from cirtorch.search.shards import row_blocks
+from cirtorch.search.shards import gather_rows, row_blocks
 from cirtorch.utils.errors import DataError
 
 ENGINES = ("exact", "faiss")
@@ -120,7 +120,7 @@ class Search:
     def _rescored(self, query, candidates):
         """Candidates in their final order with float64 scores, the same sum for every row."""
         candidates = np.sort(candidates)
-        rows = _rows(self.database, candidates)
+        rows = gather_rows(self.database, candidates)
         rows, query = rows.astype(np.float64), query.astype(np.float64)
         if self.metric == "l2":
             exact = -np.square(rows - query).sum(axis=1)
@@ -150,14 +150,6 @@ def _lengths(block, start, what):
     if len(broken):
         raise NotFinite(what, start + int(broken[0]))
     return lengths
-
-
-def _rows(database, indices):
-    if torch.is_tensor(database):
-        return database[torch.from_numpy(indices).to(database.device)].float().cpu().numpy()
-    if isinstance(database, np.ndarray):
-        return np.asarray(database[indices], dtype=np.float32)
-    return np.concatenate([database[int(i) : int(i) + 1] for i in indices])
 
 
 def _torch_kernel(metric):

@@ -131,3 +131,16 @@ def row_blocks(rows, size, device="cpu"):
         if not torch.is_tensor(block):
             block = torch.from_numpy(np.array(block, dtype=np.float32))
         yield start, block.to(device, torch.float32)
+
+
+def gather_rows(rows, indices):
+    """Chosen rows ``[n, D]`` as a float32 array.
+
+    Args:
+        rows: as of :func:`row_blocks`. indices: int64 array ``[n]``.
+    """
+    if torch.is_tensor(rows):
+        return rows[torch.from_numpy(indices).to(rows.device)].float().cpu().numpy()
+    if isinstance(rows, np.ndarray):
+        return np.asarray(rows[indices], dtype=np.float32)
+    return np.concatenate([rows[int(i) : int(i) + 1] for i in indices])

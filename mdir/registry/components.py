@@ -95,6 +95,7 @@ KINDS = {
     "sampler": Kind("name", ("mdir.data",)),
     "transform": Kind(None, ("mdir.data.transforms",)),
     "score": Kind("type", ("mdir.scores",)),
+    "reranking": Kind(None, ("mdir.scores",)),
     "output": Kind("name", ("mdir.inference.outputs",)),
 }
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from cirtorch.datasets.testdataset import DATASETS
-from cirtorch.search.exact import Search
-from cirtorch.search.ranking import count_ranks
+from cirtorch.search.ranking import RankPositions, count_ranks
 from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
 from cirtorch.utils.finite import require_finite
 from cirtorch.utils.protocol import make_protocol
@@ -18,6 +17,7 @@ from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.inference.descriptors import extract_descriptors, wrappers_of
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
+from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import load_named_set, load_table_set
 
@@ -36,7 +36,7 @@ def check_test_set(dataset: str | dict) -> None:
         raise ValueError(unknown("test set", dataset, DATASETS))
 
 
-@register("score", "cirdatasetap")
+@register("score", "cirdatasetap", check=check_rerank)
 class CirDatasetAp:
     """Describe database and queries, rank, and measure average precision.
 
@@ -45,6 +45,7 @@ class CirDatasetAp:
 
     Revisited sets give ``map_easy``, ``map_medium``, ``map_hard``; all others ``map``. Images that
     are both query and database are left out only where the ground truth calls them junk.
+    Re-ranked numbers stand beside the others, with ``_reranked`` behind their names.
 
     Args:
         dataset: oxford5k, paris6k, roxford5k, rparis6k, 247tokyo1k, or a mapping ``name``,
@@ -54,6 +55,7 @@ class CirDatasetAp:
         transforms, mean_std: null: those of the network.
         strict_images: as of a data section.
         data_root: folder that holds ``test/<dataset>``, relative to the root.
+        rerank: re-rankings by name; null: none.
 
     Raises:
         DataError: when made, if the set is incomplete: nothing is computed in vain.
@@ -68,6 +70,7 @@ class CirDatasetAp:
         mean_std: list | tuple | None = None,
         data_root: str = "data",
         strict_images: bool = False,
+        rerank: RerankSection | None = None,
     ):
         if isinstance(dataset, dict):
             self.set = load_table_set(**dataset)
@@ -77,6 +80,7 @@ class CirDatasetAp:
         self.main = "" if "" in self.protocols else "medium"
         self.image_size, self.transforms, self.mean_std = image_size, transforms, mean_std
         self.strict_images = strict_images
+        self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
 
     @property
     def decisive(self) -> str:
@@ -85,26 +89,39 @@ class CirDatasetAp:
 
     @torch.no_grad()
     def __call__(self, network) -> ScoreResult:
-        protocol, begin = self._protocol(network), time.time()
+        begin = time.time()
         vecs, qvecs = self._extract(network)
         extracted = time.time()
-        ranks = count_ranks(vecs.t(), qvecs, self.set.gnd, device=network.device)
-        averages, per_query = compute_map_and_print(
-            self.set.name, ranks, self.set.gnd, protocol=protocol
-        )
-        _, found = Search(vecs.t(), device=network.device).search(qvecs.t(), _SHOWN_RANKS)
+        protocol = self._protocol(network)
+        result = ScoreResult(protocol=protocol.as_dict())
+        for reranking in self.rerankings:
+            self._measure(result, reranking, vecs.t(), qvecs.t(), network.device, protocol)
         end = time.time()
-        return ScoreResult(
-            averages,
-            {name: np.asarray(values).tolist() for name, values in per_query.items()},
-            {
-                "extract_descriptors": extracted - begin,
-                "compute_score": end - extracted,
-                "total_s": end - begin,
-            },
-            rankings=self._rankings(found, per_query[_named("ap", self.main)]),
-            protocol=protocol.as_dict(),
-        )
+        result.timings = {
+            "extract_descriptors": extracted - begin,
+            "compute_score": end - extracted,
+            "total_s": end - begin,
+        }
+        return result
+
+    def _measure(self, result, reranking, database, queries, device, protocol):
+        """Add the averages and values of queries of one ranking, and show it."""
+        name, ending = self.set.name, ""
+        if reranking.parts:
+            result.protocol["re-ranking"] = reranking.told
+            name, ending = f"{name}, re-ranked by {reranking}", "_reranked"
+        shown = max(_SHOWN_RANKS, reranking.top + 1)
+        found = reranking.search(queries, database, shown, self.set.own_rows, device=device)
+        ranks = count_ranks(found.database, found.queries.t(), self.set.gnd, device=device)
+        if reranking.top:
+            ranks = _reordered(ranks, found.indices)
+        averages, per_query = compute_map_and_print(name, ranks, self.set.gnd, protocol=protocol)
+        result.averages |= {key + ending: value for key, value in averages.items()}
+        result.per_query |= {
+            key + ending: np.asarray(values).tolist() for key, values in per_query.items()
+        }
+        aps = per_query[_named("ap", self.main)]
+        result.rankings = self._rankings(found.indices[:, :_SHOWN_RANKS], aps)
 
     def _extract(self, network):
         data = network.runtime.get("data") or {}
@@ -152,6 +169,17 @@ class CirDatasetAp:
             "path": self.set.image_paths[image],
             "right": None if junk else bool(image in truth["ok"]),
         }
+
+
+def _reordered(ranks, found):
+    """Positions where the first images of each query are those, in that order."""
+    return RankPositions(
+        [
+            {image: places.get(image, max(position, len(row))) for image, position in known.items()}
+            for known, row in zip(ranks.positions, found.tolist(), strict=True)
+            for places in [{image: place for place, image in enumerate(row)}]
+        ]
+    )
 
 
 def _named(what, protocol):

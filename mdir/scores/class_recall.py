@@ -20,6 +20,7 @@ from mdir.registry import Check, Section, register
 from mdir.registry.ranges import at_least
 from mdir.scores.measures.class_recall import class_scores, normalized_mutual_information
 from mdir.scores.measures.tsne import class_map
+from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
@@ -41,7 +42,7 @@ class EvaluatedFeatures:
     recall: dict[int, float]
 
 
-@register("score", "class_recall")
+@register("score", "class_recall", check=check_rerank)
 class ClassRecall:
     """Find images of each image's class among all others of a data set.
 
@@ -49,7 +50,8 @@ class ClassRecall:
     never found, and a warning says so. ``r_precision`` and ``map@r`` are means over the others,
     ``nmi`` is the mutual information of classes and as many k-means clusters. An epoch is the best
     one if its recall at the first of the ranks is above all before: it is chosen on the images that
-    are reported on, as in the published project.
+    are reported on, as in the published project. Re-ranked numbers have ``_reranked`` behind their
+    names; a query then takes no part in its own expansion or order, but in those of others.
 
     Args:
         dataset: images with identities, such as a ``fine_grained`` section of split ``test``.
@@ -58,6 +60,7 @@ class ClassRecall:
         transforms, mean_std: null: those of the network.
         strict_images: as of a data section.
         batch_size: images that go through the network together.
+        rerank: re-rankings by name; null: none.
     """
 
     ties_are_best, at_end = False, True
@@ -72,6 +75,7 @@ class ClassRecall:
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
         batch_size: Annotated[int, at_least(1)] = 64,
+        rerank: RerankSection | None = None,
     ):
         section = data_section(
             dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
@@ -86,6 +90,7 @@ class ClassRecall:
         if not ranks:
             raise UserError("the score class_recall needs ranks, such as [1, 2, 4, 8]")
         self.ranks, self.nmi, self.batch_size = ranks, nmi, batch_size
+        self.reranking = None if rerank is None else Reranking(rerank)
         self.labels = np.array(self.dataset.identities)
         self.lone = self._lone_classes()
         self.decisive = f"score_avg:recall@{ranks[0]}"
@@ -117,23 +122,32 @@ class ClassRecall:
         begin = time.time()
         rows = extract_unit_rows(network, self.dataset, {"batch_size": self.batch_size}, "features")
         result = ScoreResult(timings={"extract_descriptors": time.time() - begin})
-        found = class_scores(rows.to(network.device), self.labels, self.ranks, _SHOWN_RANKS)
-        recall = {rank: found.recall(rank) for rank in self.ranks}
-        result.averages = {f"recall@{rank}": value for rank, value in recall.items()}
-        result.averages["r_precision"] = float(np.nanmean(found.r_precision))
-        result.averages["map@r"] = float(np.nanmean(found.precision_at_r))
+        result.protocol = self._protocol()
+        recall = self._measure(result, rows.to(network.device))
         if self.nmi:
             result.averages["nmi"] = normalized_mutual_information(rows.numpy(), self.labels)
-        result.per_query = {
-            "r_precision": found.r_precision.tolist(),
-            "ap@r": found.precision_at_r.tolist(),
-        }
-        result.rankings = self._rankings(found)
-        result.protocol = self._protocol()
+        if self.reranking is not None:
+            self._measure(result, rows.to(network.device), "_reranked", self.reranking)
+            result.protocol["re-ranking"] = self.reranking.told
         result.kept = EvaluatedFeatures(self.dataset, rows, recall)
         result.details = lambda: {"class_map": self._map(rows)}
         result.timings["total_s"] = time.time() - begin
         return result
+
+    def _measure(self, result, rows, ending="", reranking=None):
+        """Add averages, values of queries and what is shown; returns the recalls by rank."""
+        found = class_scores(rows, self.labels, self.ranks, _SHOWN_RANKS, reranking)
+        recall = {rank: found.recall(rank) for rank in self.ranks}
+        averages = {f"recall@{rank}": value for rank, value in recall.items()}
+        averages["r_precision"] = float(np.nanmean(found.r_precision))
+        averages["map@r"] = float(np.nanmean(found.precision_at_r))
+        result.averages |= {name + ending: value for name, value in averages.items()}
+        result.per_query |= {
+            f"r_precision{ending}": found.r_precision.tolist(),
+            f"ap@r{ending}": found.precision_at_r.tolist(),
+        }
+        result.rankings = self._rankings(found)
+        return recall
 
     def _map(self, rows):
         """t-SNE ``points`` of some classes' images, with the names of their ``classes``."""

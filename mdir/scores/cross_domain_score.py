@@ -3,22 +3,23 @@
 import time
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 
-from cirtorch.search.exact import Search
 from cirtorch.utils.finite import require_finite
 from mdir.data.loading import make_dataset
 from mdir.data.sections import data_section
 from mdir.data.transforms.parse import check_transforms
 from mdir.inference.descriptors import Views, extract_descriptors
 from mdir.registry import Check, Section, register
-from mdir.scores.measures.cross_domain import check_ranks, counterpart_ranks, cross_domain_recall
+from mdir.scores.measures.cross_domain import check_ranks, direction_ranks, hits
+from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
 
 
-@register("score", "cross_domain_recall")
+@register("score", "cross_domain_recall", check=check_rerank)
 class CrossDomainRecall:
     """Find each image's counterpart in the other domain.
 
@@ -37,6 +38,8 @@ class CrossDomainRecall:
         transforms, mean_std: null: those of the network.
         strict_images: as of a data section.
         batch_size: images of one size that go through the network together.
+        rerank: re-rankings by name, for numbers with ``_reranked`` behind their names, each
+            direction by itself; null: none.
     """
 
     decisive, ties_are_best, at_end = "score_avg:val_precise", False, True
@@ -51,6 +54,7 @@ class CrossDomainRecall:
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
         batch_size: int = 16,
+        rerank: RerankSection | None = None,
     ):
         section = data_section(
             dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
@@ -59,6 +63,7 @@ class CrossDomainRecall:
         self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size
         second = sum(self.dataset.domain_of)
         check_ranks(self.ranks, len(self.dataset) - second, second)
+        self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
 
     def __call__(self, network) -> ScoreResult:
         begin = time.time()
@@ -73,10 +78,7 @@ class CrossDomainRecall:
         require_finite(vectors, self.dataset.files)
         domains = torch.tensor(self.dataset.domain_of)
         labels = torch.tensor(self.dataset.labels)
-        recall = cross_domain_recall(vectors, domains, labels, self.ranks)
-        return ScoreResult(
-            self.averages(recall),
-            rankings=self._rankings(vectors, labels),
+        result = ScoreResult(
             protocol={
                 "dataset": self.dataset.name,
                 "domains": " / ".join(self.dataset.domains),
@@ -84,8 +86,21 @@ class CrossDomainRecall:
                 "candidates": "the other domain; both domains without the query for <->",
                 "similarity": "dot product of L2-normalised features, ties to the lower index",
                 "epoch": "chosen on these very images",
-            },
+            }
         )
+        for reranking in self.rerankings:
+            ending = "_reranked" if reranking.parts else ""
+            first = direction_ranks(vectors, domains, labels, reranking)
+            recall = {
+                direction: [hits(ranks, rank).mean().item() for rank in self.ranks]
+                for direction, ranks in first.items()
+            }
+            averages = self.averages(recall)
+            result.averages |= {name + ending: value for name, value in averages.items()}
+            result.rankings = self._rankings(vectors, labels, first["cross"].tolist(), reranking)
+            if reranking.parts:
+                result.protocol["re-ranking"] = reranking.told
+        return result
 
     def vectors(self, network) -> torch.Tensor:
         """Features (N, D) float32 of all images, domain A first."""
@@ -107,10 +122,9 @@ class CrossDomainRecall:
                 averages[f"{name}@{rank}"] = recall[direction][position]
         return averages
 
-    def _rankings(self, vectors, labels):
-        everything = torch.arange(len(vectors))
-        ranks = counterpart_ranks(vectors, labels, everything, everything).tolist()
-        _, order = Search(vectors).search(vectors, _SHOWN_RANKS + 1)
+    def _rankings(self, vectors, labels, ranks, reranking):
+        own = np.arange(len(vectors))
+        order = reranking.search(vectors, vectors, _SHOWN_RANKS + 1, own).indices
         others = [[i for i in row if i != query] for query, row in enumerate(order.tolist())]
         return [
             {

@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from cirtorch.datasets.testdataset import configdataset, require_each_once, require_unique
@@ -40,6 +41,13 @@ class RetrievalSet:
     def queries_are_database(self) -> bool:
         """Whether queries and database are the same whole images, extracted once."""
         return self.image_paths == self.query_paths and not any(self.boxes)
+
+    @property
+    def own_rows(self) -> np.ndarray:
+        """int64 ``[Q]``: where a query that is a whole database image stands there, or -1."""
+        places = {path: place for place, path in enumerate(self.image_paths)}
+        pairs = zip(self.query_paths, self.boxes, strict=True)
+        return np.array([-1 if box else places.get(path, -1) for path, box in pairs])
 
     def cfg(self) -> dict:
         """The set in the form of :func:`cirtorch.datasets.testdataset.configdataset`."""

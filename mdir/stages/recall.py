@@ -148,7 +148,8 @@ def _table(rows, naming):
 
 
 def _recalls(scores):
-    return {key: value for key, value in scores.items() if "@" in key}
+    """Those of plain rankings, which curves show."""
+    return {key: value for key, value in scores.items() if key.rpartition("@")[2].isdigit()}
 
 
 def _embedding(measure, result, vectors, seed):

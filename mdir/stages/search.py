@@ -5,7 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cirtorch.search.exact import NotFinite, Search
+import numpy as np
+
+from cirtorch.search.exact import NotFinite
 from cirtorch.search.shards import Shards, open_shards
 from mdir.artifacts import used, write_bytes
 from mdir.errors import UserError
@@ -14,11 +16,12 @@ from mdir.learning.score_results import write_rankings
 from mdir.paths import path_join, resolve_path
 from mdir.registry.ranges import at_least
 from mdir.report.tables import Table
+from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.stages.step import step
 
 
-@step
+@step(check=check_rerank)
 def search(
     _inputs,
     *,
@@ -27,13 +30,17 @@ def search(
     directory: str,
     count: Annotated[int, at_least(1)] = 10,
     engine: Literal["exact", "faiss"] = "exact",
+    rerank: RerankSection | None = None,
 ):
     """Find the images of a database whose descriptors are most alike those of each query.
 
     ``directory`` receives ``rankings.json``, which the step ``report`` shows under ``galleries``,
     and ``found.csv``: the columns ``query``, ``place`` (from 1), ``image`` and ``score`` (inner
     product). Of equal scores the image that comes first in the database is found first; an image
-    that is both query and in the database finds itself.
+    that is both query and in the database finds itself, and does not count as its own neighbour in
+    a re-ranking. Re-ranked, both files name it (a column ``re-ranking``); scores are then those of
+    the expanded descriptors, and those of reordered images do not fall. Database augmentation
+    holds all descriptors of the database in memory, nothing else does.
 
     Args:
         database, queries: folders that the step ``extract`` filled, by the same network with the
@@ -42,6 +49,7 @@ def search(
         count: images found for each query.
         engine: ``exact`` (CPU, GPU) or ``faiss`` (CPU). Both find the same: FAISS proposes, and
             what it proposes is scored again exactly.
+        rerank: re-rankings by name; null: none.
 
     Returns:
         Metadata: ``rankings`` and ``table`` (paths), ``queries``, ``images`` (of the database) and
@@ -55,9 +63,11 @@ def search(
             f"search: count {count} is larger than the database of {len(images.names)} images in "
             f"{folders['row']}"
         )
+    reranking = Reranking(rerank or {})
     try:
-        index = Search(images.rows, engine, default_device())
-        scores, found = index.search(asked.rows, count)
+        found = reranking.search(
+            asked.rows, images.rows, count, _own_rows(images, asked), engine, default_device()
+        )
     except NotFinite as error:
         names = {"row": images.names, "query": asked.names}[error.what]
         raise UserError(
@@ -66,8 +76,8 @@ def search(
         ) from error
     folder = Path(resolve_path(directory))
     rankings, table = folder / "rankings.json", folder / "found.csv"
-    write_rankings(rankings, _result(images, asked, found))
-    write_bytes(table, _table(images, asked, found, scores).encode("utf-8", "surrogateescape"))
+    write_rankings(rankings, _result(images, asked, found.indices, reranking))
+    write_bytes(table, _table(images, asked, found, reranking).encode("utf-8", "surrogateescape"))
     return {
         "rankings": str(rankings),
         "table": str(table),
@@ -103,8 +113,20 @@ def _check_comparable(images, asked, folders):
         )
 
 
-def _result(images, asked, found):
+def _own_rows(images, asked):
+    """Where each query stands in the database, -1: nowhere."""
+    places = {path_join(images.images, name): place for place, name in enumerate(images.names)}
+    return np.array([places.get(path_join(asked.images, name), -1) for name in asked.names])
+
+
+def _result(images, asked, found, reranking):
     shown, queries = _Shown(images), _Shown(asked)
+    protocol = {
+        "images": len(images.names),
+        "similarity": "inner product of descriptors, ties to the lower index",
+    }
+    if reranking.parts:
+        protocol["re-ranking"] = reranking.told
     return ScoreResult(
         rankings=[
             {
@@ -115,10 +137,7 @@ def _result(images, asked, found):
             }
             for query, row in enumerate(found.tolist())
         ],
-        protocol={
-            "images": len(images.names),
-            "similarity": "inner product of descriptors, ties to the lower index",
-        },
+        protocol=protocol,
     )
 
 
@@ -137,10 +156,13 @@ class _Shown:
         return named | ({"upright": True} if self.shards.upright else {})
 
 
-def _table(images, asked, found, scores):
+def _table(images, asked, found, reranking):
+    heads, told = ["query", "place", "image", "score"], []
+    if reranking.parts:
+        heads, told = [*heads, "re-ranking"], [str(reranking)]
     rows = [
-        [asked.names[query], str(place), images.names[image], str(score)]
-        for query, row in enumerate(found.tolist())
-        for place, (image, score) in enumerate(zip(row, scores[query], strict=True), 1)
+        [asked.names[query], str(place), images.names[image], str(score), *told]
+        for query, row in enumerate(found.indices.tolist())
+        for place, (image, score) in enumerate(zip(row, found.scores[query], strict=True), 1)
     ]
-    return Table(["query", "place", "image", "score"], rows).as_csv()
+    return Table(heads, rows).as_csv()

@@ -42,7 +42,7 @@ class ClassScores:
         return float(((self.first > 0) & (self.first <= rank)).mean())
 
 
-def class_scores(features: Tensor, labels, ranks, shown: int = 0) -> ClassScores:
+def class_scores(features: Tensor, labels, ranks, shown: int = 0, reranking=None) -> ClassScores:
     """Score rankings by dot product; of equal ones the lower index comes first.
 
     Memory does not grow with the square of the images.
@@ -52,6 +52,7 @@ def class_scores(features: Tensor, labels, ranks, shown: int = 0) -> ClassScores
         labels: whole numbers ``[N]``.
         ranks: from 1, in any order; those above N - 1 are N - 1.
         shown: how many of the first images are kept.
+        reranking: a :class:`mdir.scores.reranking.Reranking`; null: none.
 
     Raises:
         DataError: NaN or infinity in a feature, fewer than two images, or a rank below 1.
@@ -66,9 +67,16 @@ def class_scores(features: Tensor, labels, ranks, shown: int = 0) -> ClassScores
     _, classes, sizes = labels.unique(return_inverse=True, return_counts=True)
     others = sizes[classes] - 1
     looked_at = min(count - 1, max(*ranks, shown, int(others.max())))
-    parts = []
+    queries, device, parts = features, features.device, []
+    if reranking is not None:
+        looked_at = max(looked_at, min(count - 1, reranking.top))
+        expanded = reranking.expand(queries, features, np.arange(count), device)
+        queries, features = (one.to(device) for one in expanded)
     for rows in torch.arange(count, device=features.device).split(_rows_at_once(count)):
-        places = nearest_others(features, rows, looked_at)
+        places = nearest_others(features, rows, looked_at, queries)
+        if reranking is not None:
+            order = reranking.order(queries[rows], features, places.cpu().numpy(), device=device)
+            places = places.gather(1, torch.from_numpy(order).to(device))
         right = labels[places] == labels[rows, None]
         parts.append((*_precisions(right, others[rows]), places[:, :shown]))
     first, r_precision, at_r, nearest = (
@@ -78,17 +86,30 @@ def class_scores(features: Tensor, labels, ranks, shown: int = 0) -> ClassScores
 
 
 @full_precision()
-def nearest_others(features: Tensor, rows: Tensor, count: int) -> Tensor:
+def nearest_others(features: Tensor, rows: Tensor, count: int, queries=None) -> Tensor:
     """The ``count`` images of the largest dot product with each of some, themselves left out.
 
     Args:
         features: ``[N, D]``. rows: long ``[B]``. count: at most N - 1.
+        queries: ``[N, D]``, what to look them up by; null: the features themselves.
 
     Returns:
         long ``[B, count]``, nearest first; of equals the lower index first.
     """
-    scores = features[rows] @ features.T
+    scores = (features if queries is None else queries)[rows] @ features.T
     scores[torch.arange(len(rows), device=rows.device), rows] = float("-inf")
+    return largest(scores, count)
+
+
+def largest(scores: Tensor, count: int) -> Tensor:
+    """Places of the ``count`` largest scores of each row, of equals the first, largest first.
+
+    Args:
+        scores: ``[B, N]``. count: less than N.
+
+    Returns:
+        long ``[B, count]``.
+    """
     values, places = scores.topk(count + 1, dim=1)  # which of equals come last is left to chance
     tied = values[:, count - 1] == values[:, count]
     if tied.any():
