@@ -108,7 +108,7 @@ class CirDatasetAp:
         """Add the averages and values of queries of one ranking, and show it."""
         name, ending = self.set.name, ""
         if reranking.parts:
-            result.protocol["re-ranking"] = reranking.told
+            result.protocol["re-ranking"] = str(reranking)
             name, ending = f"{name}, re-ranked by {reranking}", "_reranked"
         shown = max(_SHOWN_RANKS, reranking.top + 1)
         found = reranking.search(queries, database, shown, self.set.own_rows, device=device)

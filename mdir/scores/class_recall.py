@@ -128,7 +128,7 @@ class ClassRecall:
             result.averages["nmi"] = normalized_mutual_information(rows.numpy(), self.labels)
         if self.reranking is not None:
             self._measure(result, rows.to(network.device), "_reranked", self.reranking)
-            result.protocol["re-ranking"] = self.reranking.told
+            result.protocol["re-ranking"] = str(self.reranking)
         result.kept = EvaluatedFeatures(self.dataset, rows, recall)
         result.details = lambda: {"class_map": self._map(rows)}
         result.timings["total_s"] = time.time() - begin

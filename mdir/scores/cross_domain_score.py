@@ -99,7 +99,7 @@ class CrossDomainRecall:
             result.averages |= {name + ending: value for name, value in averages.items()}
             result.rankings = self._rankings(vectors, labels, first["cross"].tolist(), reranking)
             if reranking.parts:
-                result.protocol["re-ranking"] = reranking.told
+                result.protocol["re-ranking"] = str(reranking)
         return result
 
     def vectors(self, network) -> torch.Tensor:

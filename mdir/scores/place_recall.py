@@ -26,12 +26,14 @@ from mdir.scores.measures.place_recall import (
     recalls,
 )
 from mdir.scores.place_views import PlaceViews, query_treatment, resize
+from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 
 _SHOWN_RANKS = 10
 _CROP_RANKS = 20  # each crop's search, as published, even where fewer are asked for
 _ALL, _MEAN = "all", "mean"
 _OF_ANSWERABLE = "with_positives"
+_MERGED = ("nearest_crop", "maj_voting")
 Method = Literal[
     "hard_resize", "single_query", "central_crop", "five_crops", "nearest_crop", "maj_voting"
 ]
@@ -50,6 +52,9 @@ def _check(params):
     if method != "hard_resize" and not shaped:
         message = f"{method} needs an image_size of two numbers, height and width; got {size}"
         yield Problem(("test_method",), message)
+    if method in _MERGED and params.get("rerank") is not None:
+        yield Problem(("rerank",), f"{method} merges rankings, which are not to be ranked again")
+    yield from check_rerank(params)
 
 
 @register("score", "place_recall", check=_check)
@@ -66,6 +71,7 @@ class PlaceRecall:
     Beside its rankings, a validation leaves ``LABEL_queries.csv`` (each query's positives and the
     rank of the first), ``LABEL_run.txt`` and ``LABEL_qrels.txt`` (TREC) and ``LABEL_pairs.txt``
     (``query image`` a line, for structure from motion), with names below the set's folder.
+    Re-ranked numbers have ``_reranked`` behind their names; these files are then re-ranked, too.
 
     Args:
         dataset: a ``places`` section.
@@ -79,6 +85,7 @@ class PlaceRecall:
         majority_weight: of a vote.
         transforms, mean_std: null: those of the network.
         batch_size: images of one size that go through the network together.
+        rerank: re-rankings by name, for descriptors of length 1; null: none.
     """
 
     ties_are_best, at_end = False, True
@@ -95,6 +102,7 @@ class PlaceRecall:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         batch_size: Annotated[int, at_least(1)] = 16,
+        rerank: RerankSection | None = None,
     ):
         self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
         self.name = dataset.get("set", dataset["name"])
@@ -106,6 +114,7 @@ class PlaceRecall:
         self.threshold, self.values, self.method = threshold, list(recall_values), test_method
         self.size = tuple(image_size) if isinstance(image_size, list) else image_size
         self.weight, self.batch_size = majority_weight, batch_size
+        self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
         self.decisive = f"score_avg:recall@{self.values[0]}"
         known, asked = np.split(self.dataset.positions, [self.dataset.database])
         self.positives = positives_within(known, asked, threshold)
@@ -118,24 +127,34 @@ class PlaceRecall:
         begin = time.time()
         rows = self.extract(network)
         result = ScoreResult(timings={"extract_descriptors": time.time() - begin})
-        scores, found = self.find(*rows, network.device)
+        result.protocol = self.protocol(rows[0].shape[1])
+        for reranking in self.rerankings:
+            self.rank(result, *rows, reranking, network.device)
+        result.timings["total_s"] = time.time() - begin
+        return result
+
+    def rank(self, result, database, queries, reranking, device) -> None:
+        """Add the numbers of one ranking to a result, and what it leaves."""
+        ending = ""
+        if reranking.parts:
+            result.protocol["re-ranking"], ending = str(reranking), "_reranked"
+        queries, database = reranking.expand(queries, database, device=device)
+        scores, found = self.find(database, queries, reranking, device)
         if self.merges_crops:
             first = first_hits(found, self.positives)
         else:
-            first = all_first_hits(*rows, found, self.positives, network.device)
-        table = self.measure(result, first)
-        result.per_query = {"first_hit": np.where(first < 0, np.nan, first + 1).tolist()}
+            first = all_first_hits(database, queries, found, self.positives, device)
+        scores, found = (one[:, : self.values[-1]] for one in (scores, found))
+        table = self.measure(result, first, ending)
+        result.per_query[f"first_hit{ending}"] = np.where(first < 0, np.nan, first + 1).tolist()
         result.rankings = self.rankings(found, first)
-        result.protocol = self.protocol(rows[0].shape[1])
         result.details = lambda: {"places": {"values": self.values, "recalls": table}}
         result.files = lambda: self.files(result, scores, found, first)
-        result.timings["total_s"] = time.time() - begin
-        return result
 
     @property
     def merges_crops(self) -> bool:
         """Whether a query's ranking is made of those of its crops."""
-        return self.method in ("nearest_crop", "maj_voting")
+        return self.method in _MERGED
 
     def extract(self, network):
         """Descriptors of the database ``[N, D]`` and of the queries ``[M, D]``.
@@ -159,15 +178,19 @@ class PlaceRecall:
         require_finite(rows, views.files, what)
         return rows
 
-    def find(self, database, queries, device):
+    def find(self, database, queries, reranking, device):
         """The first answers of each query: scores (minus the squared distance) and images.
 
         Returns:
-            ``[M, n]`` each, n the largest of the ranks; behind a database of fewer images, -1.
+            ``[M, n]`` each, n the largest of the ranks, or how many images are reordered; behind a
+            database of fewer images, -1.
         """
         index, count = Search(database, device=device, metric="l2"), self.values[-1]
         if not self.merges_crops:
+            count = max(count, reranking.top)
             scores, found = index.search(queries, count)
+            order = reranking.order(queries, database, found, device=device)
+            scores, found = (np.take_along_axis(one, order, 1) for one in (scores, found))
             return padded(scores, count, -np.inf), padded(found, count)
         scores, found = index.search(queries, max(count, _CROP_RANKS))
         shape = (len(self.positives), -1, found.shape[1])
@@ -175,8 +198,8 @@ class PlaceRecall:
         distances, found = merge_crops(-scores.reshape(shape), found.reshape(shape), count, weight)
         return -distances, found
 
-    def measure(self, result, first) -> dict[str, dict]:
-        """Add the averages, and print them.
+    def measure(self, result, first, ranking="") -> dict[str, dict]:
+        """Add the averages with that ending, and print them.
 
         Returns:
             ``all``, each condition and ``mean`` -> ``queries`` and ``without_positives`` (numbers),
@@ -188,10 +211,11 @@ class PlaceRecall:
             table[_MEAN] = _mean([table[name] for name in self.conditions])
         for name, row in table.items():
             ending = "" if name == _ALL else f"_{name}"
-            self._average(result, row["recalls"], ending)
+            self._average(result, row["recalls"], ending + ranking)
             if distributed.is_first():
-                print(f"{self.name} {name}: {recall_text(self.values, row['recalls'])}")
-        self._average(result, table[_ALL][_OF_ANSWERABLE], f"_{_OF_ANSWERABLE}")
+                text = recall_text(self.values, row["recalls"])
+                print(f"{self.name} {name}{ranking.replace('_', ', ')}: {text}")
+        self._average(result, table[_ALL][_OF_ANSWERABLE], f"_{_OF_ANSWERABLE}{ranking}")
         return table
 
     def _average(self, result, shares, ending):

@@ -126,7 +126,7 @@ def _result(images, asked, found, reranking):
         "similarity": "inner product of descriptors, ties to the lower index",
     }
     if reranking.parts:
-        protocol["re-ranking"] = reranking.told
+        protocol["re-ranking"] = str(reranking)
     return ScoreResult(
         rankings=[
             {

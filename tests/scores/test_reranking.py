@@ -9,14 +9,18 @@ import torch
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.evaluate import compute_map
 from mdir import registry
+from mdir.learning.score_results import write_rankings
 from mdir.scores.cirdatasetap import CirDatasetAp
 from mdir.scores.measures.class_recall import class_scores
 from mdir.scores.measures.cross_domain import direction_ranks
 from mdir.scores.measures.expansion import expand_queries
 from mdir.scores.measures.rerank import reranked_blocks
+from mdir.scores.place_recall import PlaceRecall
 from mdir.scores.reranking import Reranking
 from mdir.stages.search import search
 from tests.scores.test_cirdatasetap import network, score, write
+from tests.scores.test_place_recall import score as places
+from tests.scores.test_place_recall import write_city
 from tests.stages.test_search import write_shards
 
 BOTH = {"query_expansion": {"k": 3, "alpha": 2}, "database_augmentation": {"k": 2, "alpha": 1}}
@@ -159,7 +163,7 @@ def test_average_precision(root, monkeypatch, capsys, asked):
         assert result.per_query[f"ap{ending}"] == pytest.approx(aps.tolist())
     shown = [[answer["name"] for answer in one["found"]] for one in result.rankings]
     assert shown == [[images[i] for i in row[:10]] for row in order]
-    assert result.protocol["re-ranking"] == Reranking(asked).told
+    assert result.protocol["re-ranking"] == str(Reranking(asked))
     assert f">> 247tokyo1k, re-ranked by {Reranking(asked)}: mAP" in capsys.readouterr().out
 
 
@@ -178,8 +182,8 @@ def test_recall_between_domains(asked):
     found = direction_ranks(torch.from_numpy(rows), domains, torch.tensor(labels), Reranking(asked))
     first, second = list(range(18)), list(range(18, 36))
     expected = {"ab": (first, second), "ba": (second, first), "cross": (first + second,) * 2}
-    for direction, places in expected.items():
-        ranks = list(first_ranks(rows, labels, *places, asked))
+    for direction, sides in expected.items():
+        ranks = list(first_ranks(rows, labels, *sides, asked))
         assert found[direction].tolist() == ranks
 
 
@@ -189,6 +193,40 @@ def test_recall_of_classes(asked):
     found = class_scores(torch.from_numpy(rows), labels, [1], 29, Reranking(asked))
     everything = list(range(30))
     assert found.first.tolist() == list(first_ranks(rows, labels, everything, everything, asked))
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=NAMES)
+def test_recall_of_places(root, monkeypatch, tmp_path, asked):
+    write_city(root)
+    tested = places(recall_values=[1, 2], rerank=asked)
+    database, queries = unit(30, 9, shift=0.4), unit(4, 10, shift=0.4)
+    tested.positives = [np.array([i, i + 9]) for i in (3, 20, 7, 11)]
+    tested.answerable = np.ones(4, bool)
+    tested.dataset.names = [str(i) for i in range(34)]
+    tested.dataset.files, tested.dataset.database = tested.dataset.names, 30
+    rows = torch.from_numpy(database), torch.from_numpy(queries)
+    monkeypatch.setattr(tested, "extract", lambda _: rows)
+    result = tested(network())
+    for ending, of in (("", {}), ("_reranked", asked)):
+        orders = [ranked(query, database, of) for query in queries]
+        pairs = zip(orders, tested.positives, strict=True)
+        first = [1 + min(order.index(image) for image in right) for order, right in pairs]
+        assert result.per_query[f"first_hit{ending}"] == first
+        assert result.averages[f"recall@1{ending}"] == np.mean([place == 1 for place in first])
+        assert result.averages[f"recall@2_with_positives{ending}"] == np.mean(
+            [place <= 2 for place in first]
+        )
+    assert [query["first"] for query in result.rankings] == first
+    write_rankings(tmp_path / "toy.json", result)
+    run = [line.split() for line in (tmp_path / "toy_run.txt").read_text().splitlines()]
+    assert [int(line[2]) for line in run] == [image for order in orders for image in order[:2]]
+    assert str(Reranking(asked)) in (tmp_path / "toy_queries.csv").read_text()
+
+
+def test_merged_rankings_are_not_ranked_again():
+    given = {"dataset": "${set}", "image_size": [2, 2], "test_method": "maj_voting", "rerank": BOTH}
+    (problem,) = registry.check_parameters(PlaceRecall, given)
+    assert "maj_voting merges rankings, which are not to be ranked again" in problem.message
 
 
 def test_a_search_names_its_reranking(root):
