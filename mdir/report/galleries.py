@@ -19,7 +19,8 @@ def read_rankings(path: Path) -> dict:
         ``{"protocol": {...}, "queries": [{"name", "path", "box", "ap", "found": [{"name", "path",
         "right"}]}]}``; ``right`` is None for pictures that do not count, and ``ap`` and ``right``
         are None where no ground truth is known; ``upright`` is true of pictures that were turned as
-        their EXIF says. Beside them, details of the score.
+        their EXIF says, ``caption`` of an answer is shown for its name. Beside them, details of the
+        score.
     """
     try:
         rankings = json.loads(path.read_text(encoding="utf-8"))
@@ -32,16 +33,20 @@ def read_rankings(path: Path) -> dict:
 def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found: int):
     """A section of so many queries, evenly from the best to the worst, with their first answers.
 
-    Where no query has an average precision, they come evenly from the first to the last.
+    The best are those of the highest average precision or, where none has one, of the earliest
+    right answer; without either, queries come evenly from the first to the last.
     """
     scored = _scored(rankings)
-    shown = scored or rankings["queries"]
-    section = PageSection(title, LEGEND if scored else "")
+    judged = scored or _by_first_hit(rankings)
+    shown = judged or rankings["queries"]
+    section = PageSection(title, LEGEND if judged else "")
     for number in spread(len(shown), queries):
         query = shown[number]
         head = query["name"]
         if scored:
             head += f": average precision {100 * query['ap']:.1f} %"
+        elif judged:
+            head += f": {_first_hit(query)}"
         section.strips.append(_strip(head, query, pictures, found, bool(scored)))
     return section
 
@@ -55,7 +60,7 @@ def worst_gallery(title, rankings: dict, pictures: PictureFolder, queries: int, 
     section = PageSection(title, LEGEND)
     worst = sorted(_scored(rankings), key=lambda query: (-query["first"], query["ap"]))
     for query in worst[:queries]:
-        head = f"{query['name']}: first right answer at rank {query['first']}"
+        head = f"{query['name']}: {_first_hit(query)}"
         section.strips.append(_strip(head, query, pictures, found, True))
     return section
 
@@ -66,13 +71,25 @@ def _scored(rankings):
     return sorted(scored, key=lambda query: -query["ap"])
 
 
+def _by_first_hit(rankings):
+    """Queries whose first right answer is told, the earliest first, those without one last."""
+    told = [query for query in rankings["queries"] if "first" in query]
+    return sorted(told, key=lambda query: (query["first"] is None, query["first"]))
+
+
+def _first_hit(query):
+    first = query["first"]
+    return "no right answer" if first is None else f"first right answer at rank {first}"
+
+
 def _strip(head, query, pictures, found, scored):
     copy = pictures.add(query["path"], query.get("box"), query.get("upright", False))
     strip = Strip(head, [Picture(copy, "query")])
     for place, answer in enumerate(query["found"][:found], 1):
         copy = pictures.add(answer["path"], upright=answer.get("upright", False))
         mark = _MARKS.get(answer["right"], "junk" if scored else None)
-        strip.pictures.append(Picture(copy, f"{place}. {answer['name']}", mark))
+        caption = answer.get("caption", answer["name"])
+        strip.pictures.append(Picture(copy, f"{place}. {caption}", mark))
     return strip
 
 

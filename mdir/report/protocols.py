@@ -54,7 +54,7 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     alike = {}
     for row, found in protocols.items():
         for name, protocol in found.items():
-            alike.setdefault((name.replace("_", " "), _in_a_line(protocol)), []).append(row)
+            alike.setdefault((name.replace("_", " "), in_a_line(protocol)), []).append(row)
     lines = [[name, ", ".join(rows), words] for (name, words), rows in alike.items()]
     text = "Scores are comparable under the same conditions only."
     return PageSection(
@@ -62,7 +62,8 @@ def conditions_section(protocols: dict[str, dict[str, dict]]) -> PageSection:
     )
 
 
-def _in_a_line(protocol):
+def in_a_line(protocol: dict) -> str:
+    """Conditions by name, to be read one behind the other."""
     return "; ".join(
         f"{key.replace('_', ' ')}: {condition_text(value)}" for key, value in protocol.items()
     )
@@ -94,5 +95,5 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     lines = [[_without_stage(name), f"{value:.5g}"] for name, value in measured.items()]
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():
-        table.notes.append(f"{name} \N{EM DASH} {_in_a_line(protocol)}.")
+        table.notes.append(f"{name} \N{EM DASH} {in_a_line(protocol)}.")
     return table

@@ -242,16 +242,23 @@ class PlaceRecall:
                 "first": int(first[query]) + 1 if first[query] >= 0 else None,
                 "condition": names[query],
                 "found": [
-                    {**self._named(image), "right": bool(image in self.positives[query])}
-                    for image in nearest[:_SHOWN_RANKS]
-                    if image >= 0
+                    self._judged(query, image) for image in nearest[:_SHOWN_RANKS] if image >= 0
                 ],
             }
             for query, nearest in enumerate(found.tolist())
         ]
 
+    def _judged(self, query, image):
+        here, there = self.dataset.positions[[self.dataset.database + query, image]]
+        return {
+            **self._named(image),
+            "right": bool(image in self.positives[query]),
+            "caption": f"{np.linalg.norm(here - there):,.0f} m away",
+        }
+
     def _named(self, index):
-        return {"name": self.dataset.names[index], "path": str(self.dataset.files[index])}
+        named = {"name": self.dataset.names[index], "path": str(self.dataset.files[index])}
+        return named | ({"upright": True} if self.dataset.are_own else {})
 
     def files(self, result, scores, found, first) -> dict[str, str]:
         """Texts of the files beside the rankings, by the ending of their names."""

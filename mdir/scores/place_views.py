@@ -16,32 +16,31 @@ CROPS = 5
 class PlaceViews(Dataset):
     """Some images of a data set, each as one view or several, one behind the other.
 
+    Attributes:
+        files: the file of each view.
+
     Args:
-        dataset: has ``view(number)``, an image ``[C, H, W]``, and ``files``.
+        images: a data set that has ``view(number)``, an image ``[C, H, W]``, and ``files``.
         numbers: of the images.
         treat: image -> its views, all of them as many as ``count``.
     """
 
     def __init__(
         self,
-        dataset,
+        images,
         numbers: Sequence[int],
         treat: Callable[[Tensor], Sequence[Tensor]],
         count: int = 1,
     ):
-        self.dataset, self.numbers, self.treat, self.count = dataset, numbers, treat, count
+        self.images, self.numbers, self.treat, self.count = images, numbers, treat, count
+        self.files = [images.files[number] for number in numbers for _ in range(count)]
 
     def __len__(self):
         return len(self.numbers) * self.count
 
     def __getitem__(self, index):
         number, view = divmod(index, self.count)
-        return self.treat(self.dataset.view(self.numbers[number]))[view]
-
-    @property
-    def files(self) -> list:
-        """The file of each view."""
-        return [self.dataset.files[number] for number in self.numbers for _ in range(self.count)]
+        return self.treat(self.images.view(self.numbers[number]))[view]
 
 
 def resize(image: Tensor, size: int | tuple[int, int] | None) -> Tensor:

@@ -47,6 +47,7 @@ STEPS = {
     "mdir.stages.toy_world.toy_world": StepEntry("mdir.stages.toy_world:toy_world"),
     "mdir.stages.toy_world.toy_reid": StepEntry("mdir.stages.toy_world:toy_reid"),
     "mdir.stages.toy_world.toy_fine_grained": StepEntry("mdir.stages.toy_world:toy_fine_grained"),
+    "mdir.stages.toy_world.toy_places": StepEntry("mdir.stages.toy_world:toy_places"),
     "mdir.stages.photos.photos": StepEntry("mdir.stages.photos:photos"),
     "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.check_pairs:check_pairs"),
     "mdir.stages.prepare_reid.prepare_reid": StepEntry("mdir.stages.prepare_reid:prepare_reid"),

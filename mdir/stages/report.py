@@ -14,6 +14,7 @@ from mdir.report.galleries import gallery, read_rankings, worst_gallery
 from mdir.report.identities import identities_section
 from mdir.report.page import PageSection, Picture, write_page
 from mdir.report.pictures import PictureFolder
+from mdir.report.places import places_section
 from mdir.report.protocols import conditions_section, measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
 from mdir.report.tables import write_table
@@ -89,7 +90,8 @@ def report(
         losses: name -> folder of a training run; of pseudo labels, the largest clusters, too.
         translations: name -> ``{input: folder, output: folder}``.
         galleries: name -> rankings file of a step ``validate`` or ``search``; of the score
-            ``reid``, its CMC and t-SNE maps, too; of ``class_recall``, recalls and a map.
+            ``reid``, its CMC and t-SNE maps, too; of ``class_recall``, recalls and a map; of
+            ``place_recall``, a table of conditions.
         embeddings: name -> embedding file of the step ``recall``: recall curves and t-SNE maps.
         data_bases: name -> ``NAME_data_base.pth`` of a training by proxies: recalls over ranks and,
             where ``NAME_statistics.csv`` stands beside it, over epochs, t-SNE maps with the
@@ -134,6 +136,8 @@ def report(
         strips = translation_strips(before, after, copies, pictures)
         sections.append(PageSection(name, strips=strips))
     rankings = {name: _rankings(path) for name, path in (galleries or {}).items()}
+    if places := places_section(rankings):
+        sections.append(places)
     if identities := identities_section(rankings, folder):
         sections.append(identities)
     sections += _classes(rankings, data_bases or {}, data_path, folder, copies, pictures, found)

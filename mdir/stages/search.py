@@ -15,6 +15,7 @@ from mdir.learning.compute import default_device
 from mdir.learning.score_results import write_rankings
 from mdir.paths import path_join, resolve_path
 from mdir.registry.ranges import at_least
+from mdir.report.run_files import pair_list, run_file
 from mdir.report.tables import Table
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
@@ -40,19 +41,23 @@ def search(
     that is both query and in the database finds itself, and does not count as its own neighbour in
     a re-ranking. Re-ranked, both files name it (a column ``re-ranking``); scores are then those of
     the expanded descriptors, and those of reordered images do not fall. Database augmentation
-    holds all descriptors of the database in memory, nothing else does.
+    holds all descriptors of the database in memory, nothing else does. For others' tools,
+    ``run.txt`` is the same as a TREC run, whose scores are made to fall, and ``pairs.txt`` has
+    ``query image`` a line for structure from motion, with names below ``pairs_dir`` of the
+    metadata.
 
     Args:
         database, queries: folders that the step ``extract`` filled, by the same network with the
             same wrappers; relative to CIRTORCH_ROOT.
-        directory: of the two files; relative to CIRTORCH_ROOT.
+        directory: of these files; relative to CIRTORCH_ROOT.
         count: images found for each query.
         engine: ``exact`` (CPU, GPU) or ``faiss`` (CPU). Both find the same: FAISS proposes, and
             what it proposes is scored again exactly.
         rerank: re-rankings by name; null: none.
 
     Returns:
-        Metadata: ``rankings`` and ``table`` (paths), ``queries``, ``images`` (of the database) and
+        Metadata: ``rankings``, ``table``, ``run`` and ``pairs`` (paths), ``pairs_dir`` (the folder
+        that names in ``pairs`` are relative to), ``queries``, ``images`` (of the database) and
         ``dimensions``.
     """
     folders = {"row": resolve_path(database), "query": resolve_path(queries)}
@@ -76,11 +81,22 @@ def search(
         ) from error
     folder = Path(resolve_path(directory))
     rankings, table = folder / "rankings.json", folder / "found.csv"
+    run, pairs = folder / "run.txt", folder / "pairs.txt"
     write_rankings(rankings, _result(images, asked, found.indices, reranking))
-    write_bytes(table, _table(images, asked, found, reranking).encode("utf-8", "surrogateescape"))
+    shared, paths = _below_one_folder(asked, images)
+    texts = {
+        table: _table(images, asked, found, reranking),
+        run: run_file(asked.names, images.names, found.indices, found.scores),
+        pairs: pair_list(*paths, found.indices),
+    }
+    for path, text in texts.items():
+        write_bytes(path, text.encode("utf-8", "surrogateescape"))
     return {
         "rankings": str(rankings),
         "table": str(table),
+        "run": str(run),
+        "pairs": str(pairs),
+        "pairs_dir": shared,
         "queries": len(asked.names),
         "images": len(images.names),
         "dimensions": images.rows.shape[1],
@@ -154,6 +170,15 @@ class _Shown:
         path = path_join(self.shards.images, name)
         named = {"name": name.removeprefix(self.shared), "path": path}
         return named | ({"upright": True} if self.shards.upright else {})
+
+
+def _below_one_folder(*parts):
+    """The deepest folder that holds all images, and their names below it for each of the shards."""
+    paths = [
+        [os.path.abspath(path_join(part.images, name)) for name in part.names] for part in parts
+    ]
+    shared = os.path.commonpath([os.path.dirname(path) for part in paths for path in part])
+    return shared, [[os.path.relpath(path, shared) for path in part] for part in paths]
 
 
 def _table(images, asked, found, reranking):

@@ -10,6 +10,9 @@ from mdir.stages.step import step
 from mdir.toy_world.fine_grained import MANIFEST as FINE_GRAINED_MANIFEST
 from mdir.toy_world.fine_grained import MOST_CLASSES, FineGrainedSizes, write_toy_fine_grained
 from mdir.toy_world.layouts import Sizes
+from mdir.toy_world.positioned import FOLDER as PLACES_FOLDER
+from mdir.toy_world.positioned import MANIFEST as PLACES_MANIFEST
+from mdir.toy_world.positioned import PlaceSizes, write_toy_places
 from mdir.toy_world.reid import MANIFEST as REID_MANIFEST
 from mdir.toy_world.reid import MOST_CAMERAS, ReidSizes, write_toy_reid
 from mdir.toy_world.world import MANIFEST, write_toy_world
@@ -116,4 +119,36 @@ def toy_fine_grained(
     produced(folder / FINE_GRAINED_MANIFEST)
     for name in sets:
         produced(folder / "data" / name)
+    return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}
+
+
+@step
+def toy_places(
+    _inputs,
+    *,
+    directory: str,
+    seed: int = 0,
+    image_size: Annotated[int, at_least(48)] = PlaceSizes.image_size,
+    places: Several = PlaceSizes.places,
+    views: Annotated[int, at_least(1)] = PlaceSizes.views,
+    queries: Annotated[int, at_least(1)] = PlaceSizes.queries,
+):
+    """Draw streets of a small city with positions in the names of the pictures.
+
+    Args:
+        directory: folder that then holds ``data/places/images/test``, with ``database``,
+            ``queries_day``, ``queries_sunset``, ``queries_night`` and ``queries_fog``, to be named
+            by the ``image_dir`` of a dataset ``places`` of set ``folder``; relative to
+            CIRTORCH_ROOT.
+        seed: another seed is another city.
+        image_size: long side of the images, in pixels.
+        places: that queries show; as many others are in the database alone.
+        views: of each of these places in the database.
+        queries: of each of these places, under each condition.
+    """
+    sizes = PlaceSizes(image_size, places, views, queries)
+    folder = Path(resolve_path(directory) or ".")
+    manifest = write_toy_places(folder, seed, sizes)
+    produced(folder / PLACES_MANIFEST)
+    produced(folder / PLACES_FOLDER)
     return {"directory": str(folder), "seed": seed, "pictures": manifest["pictures"]}

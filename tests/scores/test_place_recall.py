@@ -11,8 +11,10 @@ from torch import nn
 
 from cirtorch.utils.errors import DataError
 from mdir.errors import UserError
+from mdir.inference.descriptors import image_name
 from mdir.learning.score_results import make_score, write_rankings
 from mdir.registry import Section, check, register
+from mdir.scores.place_views import PlaceViews
 from tests.methods.tiny_proxies import dataset as tiny_dataset
 from tests.methods.tiny_proxies import write_classes
 from tests.sections import build, single
@@ -78,6 +80,7 @@ def test_numbers(root, network, capsys):
     assert nearest["first"] == 3 and nearest["condition"] == "night"
     assert [one["right"] for one in nearest["found"]] == [False, False]
     assert nearest["found"][0]["name"] == f"database/{named(200)}"
+    assert nearest["found"][0]["caption"] == "110 m away"
     found = result.averages
     assert found["recall@1"] == found["recall@2"] == 0.5
     assert found["recall@1_with_positives"] == pytest.approx(2 / 3)
@@ -252,3 +255,11 @@ def test_what_is_refused_before_anything_runs(root):
         write_classes(root)
         section = {**tiny_dataset("test"), "set": "folder"}
         make_score({"type": "place_recall", "dataset": section}, DATA)
+
+
+def test_messages_name_the_file_of_a_crop(root):
+    write_city(root)
+    dataset = score().dataset
+    views = PlaceViews(dataset, range(3, 7), lambda image: [image] * 5, 5)
+    assert len(views) == 20
+    assert image_name(views, 11, torch.zeros(1, 3, 4, 4)) == str(dataset.files[5])

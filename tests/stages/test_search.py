@@ -47,12 +47,15 @@ def test_ranked_by_inner_product_equal_ones_in_the_order_of_the_database(params,
     assert metadata == {
         "rankings": str(out / "rankings.json"),
         "table": str(out / "found.csv"),
+        "run": str(out / "run.txt"),
+        "pairs": str(out / "pairs.txt"),
+        "pairs_dir": "/",
         "queries": 2,
         "images": 4,
         "dimensions": 2,
     }
     assert told.inputs == [str(root / "db"), str(root / "q")]
-    assert told.outputs == [metadata["rankings"], metadata["table"]]
+    assert told.outputs == [metadata[key] for key in ("rankings", "table", "run", "pairs")]
     with open(metadata["table"], encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["query", "place", "image", "score"]
@@ -65,6 +68,23 @@ def test_ranked_by_inner_product_equal_ones_in_the_order_of_the_database(params,
         ["/q/2.jpg", "3", "b.jpg"],
     ]
     np.testing.assert_allclose([float(row[3]) for row in rows], [1, 1, 0.8, 1, 0.6, 0], atol=1e-7)
+
+
+def test_runs_and_pairs_for_others(params, root, capsys):
+    write_shards(root / "q", {"/q/x 1.jpg": [0, 1], "/q/2.jpg": [1, 0]})
+    search(params)
+    run = [line.split(" ") for line in (root / "out/run.txt").read_text().splitlines()]
+    assert [line[:4] for line in run[:3]] == [
+        ["/q/x%201.jpg", "Q0", "b.jpg", "1"],
+        ["/q/x%201.jpg", "Q0", "sub/c.jpg", "2"],
+        ["/q/x%201.jpg", "Q0", "d.jpg", "3"],
+    ]
+    scores = [np.float32(line[4]) for line in run[:3]]
+    assert scores[0] == 1 and scores[1] == np.nextafter(np.float32(1), np.float32(0))
+    assert scores[2] == np.float32(0.8)
+    pairs = (root / "out/pairs.txt").read_text().splitlines()
+    assert pairs[1] == "q/x%201.jpg images/sub/c.jpg"
+    assert "1 names are written with %20" in capsys.readouterr().err
 
 
 def test_rankings_name_images_and_their_files(params, root):

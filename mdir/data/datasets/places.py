@@ -89,7 +89,7 @@ class Places(Dataset):
         conditions: Annotated[str, Check(check_conditions)] | None = None,
     ):
         layout = LAYOUTS[set]
-        self.transform = transform
+        self.transform, self.are_own = transform, set == "folder"
         self.root = find_folder(set, Path(resolve_path(image_dir)), split or layout.split)
         used(self.root)
         folders = query_folders(set, self.root, queries)
@@ -121,7 +121,7 @@ class Places(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        return self.transform(open_image(str(self.files[index])))
+        return self.transform(open_image(str(self.files[index]), upright=self.are_own))
 
     @property
     def digest(self) -> str:

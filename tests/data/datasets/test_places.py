@@ -47,6 +47,13 @@ def test_the_list_beside_a_folder_takes_its_place(city):
         places()
 
 
+def test_pictures_of_ones_own_are_turned_as_their_camera_noted(city):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (4, 2)).save(city / "queries" / "@1@2@q.jpeg", exif=exif)
+    assert places().view(2).size == (2, 4)
+
+
 def test_queries_in_the_database_are_told(city, capsys):
     places(queries={"own": "database/sub"})
     told = capsys.readouterr().err

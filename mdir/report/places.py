@@ -1,0 +1,45 @@
+"""Recalls of place recognition: a table of the conditions of queries."""
+
+from mdir.report.page import PageSection
+from mdir.report.protocols import in_a_line
+from mdir.report.tables import Table
+
+_TEXT = (
+    "Queries, in percent, with an image of their place among the first N. A query without any such "
+    "image in the database counts as a failure; in brackets, it is left out."
+)
+
+
+def places_section(rankings: dict[str, dict]) -> PageSection | None:
+    """A table of all rankings by the score ``place_recall``, a line for each condition.
+
+    Args:
+        rankings: name -> what :func:`mdir.report.galleries.read_rankings` gives.
+    """
+    read = {name: one["places"] for name, one in rankings.items() if "places" in one}
+    if not read:
+        return None
+    values = sorted({n for one in read.values() for n in one["values"]})
+    lines = [
+        [f"{name}: {condition}", *_counts(row), *_shares(values, one["values"], row)]
+        for name, one in read.items()
+        for condition, row in one["recalls"].items()
+    ]
+    columns = ["", "queries", "without a positive", *(f"R@{n}" for n in values)]
+    notes = [f"{name} \N{EM DASH} {in_a_line(rankings[name]['protocol'])}." for name in read]
+    return PageSection("Places", _TEXT, Table(columns, lines, notes))
+
+
+def _counts(row):
+    return [f"{row['queries']:,}", f"{row['without_positives']:,}"]
+
+
+def _shares(values, own, row):
+    """A cell for each N; both recalls where they differ."""
+    shares = dict(zip(own, zip(row["recalls"], row["with_positives"], strict=True), strict=True))
+    for n in values:
+        if n not in shares:
+            yield ""
+            continue
+        every, some = (f"{100 * share:.1f}" for share in shares[n])
+        yield every if not row["without_positives"] else f"{every} ({some})"
