@@ -215,3 +215,63 @@ def test_a_restart_keeps_the_counts(at, tmp_path):
     run(parted, again, range(at, 6))
     for name, weight in whole.weights().items():
         assert torch.equal(parted.weights()[name], weight)
+
+
+def test_no_turns_step_all_together():
+    pair = Pair()
+    optimizer = make_optimizer(composition(" b, a ,", 0, a=SGD, b=ADAM), pair)
+    assert list(optimizer) == ["b", "a"] and "a" in optimizer and "c" not in optimizer
+    for p in pair.parameters():
+        p.grad = torch.ones_like(p)
+    before = [p.detach().clone() for p in pair.parameters()]
+    optimizer.step()
+    optimizer.step()
+    assert all((p < was).all() for p, was in zip(pair.parameters(), before, strict=True))
+    assert optimizer.state_dict()["alternation"] == {"iteration": 2, "optimizer": 0}
+    assert [len(group["params"]) for group in optimizer.param_groups] == [2, 2]
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in pair.parameters())
+
+
+def test_options_that_a_section_leaves_out():
+    options = make_optimizer(ADAMP, Proxies()).defaults
+    assert (options["betas"], options["weight_decay"]) == ((0.9, 0.999), 0)
+    assert options["nesterov"] is False
+    given = {"beta1": 0.8, "beta2": 0.9, "weight_decay": 0.2, "nesterov": True}
+    options = make_optimizer({**ADAMP, **given}, Proxies()).defaults
+    assert (options["betas"], options["weight_decay"]) == ((0.8, 0.9), 0.2)
+    assert options["nesterov"] is True
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (composition("a", None, a=None, b=None), "no member of the composition has an optimizer"),
+        (composition("a", 1, a=SGD), "expected null with a single optimizer, got 1"),
+        (composition("a,b", None, a=SGD, b=SGD), "expected a whole number with 2 optimizers, got"),
+        (composition("a,c", 1, a=SGD, b=SGD), "expected a, b in any order, each once; got 'a,c'"),
+        (composition("a,a,b", 1, a=SGD, b=SGD), "expected a, b in any order, each once; got"),
+    ],
+)
+def test_what_a_composition_may_be_is_told(section, message):
+    (problem,) = check(Section("optimizer"), section)
+    assert problem.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        composition("${1_a.order}", 1, a=SGD, b=SGD),
+        composition("a", "${1_a.turns}", a=SGD),
+        composition("b,a", 0, a=SGD, b=SGD, c=None),
+    ],
+)
+def test_compositions_in_which_nothing_is_wrong(section):
+    assert problems(section) == []
+
+
+def test_a_frozen_network_has_no_use_for_an_optimizer():
+    pair = Pair()
+    pair.frozen = {"a", "b"}
+    with pytest.raises(UserError, match="^the whole network is frozen: an optimizer has no use$"):
+        make_optimizer(SGD, pair)

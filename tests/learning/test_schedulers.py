@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdir.learning.optimizers import AlternationOptimizer
-from mdir.learning.schedulers import make_scheduler
+from mdir.learning.schedulers import check_schedule, make_scheduler
 from mdir.registry import ComponentError, Section, check
 
 
@@ -85,3 +85,78 @@ def test_a_set_has_one_schedule_for_each_optimizer():
 )
 def test_every_mistake_of_a_section_is_told_with_its_key(section, where):
     assert [".".join(map(str, p.path)) for p in check(Section("scheduler"), section)] == where
+
+
+def test_schedules_without_any_epoch_of_decay_or_of_constancy():
+    assert rates({"algorithm": "lambda_p2p", "n_epochs_decay": 0}, 2) == [1, 1, 0]
+    assert rates({"algorithm": "lambda", "fixed_ratio": 1}, 2) == [1, 1, 0]
+    falling = [2 / 3, 1 / 3, 0]
+    assert rates({"algorithm": "lambda", "fixed_ratio": 0}, 2) == pytest.approx(falling)
+    assert rates({"algorithm": "step", "step_size": 1}, 1) == [1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("gamma", "message"),
+    [
+        ("exp(x)", "expected a number or exp(number), got 'exp(x)'"),
+        ("exp(1000)", "expected a number or exp(number), got 'exp(1000)'"),
+        ("0", "expected more than 0, got 0"),
+        (-0.5, "expected more than 0, got -0.5"),
+        ("inf", "expected more than 0, got inf"),
+    ],
+)
+def test_what_a_base_may_be_is_told(gamma, message):
+    (problem,) = check(Section("scheduler"), {"algorithm": "gamma", "gamma": gamma})
+    assert problem.message == message
+
+
+def test_a_text_of_a_base_may_have_spaces():
+    assert rates({"algorithm": "gamma", "gamma": " exp( 0 ) "}, 1) == [1, 1]
+    assert rates({"algorithm": "gamma", "gamma": " 0.25 "}, 1) == [1, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("section", "epochs", "told"),
+    [
+        ({"algorithm": "lambda_p2p", "n_epochs_decay": 3}, 2, ["n_epochs_decay"]),
+        ({"algorithm": "lambda_p2p", "n_epochs_decay": 2}, 2, []),
+        ({"algorithm": "lambda_p2p", "n_epochs_decay": 2}, 0, []),
+        ({"algorithm": "lambda_p2p", "n_epochs_decay": "${1_a.b}"}, 1, []),
+        ({"algorithm": "const", "n_epochs_decay": 3}, 2, []),
+        ({"composition": {}, "a": {"algorithm": "lambda_p2p", "n_epochs_decay": 3}, "b": None},
+         2, ["a.n_epochs_decay"]),
+        ({"algorithm": "lambda_p2p", "n_epochs_decay": 3}, "${1_a.epochs}", []),
+        (None, 2, []),
+    ],
+)  # fmt: skip
+def test_a_decay_over_more_epochs_than_there_are_is_doubted(section, epochs, told):
+    found = list(check_schedule(section, epochs))
+    assert [".".join(each.path) for each in found] == told
+    for problem in found:
+        assert problem.warns and problem.message == (
+            "the rate falls over 3 epochs and there are only 2: the first one learns at 0.5 of it"
+        )
+
+
+def test_a_set_of_schedules_that_does_not_fit_is_told():
+    section = {"composition": {"type": "set"}, "a": {"algorithm": "const"}}
+    with pytest.raises(ComponentError) as caught:
+        make_scheduler(section, optimizer(), 1)
+    (problem,) = caught.value.problems
+    assert problem.path == ("composition",)
+    assert problem.message == "a set of schedules needs a composition of optimizers"
+    with pytest.raises(ComponentError) as caught:
+        make_scheduler(section, AlternationOptimizer({"b": optimizer()}), 1)
+    assert [(each.path, each.message) for each in caught.value.problems] == [
+        (("b",), "missing: the optimizer of 'b' needs a schedule"),
+        (("a",), "no optimizer is named 'a'. Optimizers: ['b']"),
+    ]
+
+
+def test_the_rate_of_a_resumed_run_starts_from_the_initial_one():
+    opt = optimizer(2.0)
+    make_scheduler({"algorithm": "gamma", "gamma": 0.5}, opt, 3).apply(2)
+    assert opt.param_groups[0]["lr"] == 0.5
+    again = make_scheduler({"algorithm": "gamma", "gamma": 0.5}, opt, 3)
+    again.apply(1)
+    assert (opt.param_groups[0]["lr"], opt.param_groups[0]["initial_lr"]) == (1.0, 2.0)

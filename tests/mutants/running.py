@@ -93,7 +93,7 @@ class Tests:
 
     def _test(self, mutant, names, seconds, writing):
         """In a process of its own; it ends with 0 where all tests passed."""
-        os.setsid()
+        os.setpgrp()  # not a session: it would leave the scheduling group of this one
         code, spent = BROKEN, 0.0
         try:
             code = 0 if mutant.mutation is None or _patch(mutant) else 1
@@ -118,7 +118,7 @@ def judge_anew(mutant: Mutant, names: list[str], seconds: dict[str, float]) -> t
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *names]
     with _written(mutant):
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, start_new_session=True, **silent)
+        process = subprocess.Popen(command, process_group=0, **silent)
         code = _wait(process.pid, 120 + 10 * sum(seconds[name] for name in names))
     return (TIMEOUT if code is None else KILLED if code else SURVIVED), ""
 
