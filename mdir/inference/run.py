@@ -80,7 +80,8 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     started, resources = time.time(), Resources()
     options = dict(output["inference"])
     threaded = options.pop("async", False)
-    section = merge_defaults(data["test"], network.runtime.get("data"))
+    section = merge_defaults(data["test"], network.preprocessing)
+    network.require_normalization(section.get("mean_std"))
     sink = registry.make("output", options)
     # the first decides: another may already find images that were written a moment ago
     columns = list(columns) or [[]]

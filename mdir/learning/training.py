@@ -87,7 +87,7 @@ class EpochTraining:
         self.epoch_iterations = epoch_iterations
         self.runtime = Runtime(**(runtime or {}))
         self.runtime.prepare(network)
-        self.data = Datasets(data, runtime_data(network), inputs)
+        self.data = Datasets(data, network.preprocessing, inputs)
         names = section_names(epoch_iteration["data"])
         datasets = gathered(partial(self.data, name) for name in names)
         self.streams = [
@@ -95,6 +95,7 @@ class EpochTraining:
             for name, dataset in zip(names, datasets, strict=True)
         ]
         for stream in self.streams:
+            network.require_normalization(stream.section.get("mean_std"))
             require_batches(stream.dataset, stream.section, SHUFFLED)
         # A section of less than one batch would be refused at the first epoch: tell it now.
         stream_loaders(self.streams, SHUFFLED, iterations=self.epoch_iterations)
@@ -220,11 +221,6 @@ def make_criterion(section: dict | None, device):
         return None
     criterion = registry.make("criterion", section)
     return criterion.to(device) if isinstance(criterion, torch.nn.Module) else criterion
-
-
-def runtime_data(network) -> dict:
-    """The preprocessing that a network brings along."""
-    return network.runtime.get("data") or {}
 
 
 def _set_deterministic(deterministic):

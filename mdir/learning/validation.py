@@ -14,7 +14,7 @@ from mdir.errors import gathered
 from mdir.inference.descriptors import prepare_dataset
 from mdir.learning.score_results import make_score, register_score, write_rankings
 from mdir.learning.seeding import seed_epoch
-from mdir.learning.training import make_criterion, require_batches, runtime_data
+from mdir.learning.training import make_criterion, require_batches
 from mdir.losses.value import as_named
 from mdir.methods.metric import batch_size, to_device
 from mdir.metric_names import Metric
@@ -79,14 +79,16 @@ class SingleValidation:
     ):
         self.label, self.frequency, self.setting = label, frequency, setting
         self.network = setting.network.overlay_params(network_overlay)
-        preprocessing = {**runtime_data(setting.network), **runtime_data(self.network)}
+        preprocessing = {**setting.network.preprocessing, **self.network.preprocessing}
         self.score = self.dataset = None
         if data is None:
             assert isinstance(criterion, dict)  # 'default' is refused by the check
+            self.network.require_normalization(criterion.get("mean_std"))
             self.score = make_score(criterion, preprocessing)
             self.decisive = getattr(self.score, "decisive", None)
         else:
             self.section = merge_defaults(setting.data[data], preprocessing)
+            self.network.require_normalization(self.section.get("mean_std"))
             self.dataset = make_dataset(self.section, None, setting.inputs)
             require_batches(self.dataset, self.section)
             self.criterion = self._criterion(criterion)

@@ -39,6 +39,18 @@ class Network:
     def runtime(self) -> dict:
         return self.network_params["runtime"]
 
+    @property
+    def preprocessing(self) -> dict:
+        """How images are read (``transforms``, ``mean_std``), for those who do not say."""
+        return self.runtime.get("data") or {}
+
+    def require_normalization(self, mean_std) -> None:
+        """Refuse images of another normalization than the model was made for, where it tells one.
+
+        Args:
+            mean_std: ``[[mean, ...], [std, ...]]``; null: nothing is said.
+        """
+
     def forward(self, images, **params):
         """The network's output for images, through the wrappers of its stage.
 

@@ -78,6 +78,7 @@ class SequentialNetwork(Container):
         }
         super().__init__(members, {"runtime": runtime}, meta=meta, frozen=frozen, device=device)
         _require_fitting(members)
+        last.require_normalization(_given_normalization(first))
         self.own_wrappers = self.wrappers
         if rearrange_wrappers:
             self.own_wrappers = self.wrappers = last.own_wrappers
@@ -88,6 +89,13 @@ class SequentialNetwork(Container):
         if name.startswith("__") or "members" not in self.__dict__:
             raise AttributeError(name)
         return getattr(list(self.members.values())[-1], name)
+
+    @property
+    def preprocessing(self):
+        return next(iter(self.members.values())).preprocessing
+
+    def require_normalization(self, mean_std):
+        next(iter(self.members.values())).require_normalization(mean_std)
 
     @property
     def model(self):
@@ -152,6 +160,14 @@ def _require_fitting(members):
         raise UserError(
             f"networks do not fit: {first} gives {given} channels, {last} takes {expected}"
         )
+
+
+def _given_normalization(first):
+    """How images are normalized that come out of the first network: as it says, or as they came."""
+    for wrapper in first.wrappers["eval"]:
+        if hasattr(wrapper, "gives_mean_std"):
+            return wrapper.gives_mean_std
+    return first.preprocessing.get("mean_std")
 
 
 def sequence_names(sequence: str) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir.artifacts import produced, used
-from mdir.networks.portable import read_network
+from mdir.networks.portable import read_network, read_tensors
 from mdir.networks.proxy_files import from_proxy, is_proxy_model
 from mdir.networks.reid_files import from_reid
 from mdir.networks.stored import is_names
@@ -22,12 +22,14 @@ _NAMES, _INCLUDED = "_network_names", "_networks_included"
 def read_weights(path: str):
     """The content of a torch file: tensors, NumPy arrays, plain containers, numbers, text only.
 
+    Of a ``.safetensors`` file, its tensors by name.
+
     Raises:
         DataError: the file is absent, broken, or holds anything else (it is not run).
     """
     path = local_file(path)
     used(path)
-    return load_weights(path)
+    return read_tensors(path) if path.endswith(".safetensors") else load_weights(path)
 
 
 def read_network_files(path: str, told: dict | None = None) -> dict:

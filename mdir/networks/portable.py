@@ -102,17 +102,28 @@ def _read(path, expected):
     if content["format"] != expected:
         raise DataError(f"{path}: holds {content['format']}, not {expected}")
     used(path)
-    try:
-        stored = Path(path).read_bytes()
-        tensors = load(stored)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedFile(f"{path}: not a readable safetensors file ({error})") from error
+    tensors, stored = _load(path)
     if content.get(_DIGEST) not in (None, _digest(stored, content)):
         raise DamagedFile(
             f"{path}: it or its .json is damaged, or was changed by hand (without its entry "
             f"{_DIGEST!r} the .json is taken as it is)"
         )
     return tensors, content
+
+
+def read_tensors(path: str | os.PathLike) -> dict:
+    """The tensors of any ``.safetensors`` file by name."""
+    return _load(path)[0]
+
+
+def _load(path):
+    try:
+        stored = Path(path).read_bytes()
+        return load(stored), stored
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DamagedFile(f"{path}: not a readable safetensors file ({error})") from error
 
 
 def _read_json(path):

@@ -25,7 +25,7 @@ from mdir.networks.factory import (
 )
 from mdir.networks.files import read_network_files, read_weights
 from mdir.networks.runtime import FROM_CHECKPOINT, RuntimeSection, check_runtime, with_stored
-from mdir.networks.single import SingleNetwork
+from mdir.networks.single import SingleNetwork, differ, not_its_own
 from mdir.registry import Holds, Problem, Section, register, within
 
 Member = Annotated[dict, Section("network")]
@@ -61,6 +61,7 @@ def _check_single(params):
     runtime = params.get("runtime")
     if isinstance(runtime, dict):
         yield from within(("runtime",), check_runtime(runtime))
+    yield from _check_normalization(params)
     if params.get("path"):
         return
     for key in ("model", "initialize"):
@@ -70,6 +71,21 @@ def _check_single(params):
         yield Problem(("runtime",), f"{FROM_CHECKPOINT!r} needs a 'path'")
     if isinstance(params.get("initialize"), dict):
         yield from within(("initialize",), _check_initialize(params["initialize"]))
+
+
+def _check_normalization(params):
+    """Whether images are normalized as the model wants it, where its architecture tells."""
+    try:
+        told = params["runtime"]["data"]
+        tells = registry.lookup("architecture", params["model"]["architecture"]).mean_std_of
+        own, mean_std = tells(params["model"]), told.get("mean_std")
+        if mean_std is not None and differ(mean_std, own):
+            yield Problem(("runtime", "data", "mean_std"), not_its_own(own))
+        if "normalize" not in (told.get("transforms") or "normalize"):
+            message = "without 'normalize' the model gets images that it was not made for"
+            yield Problem(("runtime", "data", "transforms"), message, warns=True)
+    except (registry.ComponentError, KeyError, TypeError, ValueError, AttributeError):
+        return  # no such thing, or told elsewhere
 
 
 def _check_initialize(section):

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import numpy as np
 import torch
 
 from cirtorch.datasets.same_size_batches import same_size_batches
@@ -34,6 +35,18 @@ class SingleNetwork(Network):
         self.wrappers = self.own_wrappers
         self._apply_frozen()
         self._set_stage(self.stage)
+        self.require_normalization(self.preprocessing.get("mean_std"))
+
+    @property
+    def preprocessing(self):
+        told = super().preprocessing
+        own = self.meta.get("preprocessing")
+        return told if own is None else own | {k: v for k, v in told.items() if v is not None}
+
+    def require_normalization(self, mean_std):
+        own = self.meta.get("preprocessing", {}).get("mean_std")
+        if own is not None and mean_std is not None and differ(mean_std, own):
+            raise UserError(f"mean_std {mean_std}: {not_its_own(own)}")
 
     def _apply_frozen(self):
         if self.frozen:
@@ -116,6 +129,25 @@ class SingleNetworkLink(SingleNetwork):
 
     def own_state(self):
         return {"type": self.type, "frozen": True, "network_params": deepcopy(self.network_params)}
+
+
+def differ(mean_std, own) -> bool:
+    """Whether two normalizations ``[[mean, ...], [std, ...]]`` are not the same."""
+    pairs = [
+        list(map(float, values)) for part in zip(mean_std, own, strict=True) for values in part
+    ]
+    return any(
+        len(told) != len(mine) or not np.allclose(told, mine, atol=1e-4)
+        for told, mine in zip(pairs[::2], pairs[1::2], strict=True)
+    )
+
+
+def not_its_own(own) -> str:
+    """Why another normalization is refused."""
+    return (
+        f"the model takes images of the normalization {list(map(list, own))}. Leave mean_std out, "
+        "which takes that; for weights of another one say mean_std in the model's section"
+    )
 
 
 def _are_batches(images):

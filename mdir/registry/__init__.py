@@ -11,6 +11,7 @@ from mdir.registry.annotations import (
     Problem,
     Section,
     arms,
+    holds_unresolved,
     in_words,
     is_unresolved,
     unchecked_arms,

@@ -87,6 +87,7 @@ KINDS = {
     "method": Kind("type", ("mdir.methods",)),
     "network": Kind("type", ("mdir.networks",)),
     "architecture": Kind("architecture", ("mdir.networks",)),
+    "pooling": Kind("type", ("mdir.networks",)),
     "initializer": Kind("weights", ("mdir.networks",)),
     "wrapper": Kind(None, ("mdir.networks",)),
     "criterion": Kind("loss", ("mdir.losses",)),

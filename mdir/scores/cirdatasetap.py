@@ -124,7 +124,7 @@ class CirDatasetAp:
         result.rankings = self._rankings(found.indices[:, :_SHOWN_RANKS], aps)
 
     def _extract(self, network):
-        data = network.runtime.get("data") or {}
+        data = network.preprocessing
         transform = parse_transforms(
             self.transforms or data.get("transforms"), self.mean_std or data.get("mean_std")
         )

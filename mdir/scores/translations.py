@@ -40,7 +40,7 @@ class ImageSource:
 
     def section(self, network) -> dict:
         """The data section with the network's preprocessing where it has none."""
-        return merge_defaults(self.data, network.runtime.get("data"))
+        return merge_defaults(self.data, network.preprocessing)
 
     def images(self, network):
         """Yield ``(names, images)``: batches (B,3,H,W) on the CPU, as the network takes them."""

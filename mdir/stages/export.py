@@ -14,9 +14,11 @@ from mdir.networks.factory import load_network
 from mdir.networks.portable import write_network
 from mdir.paths import resolve_path
 from mdir.registry import Section
+from mdir.registry.ranges import at_least
 from mdir.stages.step import step
 
 OPSET = 18
+Size = tuple[Annotated[int, at_least(1)], Annotated[int, at_least(1)]]
 _EXAMPLE_SIDE = 64
 
 
@@ -28,15 +30,18 @@ def export(
     target: str,
     formats: list[Literal["onnx", "safetensors"]] = ("onnx", "safetensors"),
     member: str | None = None,
+    image_size: Size | None = None,
 ):
     """Write the bare model of a network: from normalized images to its output.
 
     Args:
         network: which one, see :func:`mdir.networks.factory.load_network`.
         target: path of the files without suffix, relative to the root.
-        formats: ``onnx`` (opset 18; batch, height and width are free) and ``safetensors``. A JSON
-            file beside them tells how images are prepared.
+        formats: ``onnx`` (opset 18; the batch is free, and height and width where ``image_size``
+            does not say them) and ``safetensors``. A JSON file beside them tells how images are
+            prepared.
         member: which network of a set or sequence.
+        image_size: ``[height, width]`` of all images that the ONNX model takes; null: any.
 
     Returns:
         ``files``: what was written.
@@ -50,7 +55,8 @@ def export(
     target = Path(resolve_path(target))
     notes = _notes(model)
     if "onnx" in formats:
-        _write_onnx(model, target.with_name(target.name + ".onnx"))
+        _write_onnx(model, target.with_name(target.name + ".onnx"), image_size)
+        notes["input"]["image_size"] = image_size
     plain = target.with_name(target.name + ".safetensors")
     if "safetensors" in formats:
         write_network(model.state_dict(), plain, notes)
@@ -62,7 +68,7 @@ def export(
 
 def _notes(model):
     """What a user of the files has to know about input and output."""
-    data = model.runtime.get("data") or {}
+    data = model.preprocessing
     return {
         "input": {
             "name": "images",
@@ -90,27 +96,33 @@ def _output_axes(model):
     )
 
 
-def _example(model):
+def _example(model, sides=(_EXAMPLE_SIDE, _EXAMPLE_SIDE)):
     channels = model.meta.get("in_channels") or 3
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(2, channels, _EXAMPLE_SIDE, _EXAMPLE_SIDE, generator=generator)
+    return torch.randn(2, channels, *sides, generator=generator)
 
 
 @torch.no_grad()
-def _write_onnx(network, path):
+def _write_onnx(network, path, image_size):
+    if image_size is None and getattr(network.model, "depends_on_size", False):
+        raise UserError(
+            "export: the model does something else for each size of images, which ONNX cannot "
+            "hold; say image_size: [height, width], or leave 'onnx' out of formats"
+        )
     _need_onnx()
     free = torch.export.Dim.DYNAMIC
+    example = _example(network, image_size) if image_size else _example(network)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / path.name
         torch.onnx.export(
             network.model,
-            (_example(network),),
+            (example,),
             made,
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
             output_names=["output"],
-            dynamic_shapes=({0: free, 2: free, 3: free},),
+            dynamic_shapes=({0: free} if image_size else {0: free, 2: free, 3: free},),
             external_data=False,
             verbose=False,
         )

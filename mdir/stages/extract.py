@@ -81,7 +81,8 @@ def extract(
 
 
 def _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std):
-    data = model.runtime.get("data") or {}
+    model.require_normalization(mean_std)
+    data = model.preprocessing
     transform = parse_transforms(
         transforms or data.get("transforms"), mean_std or data.get("mean_std")
     )

@@ -62,7 +62,7 @@ def recall(
     folder = Path(resolve_path(directory))
     seed_everything(seed)
     net = load_network(network, default_device()).eval()
-    measure = make_score(score, net.runtime.get("data") or {})
+    measure = make_score(score, net.preprocessing)
     with torch.no_grad():
         vectors = measure.vectors(net)
     result = measure.evaluate(vectors)

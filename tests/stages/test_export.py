@@ -147,3 +147,15 @@ def test_damaged_files_are_named(damage, root):
         (root / "g.json").unlink()
     with pytest.raises(DataError, match=r"root/g\."):
         load_network({"path": "g.safetensors"}, "cpu")
+
+
+def test_what_depends_on_the_size_of_images_is_not_exported_for_any(root):
+    """Positions of a transformer would be those of the example for all images."""
+    model = {"architecture": "timm", "name": "test_vit", "pretrained": False}
+    save_network(build(single(model, wrappers="")).state_dict(), root / "net.pth")
+    given = {"network": {"path": "net.pth"}, "target": "out/net"}
+    with pytest.raises(UserError, match=r"say image_size: \[height, width\]"):
+        export(given)
+    export({**given, "formats": ["safetensors"]})
+    notes = json.loads((root / "out" / "net.json").read_text())
+    assert notes["input"]["mean_std"] == [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]

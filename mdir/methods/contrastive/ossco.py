@@ -189,7 +189,7 @@ class OSSCo(ViewsMethod):
             dataset,
             self.styles,
             self.gans.gans,
-            self.network.runtime.get("data"),
+            self.network.preprocessing,
         )
         self.gans = self.log = self._last = None
 

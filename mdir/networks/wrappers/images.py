@@ -88,6 +88,11 @@ class MeanStdPre(_MeanStd):
 class MeanStdPost(_MeanStd):
     """Re-normalizes the output: first the statistics it has, second those it shall get."""
 
+    @property
+    def gives_mean_std(self):
+        """The normalization that images leave it with."""
+        return [self.wanted.mean.flatten().tolist(), self.wanted.std.flatten().tolist()]
+
     def preprocess(self, images):
         return images, None
 

@@ -173,7 +173,7 @@ def _place_in(base, name, data_path):
 
 def _extract(path, network):
     net = load_network(network, default_device()).eval()
-    data = net.runtime.get("data") or {}
+    data = net.preprocessing
     if not data.get("transforms"):
         raise UserError("retrieve: the network does not tell its transforms (runtime.data)")
     transform = parse_transforms(data["transforms"], data.get("mean_std"))
