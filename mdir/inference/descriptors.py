@@ -3,6 +3,7 @@
 The one place where mining, whitening and evaluation get their descriptors from.
 """
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -15,6 +16,7 @@ from cirtorch.utils.finite import require_finite
 from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import load_same_size
+from mdir.inference.cost import count_batch
 from mdir.registry import takes
 
 _BATCH_ON_GPU = 8
@@ -105,7 +107,7 @@ def extract_together(network, dataset, loader: dict | None = None, what: str = "
     if own:
         part = dataset if len(own) == len(dataset) else Subset(dataset, own)
         found = [
-            ([own[index] for index in indices], columns.float().cpu().contiguous())
+            ([own[index] for index in indices], columns)
             for indices, columns in extract_batches(network, part, loader, what)
         ]
     return [bucket for part in distributed.gather(found) for bucket in part]
@@ -115,7 +117,7 @@ def extract_together(network, dataset, loader: dict | None = None, what: str = "
 def extract_batches(
     network, dataset, loader: dict | None = None, what: str = "descriptors"
 ) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """As :func:`extract_descriptors`, batch by batch: ``(indices, columns [D, n])``.
+    """As :func:`extract_descriptors`, batch by batch: ``(indices, columns [D, n])``, on the CPU.
 
     Indices come in the order in which batches fill; unreadable images are left out.
     """
@@ -126,9 +128,12 @@ def extract_batches(
         size = 1
     for indices, images in load_same_size(dataset, loader, size, what):
         if not isinstance(images, dict):
+            begin = time.perf_counter()
             with naming(image_name(dataset, indices[0], images), images):
                 output = network(images)
-            yield indices, _columns(output, len(indices))
+            columns = _columns(output, len(indices)).float().cpu().contiguous()
+            count_batch(columns, time.perf_counter() - begin, network.device)
+            yield indices, columns
 
 
 def image_name(dataset, index: int, batch) -> str:

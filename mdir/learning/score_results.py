@@ -7,7 +7,9 @@ from pathlib import Path
 from cirtorch.utils.files import atomic_write
 from mdir import registry
 from mdir.artifacts import produced, write_bytes
+from mdir.inference.cost import Cost
 from mdir.metric_names import NO_BATCH
+from mdir.report.cost import cost_path, cost_text
 
 
 def make_score(section: dict, preprocessing: dict):
@@ -38,6 +40,24 @@ def register_score(events, epoch: int, key: Callable[[str], str], result) -> Non
     if result.protocol:
         blob = {"protocol": {"dtype": "text", "data": json.dumps(result.protocol, indent=1)}}
         events.register(epoch, NO_BATCH, 1, key("protocol"), blob, "blob")
+
+
+def tell_cost(cost: Cost, name: str) -> None:
+    """Print a line about what the descriptors of an evaluation cost, if it made any."""
+    if told := cost.told():
+        print(f">> {name}: {cost_text(told)}", flush=True)
+
+
+def write_cost(rankings: Path, cost: Cost) -> None:
+    """Write what descriptors cost to where :func:`cost_path` says; nothing of an earlier one stays.
+
+    It is no output of a step: no two runs agree in it.
+    """
+    path = cost_path(rankings)
+    path.unlink(missing_ok=True)
+    if told := cost.told():
+        with atomic_write(path, "w", encoding="utf-8") as file:
+            json.dump(told, file, indent=1)
 
 
 def write_rankings(path: Path, result) -> None:

@@ -11,8 +11,15 @@ import torch
 from mdir import distributed, registry
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import gathered
+from mdir.inference.cost import measured
 from mdir.inference.descriptors import prepare_dataset
-from mdir.learning.score_results import make_score, register_score, write_rankings
+from mdir.learning.score_results import (
+    make_score,
+    register_score,
+    tell_cost,
+    write_cost,
+    write_rankings,
+)
 from mdir.learning.seeding import seed_epoch
 from mdir.learning.training import make_criterion, require_batches
 from mdir.losses.value import as_named
@@ -127,12 +134,18 @@ class SingleValidation:
         if self.score is not None:
             # A score written for version 1.0 takes the device, too.
             device = {"device": self.network.device} if registry.takes(self.score, "device") else {}
-            result = self.score(self.network, **device)
+            with measured() as cost:
+                result = self.score(self.network, **device)
             register_score(events, epoch, self.key, result)
+            if times := cost.times():
+                self._register(events, epoch, None, None, "cost", times, "scalar/time")
             events.hand_on(result.kept)
             folder = self.setting.rankings if distributed.is_first() else None
             if folder is not None and (result.rankings or result.protocol):
                 write_rankings(folder / f"{self.label}.json", result)
+                write_cost(folder / f"{self.label}.json", cost)
+            if distributed.is_first():
+                tell_cost(cost, self.label)
         else:
             self._run_loss(events, epoch)
 

@@ -7,6 +7,7 @@ from mdir.artifacts import produced
 from mdir.paths import resolve_path
 from mdir.registry import Check, Problem, is_unresolved, unknown
 from mdir.report.comparison import compare_results
+from mdir.report.cost import cost_section, read_costs
 from mdir.report.page import PageSection, write_page
 from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
@@ -55,10 +56,16 @@ def compare(
     comparison = compare_results(published, results, protocols)
     write_table(comparison, folder, "comparison")
     page = folder / "index.html"
-    section = PageSection("Our scores and the published ones", published.title, comparison)
-    write_page(page, f"Comparison with {table}", [section])
+    sections = [PageSection("Our scores and the published ones", published.title, comparison)]
+    print(f"\n{comparison.as_text()}\n", flush=True)
+    # not in the table, which stays the same from run to run
+    costs = read_costs(Path(resolve_path(rankings))) if rankings else {}
+    if cost := cost_section({", ".join(results): costs}):
+        sections.append(cost)
+        print(f"{cost.table.as_text()}\n")
+    write_page(page, f"Comparison with {table}", sections)
     produced(page)
-    print(f"\n{comparison.as_text()}\n\nComparison: {page}", flush=True)
+    print(f"Comparison: {page}", flush=True)
     return {"page": str(page), "table": comparison.as_text()}
 
 

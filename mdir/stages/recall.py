@@ -10,8 +10,9 @@ import torch
 
 from mdir.artifacts import used, write_bytes
 from mdir.data.table_files import csv_text
+from mdir.inference.cost import measured
 from mdir.learning.compute import default_device
-from mdir.learning.score_results import make_score, write_rankings
+from mdir.learning.score_results import make_score, tell_cost, write_cost, write_rankings
 from mdir.learning.seeding import seed_everything
 from mdir.metric_names import Metric
 from mdir.networks.factory import load_network
@@ -63,7 +64,7 @@ def recall(
     seed_everything(seed)
     net = load_network(network, default_device()).eval()
     measure = make_score(score, net.preprocessing)
-    with torch.no_grad():
+    with torch.no_grad(), measured() as cost:
         vectors = measure.vectors(net)
     result = measure.evaluate(vectors)
     if training:
@@ -76,6 +77,8 @@ def recall(
     write_tensors(folder / f"{prefix}_vectors.pth", vectors)
     rankings = folder / "rankings" / f"{prefix}.json"
     write_rankings(rankings, result)
+    write_cost(rankings, cost)
+    tell_cost(cost, prefix)
     embedding = folder / f"{prefix}_embedding.json"
     contents = _embedding(measure, result, vectors, seed) | {
         "last": _recalls(rows[-1].scores) if rows else {}

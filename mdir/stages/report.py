@@ -8,6 +8,7 @@ from mdir.paths import resolve_path
 from mdir.registry import Problem, is_unresolved, unknown
 from mdir.report.classes import classes_section, results_of_rankings
 from mdir.report.clusters import clusters_section
+from mdir.report.cost import cost_notes, cost_section, read_costs
 from mdir.report.curves import draw_series, read_events, read_series
 from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
 from mdir.report.galleries import gallery, read_rankings, worst_gallery
@@ -115,8 +116,10 @@ def report(
         write_table(table, folder, "scores")
         print(f"\n{table.as_text()}\n", flush=True)
     for name, place in (measures or {}).items():
-        conditions = read_protocols(Path(resolve_path(place["rankings"])))
-        sections.append(PageSection(name, table=measure_table(place["eval"], conditions)))
+        rankings = Path(resolve_path(place["rankings"]))
+        table = measure_table(place["eval"], read_protocols(rankings))
+        table.notes += cost_notes(read_costs(rankings))
+        sections.append(PageSection(name, table=table))
     for name, run in (losses or {}).items():
         epochs = Path(resolve_path(run)) / "epochs"
         section, rows = _losses(name, epochs, folder)
@@ -147,6 +150,8 @@ def report(
         folders = {row: Path(resolve_path(path)) for row, path in protocols.items()}
         read = {row: read_protocols(path) for row, path in folders.items()}
         sections.append(conditions_section(read))
+        if costs := cost_section({row: read_costs(path) for row, path in folders.items()}):
+            sections.append(costs)
     page = folder / "index.html"
     write_page(page, title, sections, subtitle)
     produced(page)

@@ -82,7 +82,7 @@ def search(
     folder = Path(resolve_path(directory))
     rankings, table = folder / "rankings.json", folder / "found.csv"
     run, pairs = folder / "run.txt", folder / "pairs.txt"
-    write_rankings(rankings, _result(images, asked, found.indices, reranking))
+    write_rankings(rankings, _result(images, asked, found.indices, reranking, folders))
     shared, paths = _below_one_folder(asked, images)
     texts = {
         table: _table(images, asked, found, reranking),
@@ -135,11 +135,12 @@ def _own_rows(images, asked):
     return np.array([places.get(path_join(asked.images, name), -1) for name in asked.names])
 
 
-def _result(images, asked, found, reranking):
+def _result(images, asked, found, reranking, folders):
     shown, queries = _Shown(images), _Shown(asked)
     protocol = {
         "images": len(images.names),
         "similarity": "inner product of descriptors, ties to the lower index",
+        "cost": f"not measured, descriptors were read from {folders['row']}",
     }
     if reranking.parts:
         protocol["re-ranking"] = str(reranking)

@@ -124,3 +124,18 @@ def test_tables_of_two_domains_hold_their_own_methods(name):
             rounding = 1e-6 if queries % 500 == 0 else 0.0501  # of percents, to a decimal
             hits = (value or 0) * queries / 100
             assert abs(hits - round(hits)) <= rounding * queries / 100, (row, measure.name)
+
+
+def test_the_cost_stands_on_the_page_and_not_in_the_table(root, capsys):
+    write_rankings(root, 1125)
+    before = run(rankings="rankings")
+    (root / "rankings/cost").mkdir()
+    cost = {"images_per_second": 125.0, "milliseconds_per_image": 8.0, "bytes_per_image": 2048}
+    cost |= {"dimensions": 512, "device": "cpu", "images": 99}
+    (root / "rankings/cost/247tokyo1k.json").write_text(json.dumps(cost))
+    capsys.readouterr()
+    assert run(rankings="rankings") == before
+    page, printed = (root / "out/index.html").read_text(), capsys.readouterr().out
+    for cell in ("cyclegan vgg16", "247tokyo1k", "125.0", "8.00", "2,048", "512", "cpu"):
+        assert f"<td>{cell}</td>" in page and cell in printed
+    assert "the first batch of an evaluation and the search do not count" in page
