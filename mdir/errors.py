@@ -29,5 +29,8 @@ def gathered(calls: Iterable[Callable]) -> list:
         raise errors[0]
     if errors:
         kind = DataError if all(isinstance(e, DataError) for e in errors) else UserError
-        raise kind("\n".join(dict.fromkeys(map(str, errors))))
+        messages = dict.fromkeys(m for e in errors for m in getattr(e, "messages", [str(e)]))
+        together = kind("\n".join(messages))
+        together.messages = [*messages]  # of what is gathered again, each is told once
+        raise together
     return results

@@ -1,8 +1,9 @@
 """Lists of images: which there are, whether they are whole, and those at fault."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -10,7 +11,9 @@ from PIL import Image
 from cirtorch.datasets.file_ends import ends_early
 from cirtorch.datasets.imagefiles import list_images, read_image_list
 from cirtorch.utils.errors import DataError
-from mdir.artifacts import used
+from mdir.artifacts import used, used_files
+from mdir.errors import gathered
+from mdir.paths import path_join, resolve_path
 
 _SHOWN = 50
 _THREADS = 8
@@ -26,6 +29,57 @@ def read_names(source: str) -> list[str]:
     if os.path.isdir(source):
         return [os.path.join(source, name) for name in list_images(source, recursive=True)]
     return read_image_list(source)
+
+
+def listed_images(source: str, image_dir: str) -> list[str]:
+    """Paths of the images of a list or folder, by a scenario's rules; all of them are there.
+
+    Args:
+        source, image_dir: see :func:`read_names`, :func:`mdir.paths.path_join`.
+
+    Raises:
+        DataError: as :func:`read_names`, :func:`read_beside` and :func:`require_images`.
+    """
+    source, folder = resolve_path(source), resolve_path(image_dir)
+    names = read_beside(partial(read_names, source), source, folder)
+    paths = [path_join(folder, name) for name in names]
+    require_images(source, paths)
+    used_files(paths)
+    return paths
+
+
+def read_beside(read: Callable, source: str | os.PathLike, *image_dirs: str):
+    """What ``read()`` gives of a list; with one that is missing, folders of its images are told.
+
+    Args:
+        source: the list's path. image_dirs: folder patterns.
+
+    Raises:
+        whatever ``read`` does, and DataError for folders.
+    """
+    folders = [] if os.path.exists(source) else image_dirs
+    return gathered([read, *(partial(_require_folder, folder) for folder in folders)])[0]
+
+
+def _require_folder(image_dir):
+    folder, star, _ = image_dir.partition("*")
+    folder = os.path.dirname(folder) if star else folder
+    if folder and not os.path.isdir(folder):
+        raise DataError(f"{folder}: there is no such folder of images")
+
+
+def require_images(source: str, paths: Sequence[str]) -> None:
+    """Refuse a list of which images are missing.
+
+    Raises:
+        DataError: with their number and the first one.
+    """
+    missing = [path for path in dict.fromkeys(paths) if not os.path.exists(path)]
+    if missing:
+        raise DataError(
+            f"{source}: {len(missing)} of its {len(paths)} images are missing, the first one "
+            f"is {missing[0]}"
+        )
 
 
 def subfolders(folder: Path) -> list[Path]:

@@ -36,6 +36,8 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     transform = parse_transforms(section.get("transforms"), section.get("mean_std"))
     made = registry.make("dataset", dataset, transform, select_columns(inputs, columns))
     made.strict_images = section.get("strict_images", False)
+    if hasattr(made, "require_files"):  # so that no night is lost to the last of them
+        made.require_files()
     return made
 
 

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
+
 from mdir import distributed, registry
 from mdir.artifacts import begun, changed_input, made_before, used, used_files
 from mdir.data.sections import without_speed
+from mdir.errors import gathered
 from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
 from mdir.learning.checkpoints.within import Position
 from mdir.learning.compute import leaves
@@ -59,13 +62,9 @@ class TrainValLearning:
         )
         self.folder = CheckpointFolder(**checkpoints)
         self.network, stored = self._find(network, device, training["epochs"])
-        self.training = registry.make("training", training, self.network, data, inputs)
+        self.training, self.validation = self._make_parts(training, validation, data, inputs)
         self.events = self._make_events(output)
         self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
-        setting = Setting(
-            self.network, data, self.training.criterion, training["seed"], inputs=inputs
-        )
-        self.validation = make_validation(validation, setting)
         self.start = stored.epoch if stored else 0
         self.position: Position | None = None
         distributed.barrier()  # everybody has read what is stored
@@ -78,6 +77,22 @@ class TrainValLearning:
             self.events.load_state_dict(stored.learning["events"])
             self.training.restore(stored.learning, stored.extra)
             self._restore_within(stored.within)
+
+    def _make_parts(self, training, validation, data, inputs):
+        """The training and its validation; what is missing for either is told at once."""
+        parts = []
+
+        def make_training():
+            parts.append(registry.make("training", training, self.network, data, inputs))
+            return parts[0]
+
+        def make_validations():
+            # without a training nothing is measured: any loss stands for its own
+            criterion = parts[0].criterion if parts else torch.nn.L1Loss()
+            setting = Setting(self.network, data, criterion, training["seed"], inputs=inputs)
+            return make_validation(validation, setting)
+
+        return gathered([make_training, make_validations])
 
     def _restore_within(self, within):
         if within is not None:

@@ -8,7 +8,7 @@ import torch
 
 from mdir import distributed, registry
 from mdir.data.loading import Datasets, make_loader
-from mdir.data.sections import section_names
+from mdir.data.sections import named_sections, section_names
 from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError, gathered
 from mdir.learning.compute import Runtime, models
@@ -89,7 +89,7 @@ class EpochTraining:
         self.runtime.prepare(network)
         self.data = Datasets(data, network.preprocessing, inputs)
         names = section_names(epoch_iteration["data"])
-        datasets = gathered(partial(self.data, name) for name in names)
+        datasets = self._open(names, epoch_iteration)
         self.streams = [
             Stream(dataset, self.data.section(name))
             for name, dataset in zip(names, datasets, strict=True)
@@ -109,6 +109,13 @@ class EpochTraining:
         self.divided = None
         if distributed.size() > 1:
             self.divided = DividedSteps(self.method, self.optimizer, models(network))
+
+    def _open(self, names, iteration):
+        """Datasets of these sections; what others that the method names lack is told, too."""
+        method = registry.lookup("method", iteration["type"])
+        others = [name for _, name in named_sections(method, iteration) if name]
+        every = [*names, *others]
+        return gathered(partial(self.data, name) for name in every)[: len(names)]
 
     def _make_method(self, section):
         own = Iteration.__annotations__

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 
+from mdir.errors import gathered
 from mdir.registry import Section, register
 from mdir.registry.ranges import at_least
 from mdir.scores.features import Backbone, FeatureNetwork
@@ -57,7 +58,9 @@ class SetDistanceScore:
         kid_subset_size: int = 1000,
         allow_random_features: bool = False,
     ):
-        self.source, self.target = ImageSource(data, names), ImageSource(target, target_names)
+        self.source, self.target = gathered(
+            [partial(ImageSource, data, names), partial(ImageSource, target, target_names)]
+        )
         self.features = FeatureNetwork(backbone, weights, image_size, allow_random_features)
         self.net_name, self.subsets = net_name, (kid_subsets, kid_subset_size)
         self.real = None

@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -10,6 +11,7 @@ from PIL import Image
 from cirtorch.datasets.testdataset import configdataset, require_each_once, require_unique
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used, used_files
+from mdir.data.image_lists import read_beside
 from mdir.data.table_files import initialize_file_reader
 from mdir.errors import gathered
 from mdir.paths import path_join, resolve_path
@@ -144,11 +146,10 @@ def load_table_set(name: str, queries: str, db: str, imgdir: str) -> RetrievalSe
             lists of a query.
     """
     source, folder = resolve_path(queries), resolve_path(imgdir)
+    wanted = {db: ["identifier"], queries: ["query", "bbx", "ok", "junk"]}
     database, table = gathered(
-        [
-            lambda: _columns(db, ["identifier"]),
-            lambda: _columns(queries, ["query", "bbx", "ok", "junk"]),
-        ]
+        partial(read_beside, partial(_columns, table, keys), resolve_path(table), folder)
+        for table, keys in wanted.items()
     )
     images = database["identifier"]
     require_unique(resolve_path(db), list(map(os.path.normpath, images)))

@@ -4,12 +4,12 @@ import torch
 
 from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
-from mdir.artifacts import used, used_files
-from mdir.data.image_lists import read_names
+from mdir.artifacts import used
+from mdir.data.image_lists import listed_images, read_names
 from mdir.data.labelled import tensor_of
 from mdir.data.loading import make_dataset, make_loader, merge_defaults
 from mdir.errors import UserError
-from mdir.paths import path_join, resolve_path
+from mdir.paths import resolve_path
 
 
 class ImageSource:
@@ -22,7 +22,7 @@ class ImageSource:
             of that folder, sorted.
 
     Raises:
-        DataError: the folder or the list is missing or holds no image.
+        DataError: the folder or the list is missing or holds no image, or images are missing.
     """
 
     def __init__(self, data: dict, names_file: str | None = None):
@@ -32,8 +32,8 @@ class ImageSource:
             used(folder)
             self.names = list_images(folder, recursive=True)
         else:
+            listed_images(names_file, data["dataset"]["image_dir"])
             self.names = read_names(resolve_path(names_file))
-            used_files(path_join(resolve_path(data["dataset"]["image_dir"]), n) for n in self.names)
 
     def __len__(self):
         return len(self.names)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -16,7 +17,7 @@ from mdir.artifacts import begun, changed_input, made_before, produced, used, us
 from mdir.data.datasets.images import CirImageList
 from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
-from mdir.errors import UserError
+from mdir.errors import UserError, gathered
 from mdir.inference.descriptors import extract_together
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.learning.compute import default_device
@@ -70,18 +71,24 @@ def extract(
     """
     if shard_size < 1:
         raise UserError(f"extract: shard_size {shard_size} is not a positive number")
-    folder, names = images_of(resolve_path(images))
-    used(resolve_path(images))
-    used_files(os.path.join(folder, name) for name in names)
+    source = resolve_path(images)
     with distributed.together():
-        model = load_network(network, default_device()).eval()
+        load = partial(load_network, network, default_device())
+        (folder, names), model = gathered([partial(_images, source), load])
         shards = _Shards(resolve_path(directory), names, shard_size)
         reading = {"image_size": image_size, "upright": upright}
         return _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std)
 
 
+def _images(source):
+    folder, names = images_of(source)
+    used(source)
+    used_files(os.path.join(folder, name) for name in names)
+    return folder, names
+
+
 def _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std):
-    model.require_normalization(mean_std)
+    model.eval().require_normalization(mean_std)
     data = model.preprocessing
     transform = parse_transforms(
         transforms or data.get("transforms"), mean_std or data.get("mean_std")

@@ -1,9 +1,11 @@
 """Step: a network's outputs for a list of images, as image files or as descriptors."""
 
+from functools import partial
 from typing import Annotated
 
 from mdir import distributed, registry
-from mdir.errors import UserError
+from mdir.data.image_lists import read_beside
+from mdir.errors import UserError, gathered
 from mdir.inference.names import name_columns
 from mdir.inference.run import (
     ForwardOptions,
@@ -14,6 +16,7 @@ from mdir.inference.run import (
 )
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
+from mdir.paths import resolve_path
 from mdir.registry import Section
 from mdir.stages.step import step
 
@@ -43,18 +46,25 @@ def infer(
         ``stats`` (``total_time`` s, ``avg_time`` s per image) and ``resource_usage``, or ``status:
         skipped`` where nothing is to do; then what the output gives.
     """
-    test = data["test"]["dataset"]
+    data = {**data, "test": _upright(data["test"])}
+    with distributed.together():
+        given = partial(_columns, inputs, names, data["test"]["dataset"].get("image_dir"))
+        columns, model = gathered([given, partial(load_network, network, default_device())])
+        return run_inference(model.eval(), output, data, columns, forward)
+
+
+def _columns(inputs, names, image_dir):
     if names is not None:
-        inputs = name_columns(names, test.get("image_dir"))
-    elif not inputs:
+        if not isinstance(names, str):
+            return name_columns(names, image_dir)
+        read = partial(name_columns, names, image_dir)
+        return read_beside(read, resolve_path(names), resolve_path(image_dir or ""))
+    if not inputs:
         raise UserError(
             "image names are expected on standard input, one per line, or in the parameter 'names' "
             "(a list, a list file or a folder)"
         )
-    data = {**data, "test": _upright(data["test"])}
-    with distributed.together():
-        model = load_network(network, default_device()).eval()
-        return run_inference(model, output, data, inputs, forward)
+    return inputs
 
 
 def _upright(section):

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
@@ -16,6 +17,7 @@ from cirtorch.utils.safe_pickle import dump_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
+from mdir.data.image_lists import read_beside
 from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.inference.run import (
@@ -83,7 +85,9 @@ def _extract_and_learn(network, output, data, whitening, forward):
     if distributed.from_first(path is not None and _is_done(path, origin)):
         _tell(path, resolve_path(whitening["dataset_pkl"]), data["test"])
         return {"status": "skipped", "whitening_path": path}
-    database, images = _read(local_file(whitening["dataset_pkl"]))
+    source = local_file(whitening["dataset_pkl"])
+    image_dir = resolve_path(data["test"]["dataset"].get("image_dir") or "")
+    database, images = read_beside(partial(_read, source), source, image_dir)
     metadata, names, vectors = run_inference(model, output, data, [images], forward)
     require_finite(vectors, names, "whitening")
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image

@@ -100,7 +100,13 @@ def test_a_section_is_checked_in_all_its_parts():
     assert "Did you mean 'transforms'" in found["train", "transform"]
 
 
+def touch(path):
+    path.parent.mkdir()
+    path.touch()
+
+
 def test_normalizing_needs_mean_std(root):
+    touch(root / "x/a.jpg")
     section = {"dataset": {"name": "ImageList", "image_dir": "x"}, "transforms": "normalize"}
     assert list(check_data_section(section)) == []
     with pytest.raises(USER_ERRORS, match="'normalize' needs the mean_std"):
@@ -111,6 +117,7 @@ def test_normalizing_needs_mean_std(root):
 def test_make_dataset_takes_defaults_of_the_network(root):
     section = {"dataset": {"name": "ImageList", "image_dir": "x", "data_cols": "1:"}}
     defaults = {"transforms": "pil2np | totensor | normalize", "mean_std": [[0.5] * 3, [0.5] * 3]}
+    touch(root / "x/b.jpg")
     dataset = make_dataset(section, defaults, (["a"], ["b"]))
     assert "Normalize" in repr(dataset.transform)
     assert dataset.paths(0) == [str(root / "x" / "b.jpg")]

@@ -202,3 +202,11 @@ def test_too_few_images_end_the_step_in_a_line(root, images):
     message = "PCA whitening of 3 dimensions needs 4 descriptors or more, there are 3"
     with pytest.raises(DataError, match=message):
         infer_and_learn_whitening(params("pca"))
+
+
+def test_the_list_and_the_folder_of_its_images_are_told_together(root):
+    with pytest.raises(DataError) as caught:
+        infer_and_learn_whitening(params())
+    place, folder = caught.value.messages
+    assert place.startswith(f"{root}/sfm-120k-whiten.pkl: there is no such")
+    assert folder == f"{root}/imgs: there is no such folder of images"

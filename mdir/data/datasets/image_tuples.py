@@ -1,6 +1,7 @@
 """Tuples of images picked from lists of names."""
 
 import random
+from functools import partial
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -9,6 +10,7 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import used_files
 from mdir.data.datasets.images import label_images
 from mdir.data.image_files import open_image
+from mdir.data.image_lists import read_beside, require_images
 from mdir.data.table_files import initialize_file_reader
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
@@ -74,8 +76,10 @@ class _ImageTuples(Dataset):
         if dataset is None or image_dir is None:
             raise DataError(f"{type(self).__name__}: dataset and image_dir have to be given")
         self.transform, self.image_dir = transform, resolve_path(image_dir)
-        self.tuples = _read_column(resolve_path(dataset), data_key)
-        used_files(path_join(self.image_dir, name) for names in self.tuples for name in names)
+        self.source = resolve_path(dataset)
+        read = partial(_read_column, self.source, data_key)
+        self.tuples = read_beside(read, self.source, self.image_dir)
+        used_files(self._every())
         self.picks = parse_picks(idx)
         self.names = None
         self._start()
@@ -92,6 +96,13 @@ class _ImageTuples(Dataset):
         paths = self.paths(index)
         result = label_images(self.transform(*(open_image(path) for path in paths)), paths)
         return list(result) if isinstance(result, tuple) else [result]
+
+    def require_files(self) -> None:
+        """See :func:`mdir.data.image_lists.require_images`."""
+        require_images(self.source, self._every())
+
+    def _every(self):
+        return [path_join(self.image_dir, name) for names in self.tuples for name in names]
 
     def paths(self, index: int) -> list[str]:
         """Files of one tuple."""

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used_files
 from mdir.data.image_files import crop_path, load_image, open_image
+from mdir.data.image_lists import require_images
 from mdir.data.labelled import LabelledImage
 from mdir.paths import path_join, resolve_path
 from mdir.registry import register
@@ -65,7 +66,7 @@ class ImageList(Dataset):
         self.transform, self.mode, self.upright = transform, mode or "RGB", upright
         self.rows = [_flat(row) for row in zip(*inputs, strict=True)]
         self.image_dir = resolve_path(image_dir)
-        used_files(path for index in range(len(self)) for path in self.paths(index))
+        used_files(self._every())
 
     def __len__(self):
         return len(self.rows)
@@ -78,6 +79,13 @@ class ImageList(Dataset):
     def paths(self, index: int) -> list[str]:
         """Files of one row."""
         return [path_join(self.image_dir, name) for name in self.rows[index]]
+
+    def require_files(self) -> None:
+        """See :func:`mdir.data.image_lists.require_images`."""
+        require_images(self.image_dir, self._every())
+
+    def _every(self):
+        return [path for index in range(len(self)) for path in self.paths(index)]
 
 
 @register("dataset", "InferImageList")
@@ -126,7 +134,7 @@ class CirImageList(Dataset):
         self.ignore_errors, self.precropped = ignore_errors, load_images_with_bbx
         self.upright = upright
         self.paths = [path_join(self.image_dir, name) for name in self.names]
-        used_files([*self.paths, *(self._crops() if load_images_with_bbx else ())])
+        used_files(self._every())
 
     def __len__(self):
         return len(self.names)
@@ -143,8 +151,14 @@ class CirImageList(Dataset):
             return {}
         return label_images(self.transform(image), [path], [self.labels[index] or ""])
 
-    def _crops(self):
-        return [crop_path(p, box) for p, box in zip(self.paths, self.boxes, strict=True) if box]
+    def require_files(self) -> None:
+        """As of ImageList, unless errors are to be ignored."""
+        if not self.ignore_errors:
+            require_images(self.image_dir, self._every())
+
+    def _every(self):
+        boxed = zip(self.paths, self.boxes, strict=True) if self.precropped else ()
+        return [*self.paths, *(crop_path(path, box) for path, box in boxed if box)]
 
 
 def _flat(row):

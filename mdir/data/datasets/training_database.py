@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.general import get_data_root
 from mdir.artifacts import used, used_files
+from mdir.data.image_lists import read_beside
 from mdir.paths import local_file, resolve_path
 
 _SHOWN = 5
@@ -58,8 +60,8 @@ def load_training_database(
     """
     path = local_file(dataset_pkl or default_pickle(dataset))
     used(path)
-    columns = load_database(path, split)
     folder = resolve_path(image_dir or os.path.join(os.path.dirname(path), "ims"))
+    columns = read_beside(partial(load_database, path, split), path, folder)
     paths = [cid2filename(cid, folder) for cid in columns["cids"]]
     missing = [image for image in paths if not os.path.exists(image)]
     if missing:

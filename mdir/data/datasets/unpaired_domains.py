@@ -1,17 +1,14 @@
 """Unpaired images of two domains."""
 
-import os
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from cirtorch.utils.errors import DataError
-from mdir.artifacts import used_files
 from mdir.data.image_files import open_image
-from mdir.data.image_lists import read_names
+from mdir.data.image_lists import listed_images
 from mdir.errors import gathered
-from mdir.paths import path_join, resolve_path
 from mdir.registry import register
 
 
@@ -53,7 +50,10 @@ class RandomDomainsPair(Dataset):
         self.transform, self.independent = transform, independent_transforms
         folder_Y = image_dir if image_dir_Y is None else image_dir_Y
         self.paths_X, self.paths_Y = gathered(
-            [lambda: _paths(dataset_X, image_dir), lambda: _paths(dataset_Y, folder_Y)]
+            [
+                partial(listed_images, dataset_X, image_dir),
+                partial(listed_images, dataset_Y, folder_Y),
+            ]
         )
         self.in_turn = sampling == "unaligned"
         count = max if self.in_turn else min
@@ -80,18 +80,3 @@ class RandomDomainsPair(Dataset):
         if self.independent:
             return tuple(self.transform(image) for image in images)
         return self.transform(*images)
-
-
-def _paths(names_file, image_dir):
-    """Paths of a list's images; all of them exist, so that no night is lost to the last one."""
-    names_file = resolve_path(names_file)
-    names, folder = read_names(names_file), resolve_path(image_dir)
-    paths = [path_join(folder, name) for name in names]
-    missing = [path for path in dict.fromkeys(paths) if not os.path.exists(path)]
-    if missing:
-        raise DataError(
-            f"{names_file}: {len(missing)} of its {len(paths)} images are missing, the first one "
-            f"is {missing[0]}"
-        )
-    used_files(paths)
-    return paths
