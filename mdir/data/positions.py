@@ -77,7 +77,6 @@ def _of_names(_root) -> Callable[[str], Position]:
 def _of_exif(root) -> Callable[[str], Position]:
     def read(name):
         path = os.path.join(root, name)
-        used(path)
         return _from_degrees(*_gps(path), path)
 
     return read
@@ -143,21 +142,21 @@ def _gps(path):
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from None
     try:
-        latitude = _degrees(gps[ExifTags.GPS.GPSLatitude])
-        longitude = _degrees(gps[ExifTags.GPS.GPSLongitude])
-        south, west = (
-            gps[ExifTags.GPS.GPSLatitudeRef] == "S",
-            gps[ExifTags.GPS.GPSLongitudeRef] == "W",
+        latitude = _degrees(gps[ExifTags.GPS.GPSLatitude], gps[ExifTags.GPS.GPSLatitudeRef], "NS")
+        longitude = _degrees(
+            gps[ExifTags.GPS.GPSLongitude], gps[ExifTags.GPS.GPSLongitudeRef], "EW"
         )
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError):
         raise DataError(f"{path}: its EXIF data tell no GPS position") from None
     if latitude == longitude == 0:
         raise DataError(f"{path}: its EXIF data tell a GPS position of 0, 0, which none is")
-    return (-latitude if south else latitude), (-longitude if west else longitude)
+    return latitude, longitude
 
 
-def _degrees(parts):
+def _degrees(parts, side, sides):
+    """Degrees of degrees, minutes and seconds; negative on the second of two sides."""
     degrees = sum(float(part) / 60**power for power, part in enumerate(parts))
-    if not math.isfinite(degrees):
-        raise ValueError(parts)
-    return degrees
+    side = side.strip(" \0").upper()
+    if not math.isfinite(degrees) or side not in (*sides,):
+        raise ValueError(parts, side)
+    return -degrees if side == sides[1] else degrees

@@ -56,7 +56,11 @@ def test_exif(tmp_path, capsys):
     expected = [name_position(make_name(*one)) for one in (PRAGUE, (-27.554319, 152.99871))]
     np.testing.assert_allclose(found, expected, atol=0.5)
     assert "several UTM zones (33 north, 56 south)" in capsys.readouterr().err
-    Image.new("RGB", (4, 4)).save(tmp_path / "c.jpg")
+    photo(tmp_path / "s.jpg", {**gps((27, 0, 0), True, (152, 0, 0), False), 1: "s\0"})
+    photo(tmp_path / "n.jpg", gps((27, 0, 0), False, (152, 0, 0), False))
+    south, north = read_positions("exif", tmp_path, ["s.jpg", "n.jpg"])[:, 1]
+    assert south == pytest.approx(10_000_000 - north)
+    photo(tmp_path / "c.jpg", {**gps((27, 0, 0), True, (152, 0, 0), False), 1: "X"})
     photo(tmp_path / "d.jpg", gps((0, 0, 0), False, (0, 0, 0), False))
     (tmp_path / "e.jpg").write_text("no image")
     photo(tmp_path / "f.jpg", gps((95, 0, 0), False, (0, 0, 0), False))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from mdir.artifacts import used, used_files
+from mdir.artifacts import used
 from mdir.data.datasets.place_layouts import LAYOUTS, find_folder, place_images, query_folders
 from mdir.data.image_files import open_image
 from mdir.data.index_files import read_index
@@ -91,17 +91,18 @@ class Places(Dataset):
         layout = LAYOUTS[set]
         self.transform, self.are_own = transform, set == "folder"
         self.root = find_folder(set, Path(resolve_path(image_dir)), split or layout.split)
-        used(self.root)
         folders = query_folders(set, self.root, queries)
         if not folders:
             raise UserError(f"{self.root}: queries names no folder")
-        known = place_images(self.root, database or layout.database)
+        database = database or layout.database
+        known = place_images(self.root, database)
         parts = {name: place_images(self.root, one) for name, one in folders.items()}
         asked = [name for names in parts.values() for name in names]
         self.names, self.database = [*known, *asked], len(known)
         self.files = [self.root / name for name in self.names]
-        used_files(self.files)
-        self._refuse_repeats(asked)
+        for folder in (database, *folders.values()):
+            used(self.root / folder)
+        self._refuse_repeats(database, asked)
         source = positions if positions in ("names", "exif") else resolve_path(positions)
         self.positions = read_positions(source, self.root, self.names)
         self.conditions = self._by_folder(parts)
@@ -129,11 +130,13 @@ class Places(Dataset):
         text = "\n".join([str(self.database), *self.names])
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
 
-    def _refuse_repeats(self, asked):
+    def _refuse_repeats(self, database, asked):
         twice = [name for name, times in Counter(asked).items() if times > 1]
         if twice:
             raise UserError(f"{self.root}: {twice[0]} is in two folders of queries")
-        known = {os.path.realpath(path) for path in self.files[: self.database]}
+        place = os.path.realpath(self.root / database)  # of the folder: images may be millions
+        known = {os.path.join(place, os.path.relpath(name, database))
+                 for name in self.names[: self.database]}  # fmt: skip
         both = [path for path in self.files[self.database :] if os.path.realpath(path) in known]
         if both:
             print(
