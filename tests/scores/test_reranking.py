@@ -204,6 +204,7 @@ def test_recall_of_places(root, monkeypatch, tmp_path, asked):
     tested.answerable = np.ones(4, bool)
     tested.dataset.names = [str(i) for i in range(34)]
     tested.dataset.files, tested.dataset.database = tested.dataset.names, 30
+    tested.dataset.positions = np.zeros((34, 2))
     rows = torch.from_numpy(database), torch.from_numpy(queries)
     monkeypatch.setattr(tested, "extract", lambda _: rows)
     result = tested(network())
