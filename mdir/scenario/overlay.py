@@ -61,10 +61,9 @@ class Loader:
         if isinstance(low, list) and isinstance(high, dict):
             return self._cover_items(below, above, path)
         if isinstance(low, list) and isinstance(high, list):
-            key = path[-1] if path else "list"
             message = (
                 f"a list cannot cover the list of {below.where}; "
-                f"write {key}* to replace it or {key}+ to append"
+                f"write {path[-1]}* to replace it or {path[-1]}+ to append"
             )
             self._problem(above, path, message)
             return above

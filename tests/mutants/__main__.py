@@ -56,7 +56,8 @@ def main(arguments: list[str], home: Path = PROJECT / ".mutants") -> int:
             if (PROJECT / name).is_file():
                 (Path(folder) / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, Path(folder) / name)
-        for work in (_judge_chosen,) if is_measured else (_measure, _judge_chosen):
+        works = [] if is_measured else [_measure]
+        for work in [*works, _judge_chosen] if options.sample != 0 else works:
             settings = json.dumps({"work": work.__name__, "home": str(home), **vars(options)})
             command = [sys.executable, "-m", "tests.mutants"]
             code = subprocess.run(command, cwd=folder, env={**environ, COPY: settings}).returncode

@@ -137,3 +137,66 @@ def test_a_touched_file_is_compared_by_its_content(folder, monkeypatch):
     assert unhashed["sha256"] is None
     os.utime(file, (2, 2))
     assert difference(file, unhashed) == f"changed: {file}"
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_HASHED", 7), ("MAX_HASHED_FILES", 3)])
+def test_the_content_of_as_much_as_may_be_is_remembered(folder, monkeypatch, limit, value):
+    monkeypatch.setattr(fingerprints, limit, value)
+    assert list(fingerprint(folder)["sha256"]) == ["a.txt", "sub/b.txt"]
+
+
+def test_version_1_0_0_listed_only_some_files_of_large_folders(folder, monkeypatch):
+    status = os.stat(folder / "a.txt")
+    files = {"a.txt": [status.st_size, status.st_mtime_ns], "gone": [-1, 0]}
+    for listed, change in ((3, f"new file: {folder}/sub/b.txt"), (2, None)):
+        monkeypatch.setattr(fingerprints, "OLD_LISTED", listed)
+        assert difference(folder, {"kind": "folder", "files": files}) == change
+
+
+def test_what_went_altogether(folder, tmp_path):
+    file, whole = folder / "a.txt", fingerprint(folder)
+    recorded = fingerprint(file)
+    file.unlink()
+    assert difference(file, recorded) == f"missing: {file}"
+    file.symlink_to("nowhere")
+    assert difference(file, recorded) == f"changed: {file}"
+    assert difference(tmp_path / "absent", whole) == f"missing: {tmp_path}/absent"
+
+
+def test_what_copies_share(folder, monkeypatch):
+    digest = hashlib.sha256(b"one").hexdigest()
+    recorded = fingerprint(folder / "a.txt")
+    assert content(recorded) == ["file", "3", digest]
+    assert content({**recorded, "sha256": None}) == ["file", "3", recorded["stamp"]]
+    listed = fingerprint_files(str(folder), [f"{folder}/sub/b.txt", f"{folder}/a.txt"])
+    assert content(listed)[0] == ("a.txt", digest)
+    stamps = {**listed, "sha256": {}}
+    assert content(stamps) == sorted(listed["files"].items())
+
+
+FILE = {"kind": "file", "sha256": None}
+
+
+@pytest.mark.parametrize(
+    ("value", "sound"),
+    [
+        ({"kind": "missing"}, True),
+        ({**FILE, "stamp": "1 2 3"}, True),
+        ({**FILE, "size": 1, "time": 2}, True),
+        ({**FILE, "size": 1}, False),
+        ({"kind": "file", "stamp": "1 2 3"}, False),
+        ({"kind": "folder", "files": {}, "sha256": {}}, True),
+        ({"kind": "files", "files": {"a": "1 2 3"}, "sha256": {}}, True),
+        ({"kind": "files", "files": {"a": [1, 2]}, "sha256": {}}, False),
+        ({"kind": "folder", "files": {"a": [1, 2]}}, True),
+        ({"kind": "folder", "files": {"a": [1, 2, 3]}}, False),
+        ({"kind": "folder", "files": {"a": "1 2"}}, False),
+        ({"kind": "folder", "files": None}, False),
+        ({"kind": "folder", "sha256": {}}, False),
+        ({"kind": "link"}, False),
+        ({}, False),
+        ("missing", False),
+    ],
+)
+def test_what_a_fingerprint_looks_like(value, sound):
+    assert is_fingerprint(value) == sound

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mdir.scenario.journal import Journal, decode, encode, first_change
+from mdir.scenario.journal import Journal, decode, encode, first_change, seeds
 from tests.scenario.command import run
 
 SCENARIO = """\
@@ -66,6 +66,13 @@ def test_what_is_recorded(folder):
     assert (output["kind"], output["stamp"].split()[0]) == ("file", "3")
     assert list(record(folder, "2_copy")["inputs"]) == [f"{folder}/root/a.txt"]
     assert record(folder, "3_refer")["refers_to"] == {"1_write": found["identity"]}
+    assert (found["format"], found["scenario"], found["target"]) == (2, "s", "go")
+    assert (found["step"], found["layers"], found["stdin"]) == ("1_write", ["s.yml"], None)
+    assert found["command"] == ["perform_scenario.py", "go", "s.yml"]
+    assert (found["made"], found["inputs"]) == ([f"{folder}/root/a.txt"], {})
+    assert set(found["versions"]) == {"mdir", "python", "torch", "torchvision", "numpy"}
+    moment = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"
+    assert re.fullmatch(moment, found["started"]) and re.fullmatch(moment, found["ended"])
     perform(folder, "go.1_write.seed=4")
     assert record(folder)["seeds"] == {"seed": 4}
 
@@ -281,3 +288,23 @@ def test_keys_that_json_lacks_come_back():
 def test_arrays_and_objects_are_kept_as_lists_and_text():
     value = {"a": np.arange(3), "b": (1, np.float64(0.5)), "c": Path("x/y"), "d": {4}}
     assert encode(value) == {"a": [0, 1, 2], "b": [1, 0.5], "c": "x/y", "d": [4]}
+
+
+def test_long_values_are_cut_in_words_of_changes():
+    whole, cut = "x" * 58, "x" * 59
+    assert first_change(1, whole) == f'(all) changed: 1 -> "{whole}"'
+    assert first_change(1, cut) == f'(all) changed: 1 -> "{cut[:56]}...'
+
+
+def test_names_that_are_no_file_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("CIRTORCH_ROOT", str(tmp_path))
+    journal = Journal("a+b/c", "..")
+    assert journal.folder == f"{tmp_path}/journal/a+b%2fc/%2e."
+    assert journal.path("1_a: b\n") == f"{journal.folder}/1_a%3a b%0a.json"
+    journal.write_text("x.yml", "text")
+    assert (tmp_path / "journal/a+b%2fc/%2e./x.yml").read_text() == "text"
+
+
+def test_seeds_at_any_depth():
+    parameters = {"seed": 1, "a": {"seed": 2, "b": {"seed": None}}, "c": [{"seed": 3}], "d": "seed"}
+    assert seeds(parameters) == {"seed": 1, "a.seed": 2}

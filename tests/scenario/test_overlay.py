@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdir.scenario.overlay import Loader
-from mdir.scenario.plan import load_scenario
+from mdir.scenario.plan import SCENARIOS, load_scenario
 from mdir.scenario.tree import Node, Place, ScenarioError, without_places
 
 KEYS = st.text("abc", min_size=1, max_size=2)
@@ -76,21 +76,85 @@ def test_plus_joins_lists(first, second):
 
 
 @pytest.mark.parametrize(
-    ("below", "above", "message"),
+    ("below", "above", "path", "message"),
     [
-        ({"k": [1]}, {"k": [1]}, "write k* to replace it or k+ to append"),
-        ({}, {"k+": [1]}, "k+ has nothing to add to"),
-        ({"k": None}, {"k+": 1}, "k+ has nothing to add to"),
-        ({"k": {}}, {"k+": {}}, "joins two lists, two texts or two numbers, not a mapping"),
-        ({"k": [1]}, {"k": {"0": 1}}, "so its keys must be indices, not '0'"),
-        ({"k": [1]}, {"k": {True: 1}}, "so its keys must be indices, not True"),
-        ({"k": [1]}, {"k": {1: 1}}, "index 1 is outside the list of argument 'test' (1 items)"),
-        ({}, {"*": 1}, "the key '*' is a marker without a name"),
+        (
+            {"k": [1]},
+            {"k": [1]},
+            ("k",),
+            "a list cannot cover the list of argument 'test'; write k* to replace it or k+ to "
+            "append",
+        ),
+        ({}, {"k+": [1]}, ("k",), "k+ has nothing to add to"),
+        ({"k": None}, {"k+": 1}, ("k",), "k+ has nothing to add to"),
+        (
+            {"k": {}},
+            {"k+": {}},
+            ("k",),
+            "k+ joins two lists, two texts or two numbers, not a mapping and a mapping",
+        ),
+        (
+            {"j": {"k": "a"}},
+            {"j": {"k+": [None]}},
+            ("j", "k"),
+            "k+ joins two lists, two texts or two numbers, not text and a list",
+        ),
+        (
+            {"k": 1},
+            {"k+": None},
+            ("k",),
+            "k+ joins two lists, two texts or two numbers, not 1 and null",
+        ),
+        (
+            {"k": [1]},
+            {"k": {"0": 1}},
+            ("k", "0"),
+            "covers the list of argument 'test', so its keys must be indices, not '0'",
+        ),
+        (
+            {"k": [1]},
+            {"k": {True: 1}},
+            ("k", True),
+            "covers the list of argument 'test', so its keys must be indices, not True",
+        ),
+        (
+            {"k": [1]},
+            {"k": {1: 1}},
+            ("k", 1),
+            "index 1 is outside the list of argument 'test' (1 items)",
+        ),
+        (
+            {"k": [1]},
+            {"k": {-2: 1}},
+            ("k", -2),
+            "index -2 is outside the list of argument 'test' (1 items)",
+        ),
+        (
+            {"k": [{"a": [1]}]},
+            {"k": {0: {"a": {5: 1}}}},
+            ("k", 0, "a", 5),
+            "index 5 is outside the list of argument 'test' (1 items)",
+        ),
+        ({"a": {}}, {"a": {"*": 1}}, ("a",), "the key '*' is a marker without a name"),
     ],
 )
-def test_what_is_refused(below, above, message):
+def test_what_is_refused(below, above, path, message):
     (problem,) = covered(below, above)[1]
-    assert message in problem.problem.message
+    assert (problem.problem.path, problem.problem.message) == (path, message)
+    assert str(problem.place) == "argument 'test'"
+
+
+def test_items_of_a_list_are_covered_by_their_index():
+    below = {"k": [{"a": 1, "b": [1]}, 2, 3]}
+    above = {"k": {0: {"a": 5, "b+": [2], "c?": 0}, -1: {"x": 1}, 1: None}}
+    assert covered(below, above) == ({"k": [{"a": 5, "b": [1, 2]}, None, {"x": 1}]}, [])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "whole"), [("ab", "c", "abc"), (1, 0.5, 1.5), ([], [1], [1])]
+)
+def test_plus_joins_what_is_of_one_kind(first, second, whole):
+    assert covered({"k": first}, {"k+": second}) == ({"k": whole}, [])
 
 
 def load(folder, files, *args):
@@ -227,8 +291,10 @@ def test_template_taken_from_the_other_folder_is_warned_of(tmp_path):
     }
     tree, warnings = load(tmp_path, files)
     assert tree == {"t": {"s": {"x": 1}}}
-    assert len(warnings) == 1
-    assert f"{tmp_path}/s.yml:2:23: template 'base.yml' is taken from" in warnings[0]
+    assert warnings == [
+        f"{tmp_path}/s.yml:2:23: template 'base.yml' is taken from {tmp_path}/sub, beside the file "
+        "that was entered last; write its path from this file's own folder"
+    ]
 
 
 def test_a_shipped_template_is_found_from_anywhere(tmp_path):
@@ -275,6 +341,17 @@ def test_a_shipped_template_is_found_from_anywhere(tmp_path):
 def test_bad_templates(tmp_path, files, report):
     (found,) = refused(tmp_path, files)
     assert report in found
+
+
+def test_a_template_that_is_nowhere(tmp_path):
+    files = {"s.yml": "t: {s: {__template__: x/../y.yml}}"}
+    assert refused(tmp_path, files) == [
+        "s.yml:1:9: target t, step s: template not found: y.yml, nor is x/../y.yml under "
+        f"{SCENARIOS}"
+    ]
+    assert refused(tmp_path, {"s.yml": "t: {s: {__template__: ''}}"}) == [
+        "s.yml:1:9: target t, step s: __template__ must be the path of a file, not ''"
+    ]
 
 
 def test_every_problem_of_all_layers_at_once(tmp_path):

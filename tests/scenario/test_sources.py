@@ -131,6 +131,17 @@ def test_arguments_too_deep(tmp_path, depth):
     assert found.endswith(": nested deeper than 100 levels")
 
 
+def test_as_deep_as_may_be(tmp_path):
+    def nested(depth):
+        return "[" * depth + "]" * depth
+
+    assert without_places(Reader().argument("a=" + nested(101)))["a"]
+    assert problems(tmp_path, "go: {}", "a=" + nested(102))
+    (tmp_path / "s.yml").write_text("a: " + nested(99))
+    assert load_scenario([str(tmp_path / "s.yml")]).problems == []
+    assert problems(tmp_path, "a: " + nested(100)) == ["s.yml:1:103: nested deeper than 100 levels"]
+
+
 @pytest.mark.parametrize(
     ("text", "report"),
     [
@@ -213,3 +224,28 @@ def test_merge_keys(tmp_path):
     text = "a: &a {x: 1, z: {k: 1}}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b], y: 3}\n"
     (tmp_path / "s.yml").write_text(text)
     assert without_places(Reader().file(str(tmp_path / "s.yml"))) == yaml.safe_load(text)
+
+
+def test_what_is_nearest_wins_among_merged_mappings(tmp_path):
+    lines = ["a: &a {x: 1, y: 1, z: 1}", "b: &b {<<: *a, y: 2, z: 2}", "c: {<<: *b, z: 3}"]
+    (tmp_path / "s.yml").write_text("\n".join(lines))
+    tree = Reader().file(str(tmp_path / "s.yml"))
+    assert without_places(tree)["c"] == {"x": 1, "y": 2, "z": 3}
+    assert tree.value["c"].ranks == {"x": 2, "y": 1}
+    assert tree.value["b"].ranks == {"x": 1} and tree.value["a"].ranks == {}
+
+
+def test_files_and_arguments_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"s.yml": "go: {}", "a=b.yml": "file: {}"}.items():
+        (tmp_path / name).write_text(text)
+    scenario = load_scenario(["s.yml", "a=b.yml", "a=c.yml"])
+    assert without_places(scenario.tree) == {"go": {}, "file": {}, "a": "c.yml"}
+    assert scenario.layers == ["s.yml", "a=b.yml", "a=c.yml"]
+    assert (scenario.name, scenario.base_name) == ("a=b", "s")
+    assert scenario.journal_name == "s+a=b" and load_scenario(["s.yml"]).journal_name == "s"
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(["a=1"])
+    assert str(caught.value) == (
+        "argument 'a=1': the scenario (a .yml file or a dotted name) comes before key=value"
+    )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mdir.scenario import variables
 from mdir.scenario.checks import check_everything
 from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Context, Pending, Resolver
@@ -86,12 +87,17 @@ def test_results_that_are_not_there_yet_stay_as_text():
         ("${2_b._output_metadata}", "step 2_b has no results before it has run"),
         ("${1_a.loop}", "circular: 1_a.parameters.loop -> 1_a.parameters.loop"),
         ("${1_a.deep}", "variable ${1_a.gone}: there is no 'gone' in 1_a.parameters"),
+        ("${1_a.key.-3}", "index -3 is outside 1_a.parameters.key (2 items)"),
+        ("${1_a.key.1.0}", "1_a.parameters.key.1 is 2, so there is no '0' in it"),
+        ("${1_a.empty.x}", "there is no 'x' in 1_a.parameters.empty. It is empty"),
+        ("${1_a.nonesuch}", "there is no 'nonesuch' in 1_a.parameters. Known there: key, n, loop,"),
+        ("${x}", "there is no step 'x'. Known here: SCENARIO_NAME, BASE_NAME, 1_a, 2_b"),
         ("${}", None),
         ("${a b}", None),
     ],
 )
 def test_what_is_refused(text, message):
-    parameters = {"key": [1, 2], "n": 3, "loop": "${1_a.loop}", "deep": "x${1_a.gone}"}
+    parameters = {"key": [1, 2], "n": 3, "loop": "${1_a.loop}", "deep": "x${1_a.gone}", "empty": {}}
     value, resolver = resolve({"k": [text]}, parameters)
     if message is None:
         assert (value, resolver.problems) == ({"k": [text]}, [])
@@ -146,3 +152,41 @@ all:
         check_everything([str(file)])
     where = f"{file}:3:70: target all, step 2_b, key splits.1"
     assert str(caught.value) == f"{where}: expected text, got 3"
+
+
+def test_a_step_sees_itself():
+    made = context({})
+    made.add("3_c", "f.three", {"own": 5, "twice": ["${3_c.own}"]})
+    found = Resolver(made).resolve(["${3_c.twice}", "${3_c.function}", "${3_c.twice.-1}"])
+    assert found == [[5], "f.three", 5]
+    other = Context("over", [], "base")
+    assert Resolver(other).resolve("${SCENARIO_NAME} ${BASE_NAME}") == "over base"
+
+
+def test_the_first_of_several_steps_that_are_to_run_is_awaited():
+    made = Context("name", ["1_a", "2_b", "3_c"])
+    for step in ("1_a", "2_b"):
+        made.add(step, "f", {})
+        made.finish(step, {}, Pending(step))
+    made.add("3_c", "f", {"both": ["${2_b._output_metadata.x}", "${1_a._output_metadata.x}"]})
+    resolver = Resolver(made)
+    assert resolver.resolve("${3_c.both}") == "${3_c.both}"
+    assert (resolver.waiting, resolver.steps) == ({"1_a"}, {"1_a", "2_b", "3_c"})
+
+
+def test_texts_are_as_long_as_they_may_be(monkeypatch):
+    monkeypatch.setattr(variables, "MAX_TEXT", 4)
+    for text, found in (("ab${1_a.k}", "abcd"), ("${1_a.k}${1_a.k}ef", "cdcdef")):
+        assert resolve(text, {"k": "cd"})[0] == found
+    value, resolver = resolve({"a": ["${1_a.k}${1_a.k}${1_a.k}"]}, {"k": "cd"})
+    assert value == {"a": ["${1_a.k}${1_a.k}${1_a.k}"]}
+    (problem,) = resolver.problems
+    assert problem.path == ("a", 0)
+    assert problem.message == f"variable ${{1_a.k}}: {variables.TOO_LONG}"
+
+
+@pytest.mark.parametrize(("left", "found"), [(4, [1, 2]), (3, "${1_a.k}")])
+def test_as_many_values_are_put_in_as_may_be(left, found):
+    made = context({"k": [1, 2]})
+    made._left = left  # the variable, the list and its two items
+    assert Resolver(made).resolve("${1_a.k}") == found
