@@ -41,9 +41,11 @@ def load_network(section: dict, device) -> Network:
     """
     if not section.get("path"):
         return initialize_network(section, device)
-    states = read_network_files(section["path"], section.get("model"))
+    told = section.get("model")
+    states = read_network_files(section["path"], told)
+    trusted = {"path": section["path"], "model": told} if told else None
     try:
-        return network_from_state(states, section.get("runtime"), device=device)
+        return network_from_state(states, section.get("runtime"), trusted, device)
     except (UserError, DataError) as error:
         raise UserError(f"{section['path']}: {error}") from None
 
@@ -75,12 +77,24 @@ def network_from_state(
     return TYPES[kind](states, name, runtime=runtime, section=section, device=device)
 
 
-def model_with_weights(params: dict, weights: dict, name: str):
+def model_with_weights(params: dict, weights: dict, name: str, told: dict | None = None):
     """The model of an architecture section, holding the given weights.
 
     Nothing is fetched: pretrained weights and whitening files named in the section would be
     overwritten anyway.
+
+    Args:
+        told: the section as the scenario has it, where it has one.
+
+    Raises:
+        UserError: the weights do not fit, or a file alone names code of others that would run.
     """
+    component = registry.lookup("architecture", params.get("architecture"))
+    if getattr(component, "runs_code_of_others", False) and params != told:
+        raise UserError(
+            f"network {name!r}: its file names code of others, which runs only where the scenario "
+            f"says so too: a section of type SingleNetwork with model: {params}"
+        )
     model = registry.build("architecture", without_fetching(params))
     load_state(model, weights, f"network {name!r}")
     return model
@@ -111,7 +125,7 @@ def single_from_state(states, name, *, runtime, section, device) -> SingleNetwor
     # A step that uses a network names what it changes, new wrappers say; the preprocessing it was
     # trained with stays. A section that describes a network is its whole runtime (sections.py).
     params["runtime"] |= with_stored(runtime or {}, params["runtime"])
-    model = model_with_weights(params["model"], weights, name)
+    model = model_with_weights(params["model"], weights, name, (section or {}).get("model"))
     return SingleNetwork(model, deepcopy(params), frozen=frozen, device=device)
 
 

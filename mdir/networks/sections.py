@@ -135,7 +135,7 @@ def _from_path(path, runtime, model, device):
     # As without a path, the section is all of the network but its weights: keys it leaves out are
     # gone and the file's own `frozen` does not count, so that a scenario says what learns.
     runtime = with_stored(runtime, stored["runtime"])
-    network = model_with_weights(stored["model"], state["model_state"], path)
+    network = model_with_weights(stored["model"], state["model_state"], path, model)
     params = deepcopy({"model": stored["model"], "runtime": runtime})
     return SingleNetwork(network, params, device=device)
 
