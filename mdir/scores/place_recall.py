@@ -28,6 +28,7 @@ from mdir.scores.measures.place_recall import (
 from mdir.scores.place_views import PlaceViews, query_treatment, resize
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
+from mdir.scores.retrieval_sets import check_files
 
 _SHOWN_RANKS = 10
 _CROP_RANKS = 20  # each crop's search, as published, even where fewer are asked for
@@ -116,6 +117,7 @@ class PlaceRecall:
         self.weight, self.batch_size = majority_weight, batch_size
         self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
         self.decisive = f"score_avg:recall@{self.values[0]}"
+        check_files(self.dataset.root, list(map(str, self.dataset.files)))
         known, asked = np.split(self.dataset.positions, [self.dataset.database])
         self.positives = positives_within(known, asked, threshold)
         self.answerable = np.array([len(one) > 0 for one in self.positives])

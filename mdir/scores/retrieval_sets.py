@@ -82,12 +82,17 @@ class RetrievalSet:
                         f"the database has {len(self.images)} images"
                     )
         paths = dict.fromkeys(self.image_paths + self.query_paths)
-        _check_files(self.source, paths)
+        check_files(self.source, paths)
         used_files(paths)
         return self
 
 
-def _check_files(source, paths):
+def check_files(source, paths) -> None:
+    """Raise a :class:`DataError` that counts images that are missing, or begin like none.
+
+    Args:
+        source: of the list, for the message.
+    """
     missing = [path for path in paths if not os.path.exists(path)]
     _require_none(source, missing, len(paths), "missing")
     unreadable = []

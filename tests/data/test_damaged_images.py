@@ -12,7 +12,7 @@ from cirtorch.utils.errors import DataError
 from mdir.data.image_lists import check_readable
 from mdir.errors import UserError
 from mdir.report.pictures import PictureFolder
-from mdir.scores.retrieval_sets import _check_files
+from mdir.scores.retrieval_sets import check_files
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
@@ -78,7 +78,7 @@ def test_pictures_of_too_many_pixels_are_named(tmp_path):
         lambda: pil_loader(path),
         lambda: check_readable([path]),
         lambda: PictureFolder(tmp_path / "page").add(path),
-        lambda: _check_files("gnd.pkl", [str(path)]),
+        lambda: check_files("gnd.pkl", [str(path)]),
     ):
         with pytest.raises((DataError, UserError), match=r"huge\.png"):
             read()

@@ -10,10 +10,13 @@ from PIL import Image
 from torch import nn
 
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.place_layouts import LAYOUTS
 from mdir.errors import UserError
 from mdir.inference.descriptors import image_name
 from mdir.learning.score_results import make_score, write_rankings
+from mdir.metric_names import Metric
 from mdir.registry import Section, check, register
+from mdir.report.published_tables import load_table
 from mdir.scores.place_views import PlaceViews
 from tests.methods.tiny_proxies import dataset as tiny_dataset
 from tests.methods.tiny_proxies import write_classes
@@ -242,6 +245,10 @@ def test_what_is_refused_before_anything_runs(root):
     write_city(root)
     with pytest.raises(UserError, match="4 of 4 queries have no database image within 1 m"):
         score(threshold=1)
+    (root / "set/queries/@1@1@.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"set: 1 of 8 images are not readable as images: .*@1@1@"):
+        score()
+    (root / "set/queries/@1@1@.jpg").unlink()
     write(root / "set/database/plain.jpg", RED)
     write(root / "set/database/@1e400@5@.jpg", RED)
     with pytest.raises(DataError) as refused:
@@ -263,3 +270,11 @@ def test_messages_name_the_file_of_a_crop(root):
     views = PlaceViews(dataset, range(3, 7), lambda image: [image] * 5, 5)
     assert len(views) == 20
     assert image_name(views, 11, torch.zeros(1, 3, 4, 4)) == str(dataset.files[5])
+
+
+def test_the_published_table_names_what_the_score_measures():
+    for measure in load_table("place_recognition").measures:
+        metric = Metric.parse(measure.metric)
+        n, _, condition = metric.name.removeprefix("recall@").partition("_")
+        assert metric.label == measure.set and metric.kind == "score_avg"
+        assert condition in ("", *LAYOUTS[measure.set].queries) and int(n) in (1, 5, 10, 20)
