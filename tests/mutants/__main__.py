@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import pkgutil
@@ -16,9 +17,9 @@ from pathlib import Path
 
 import cirtorch
 import mdir
-from tests.mutants.measuring import load, measure, merged
+from tests.mutants.measuring import load, measure, merged, moved
 from tests.mutants.mutations import mutants_of
-from tests.mutants.running import SURVIVED, judge_anew, with_tests
+from tests.mutants.running import SURVIVED, with_tests
 
 DESCRIPTION = """\
 Draw mutants (the code with one small mistake each) and run the tests that come to their lines.
@@ -72,6 +73,8 @@ def _options(arguments):
     add("places", nargs="*", default=PLACES, help="folders or files; %(default)s")
     add("--sample", type=int, metavar="N", help="so many of all mutants, drawn at random")
     add("--seed", type=int, default=0, help="of the draw")
+    add("--seconds", type=float, default=120, help="the tests of a mutant, the quickest first, as "
+        "many as took so long when they were measured; %(default)s")  # fmt: skip
     add("--line", type=int, help="only mutants of that line")
     add("--measure", nargs="*", metavar="TESTS", help="find which tests come to which line first: "
         f"{', '.join(TESTS)}, or those named, whose earlier results they replace")  # fmt: skip
@@ -90,8 +93,8 @@ def _judge_chosen(options):
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     home = Path(options.home)
-    record, mutants = load(home / "measured.json"), _mutants(options)
-    chosen = [(mutant, _tests(mutant, record)) for mutant in mutants]
+    record, mutants = moved(load(home / "measured.json")), _mutants(options)
+    chosen = [(mutant, _tests(mutant, record, options.seconds)) for mutant in mutants]
     files = sorted({test.partition("::")[0] for _, tests in chosen for test in tests})
     with (
         os.fdopen(os.dup(1), "w", buffering=1) as out,
@@ -99,22 +102,23 @@ def _judge_chosen(options):
         open(home / "results.jsonl", "a") as kept,
     ):
         os.dup2(nothing.fileno(), 1)  # what pytest says of every single test
-        with_tests(files, lambda tests: _judge_all(tests, chosen, record["seconds"], out, kept))
+        seconds = record["seconds"]
+        with_tests(files, lambda tests: _judge_all(tests, chosen, seconds, out, kept))
 
 
 def _judge_all(tests, chosen, seconds, out, kept):
-    _import_all()
+    _import_modules(chosen)
     results = defaultdict(Counter)
     for number, (mutant, names) in enumerate(chosen):
         if number % CONTROL_EVERY == 0 and names:
-            outcome, test = tests.judge(replace(mutant, mutation=None), names, seconds)
+            unchanged = replace(mutant, mutation=None, in_head=False)
+            outcome, test = tests.judge(unchanged, names, seconds)
             if outcome != SURVIVED:
                 print(f"{test}: {outcome} with nothing changed; measure again", file=out)
                 return
         outcome, test = "uncovered", ""
         if names:
-            judge = judge_anew if mutant.in_head else tests.judge
-            outcome, test = judge(mutant, names, seconds)
+            outcome, test = tests.judge(mutant, names, seconds)
         results[mutant.path][outcome] += 1
         found = {"mutant": str(mutant), "outcome": outcome, "test": test, "tests": len(names)}
         print(json.dumps({**found, "diff": mutant.diff()}), file=kept, flush=True)
@@ -124,11 +128,14 @@ def _judge_all(tests, chosen, seconds, out, kept):
     print(_table(results), file=out)
 
 
-def _import_all():
-    """All modules: what a test imports only when it runs would be read from a mutant's file."""
-    for top in (mdir, cirtorch):
-        for found in pkgutil.walk_packages(top.__path__, f"{top.__name__}."):
-            importlib.import_module(found.name)
+def _import_modules(chosen):
+    """Import what has mutants and, where tests need large libraries, all that they may need."""
+    names = {mutant.path.removesuffix(".py").replace("/", ".") for mutant, _ in chosen}
+    if "torch" in sys.modules:
+        for top in (mdir, cirtorch):
+            names |= {each.name for each in pkgutil.walk_packages(top.__path__, f"{top.__name__}.")}
+    for name in sorted(names):
+        importlib.import_module(name)
 
 
 def _mutants(options):
@@ -142,11 +149,14 @@ def _mutants(options):
     return found
 
 
-def _tests(mutant, record):
-    """The tests that come to a mutant's lines, the quickest first."""
-    lines = record["lines"].get(mutant.path, {})
+def _tests(mutant, record, most):
+    """The tests that come to a mutant's lines, the quickest first, as long as there is time."""
+    lines, seconds = record["lines"].get(mutant.path, {}), record["seconds"]
     found = {test for line in mutant.lines for test in lines.get(str(line), ())}
-    return sorted(found, key=lambda test: (record["seconds"][test], test))
+    ordered = sorted(found, key=lambda test: (seconds[test], test))
+    spent = itertools.accumulate(seconds[test] for test in ordered)
+    before = [0.0, *spent]  # the first one is tried, however long it takes
+    return [test for test, at in zip(ordered, before, strict=False) if at < most]
 
 
 def _table(results):

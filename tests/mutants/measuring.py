@@ -1,7 +1,9 @@
 """Which tests come to which line: one run of all of them, under coverage with their names."""
 
+import difflib
 import json
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -45,8 +47,8 @@ def measure(folder: Path, tests: list[str]) -> dict:
         tests: arguments of pytest; slow ones are left out.
 
     Returns:
-        ``lines`` (by file, by line: the tests that come there) and ``seconds`` by test, of those
-        that passed.
+        ``lines`` (by file, by line: the tests that come there), ``seconds`` by test, of those that
+        passed, and ``texts`` of the files.
     """
     settings = folder / "settings.ini"
     settings.write_text(SETTINGS % (folder / "coverage"))
@@ -61,7 +63,7 @@ def measure(folder: Path, tests: list[str]) -> dict:
     measured.combine([str(folder)])
     seconds = {test: time for test, time in names.seconds.items() if test not in names.failed}
     lines = _lines(measured.get_data(), seconds)
-    return {"lines": lines, "seconds": seconds}
+    return {"lines": lines, "seconds": seconds, "texts": {path: _text(path) for path in lines}}
 
 
 def _lines(data, known):
@@ -70,7 +72,7 @@ def _lines(data, known):
         path = str(Path(file).relative_to(Path.cwd()))
         by_line = found[path] = {}
         for line, contexts in data.contexts_by_lineno(file).items():
-            names = {name.rpartition(" (")[0] or name for name in contexts}
+            names = {re.sub(r" \((setup|call|teardown)\)$", "", name) for name in contexts}
             by_line[str(line)] = sorted(names & set(known))
     return found
 
@@ -83,13 +85,30 @@ def merged(old: dict, new: dict) -> dict:
         return [test for test in tests if test.partition("::")[0] not in files]
 
     lines: dict = {}
-    for measured in (old["lines"], new["lines"]):
-        for path, by_line in measured.items():
+    for measured in (old := moved(old), new):
+        for path, by_line in measured["lines"].items():
             for line, tests in by_line.items():
                 known = lines.setdefault(path, {}).setdefault(line, [])
-                known += kept(tests) if measured is old["lines"] else tests
+                known += kept(tests) if measured is old else tests
     seconds = {test: old["seconds"][test] for test in kept(old["seconds"])} | new["seconds"]
-    return {"lines": lines, "seconds": seconds}
+    return {"lines": lines, "seconds": seconds, "texts": {**old["texts"], **new["texts"]}}
+
+
+def moved(record: dict) -> dict:
+    """A record with the lines where they are in the files now; those that are new lack tests."""
+    lines, texts = {}, {}
+    for path in filter(os.path.exists, record["lines"]):
+        texts[path] = _text(path)
+        old, new = (text.splitlines() for text in (record["texts"][path], texts[path]))
+        blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
+        place = {str(a + i + 1): str(b + i + 1) for a, b, size in blocks for i in range(size)}
+        by_line = record["lines"][path].items()
+        lines[path] = {place[line]: tests for line, tests in by_line if line in place}
+    return {**record, "lines": lines, "texts": texts}
+
+
+def _text(path):
+    return Path(path).read_text()
 
 
 def load(path: Path) -> dict:

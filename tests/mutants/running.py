@@ -20,7 +20,7 @@ from tests.mutants.mutations import Mutant
 
 SURVIVED, KILLED, TIMEOUT = "survived", "killed", "timeout"
 BROKEN = 70  # exit code: what runs the tests failed, not they
-AT_MOST = 120  # seconds that the tests of one mutant took when they were measured
+UNFIT = 71  # exit code: no function can be given the code of the mutant
 
 
 def with_tests(files: list[str], do: Callable[["Tests"], None]) -> None:
@@ -67,11 +67,15 @@ class Tests:
 
         Args:
             mutant: of a file in the current folder, which is written there and put back.
-            names: of the tests, to be run in this order until one fails or time is up.
+            names: of the tests, to be run in this order until one fails.
             seconds: that each of them took when it was measured.
         """
-        with _written(mutant):
-            return self._judge(mutant, names, seconds)
+        if not mutant.in_head:
+            with _written(mutant):
+                outcome = self._judge(mutant, names, seconds)
+            if outcome is not None:
+                return outcome
+        return _judge_anew(mutant, names, seconds)
 
     def _judge(self, mutant, names, seconds):
         _functions(mutant.path)  # found once, for all children
@@ -79,29 +83,29 @@ class Tests:
         child = os.fork()
         if not child:
             os.close(reading)
-            self._test(mutant, names, seconds, writing)
+            self._test(mutant, names, writing)
         os.close(writing)
-        took = min(AT_MOST, sum(seconds[name] for name in names))
-        code = _wait(child, 60 + 10 * took)
+        code = _wait(child, 60 + 10 * sum(seconds[name] for name in names))
         with os.fdopen(reading) as file:
             test = file.read()
         if code is None:
             return TIMEOUT, test
         if code == BROKEN:
             raise RuntimeError(f"{mutant}: {test}")
+        if code == UNFIT:
+            return None
         return (SURVIVED, "") if code == 0 else (KILLED, test or f"exit code {code}")
 
-    def _test(self, mutant, names, seconds, writing):
+    def _test(self, mutant, names, writing):
         """In a process of its own; it ends with 0 where all tests passed."""
         os.setpgrp()  # not a session: it would leave the scheduling group of this one
-        code, spent = BROKEN, 0.0
+        code = BROKEN
         try:
-            code = 0 if mutant.mutation is None or _patch(mutant) else 1
+            code = 0 if mutant.mutation is None or _patch(mutant) else UNFIT
             items = [self.items[name] for name in names if name in self.items]
             for item, following in zip(items, [*items[1:], None], strict=True) if not code else ():
                 self.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                spent += seconds[item.nodeid]
-                if self.failed or spent > AT_MOST:
+                if self.failed:
                     break
             code = 1 if self.failed else code
             os.write(writing, self.failed.encode())
@@ -112,8 +116,8 @@ class Tests:
             os._exit(code)
 
 
-def judge_anew(mutant: Mutant, names: list[str], seconds: dict[str, float]) -> tuple[str, str]:
-    """As :meth:`Tests.judge`, in a process that imports everything anew."""
+def _judge_anew(mutant: Mutant, names: list[str], seconds: dict[str, float]) -> tuple[str, str]:
+    """In a process that imports everything anew, which takes longer."""
     names = names[:25]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *names]
     with _written(mutant):
@@ -162,7 +166,7 @@ def _patch(mutant) -> bool:
     for function in _functions(mutant.path):
         code = function.__code__
         at, codes = places.get((code.co_qualname, code.co_firstlineno)), new[code.co_qualname]
-        if at is not None and at < len(codes):
+        if at is not None and at < len(codes) and code.co_freevars == codes[at].co_freevars:
             function.__code__ = codes[at]
             patched = True
     return patched
