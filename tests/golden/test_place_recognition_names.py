@@ -10,7 +10,7 @@ TOPIC = "place_recognition"
 
 
 def given(value):
-    return None if np.isnan(value) or value == -1 else value
+    return None if np.isnan(value) else value
 
 
 def test_written_names():
@@ -22,7 +22,7 @@ def test_written_names():
             lat,
             lon,
             pano_id=pano,
-            tile=given(tile),
+            tile=None if tile == -1 else tile,
             heading=given(heading),
             pitch=given(pitch),
             timestamp=timestamp,

@@ -17,6 +17,7 @@ from mdir.learning.score_results import make_score, write_rankings
 from mdir.metric_names import Metric
 from mdir.registry import Section, check, register
 from mdir.report.published_tables import load_table
+from mdir.scores.measures.place_recall import positives_within
 from mdir.scores.place_views import PlaceViews
 from tests.methods.tiny_proxies import dataset as tiny_dataset
 from tests.methods.tiny_proxies import write_classes
@@ -140,6 +141,12 @@ def test_the_threshold_itself_is_close_enough(root):
         write(root / "set/queries" / named(east, 24), RED)
     assert [len(one) for one in score().positives] == [0, 1]  # 7.01 is sorted before 7@
     assert [len(one) for one in score(threshold=25.1).positives] == [1, 1]
+
+
+def test_metres_of_utm_are_not_rounded():
+    here = np.array([[555_913.99, 4_725_973.16]])
+    there = here + np.array([[7.0001, 24.0001], [6.9999, 23.9999]])
+    assert [len(one) for one in positives_within(here, there, 25)] == [0, 1]
 
 
 def test_folders_are_conditions(root, network):

@@ -23,7 +23,8 @@ def positives_within(database, queries, threshold: float) -> list[np.ndarray]:
     # imported late: most scores do not need it
     from sklearn.neighbors import NearestNeighbors
 
-    tree = NearestNeighbors().fit(np.asarray(database, dtype=np.float64))
+    # the tree subtracts; among few images, brute force would round squares of millions of metres
+    tree = NearestNeighbors(algorithm="kd_tree").fit(np.asarray(database, dtype=np.float64))
     found = tree.radius_neighbors(queries, radius=threshold, return_distance=False)
     return [np.sort(indices).astype(np.int64) for indices in found]
 
