@@ -63,9 +63,13 @@ def write_cost(rankings: Path, cost: Cost) -> None:
 def write_rankings(path: Path, result) -> None:
     """Write what was found for each query, under which protocol, and details, as JSON.
 
-    Files of the score's own lie beside it.
+    With the values of queries behind the averages (``samples``) and their ``intervals``. Files of
+    the score's own lie beside it.
     """
     content = {"protocol": result.protocol, "queries": result.rankings, **result.details()}
+    if result.samples:
+        stored = {name: sample.stored() for name, sample in result.samples.items()}
+        content |= {"intervals": result.intervals, "samples": stored}
     with atomic_write(path, "w", encoding="utf-8") as file:
         json.dump(content, file)
     produced(path)

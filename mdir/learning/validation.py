@@ -128,8 +128,12 @@ class SingleValidation:
         return str(Metric(self.label, self.setting.stage, kind))
 
     @torch.no_grad()
-    def run(self, events, epoch: int) -> None:
-        """Evaluate the network and register rows; it is left in eval mode."""
+    def run(self, events, epoch: int):
+        """Evaluate the network and register rows; it is left in eval mode.
+
+        Returns:
+            what a score gave, None of a loss.
+        """
         self.network.eval()
         if self.score is not None:
             # A score written for version 1.0 takes the device, too.
@@ -146,8 +150,9 @@ class SingleValidation:
                 write_cost(folder / f"{self.label}.json", cost)
             if distributed.is_first():
                 tell_cost(cost, self.label)
-        else:
-            self._run_loss(events, epoch)
+            return result
+        self._run_loss(events, epoch)
+        return None
 
     def _criterion(self, section):
         criterion = self.setting.criterion

@@ -6,8 +6,18 @@ from mdir.report.protocols import condition_text
 from mdir.report.published_tables import PublishedTable
 from mdir.report.scores import MINUS, measured_in
 from mdir.report.tables import Table
+from mdir.report.uncertainty import interval_text
 
-COLUMNS = ["", "measure", "ours", "published", "difference", "our images", "their images"]
+COLUMNS = [
+    "",
+    "measure",
+    "ours",
+    "published",
+    "difference",
+    "our images",
+    "their images",
+    "our 95 % interval",
+]
 
 
 def compare_results(
@@ -21,7 +31,7 @@ def compare_results(
     Args:
         results: published row name -> metadata of the step that evaluated it (``{"eval": {metric:
             value}}``, and its own ``protocol`` where the step tells it).
-        protocols: test set -> protocol of our evaluation (``images``, ...), for the other rows.
+        protocols: row -> test set -> protocol of our evaluation (``images``, ...), for others.
 
     Raises:
         UserError: a row is not in the table, or nothing in it was evaluated.
@@ -31,14 +41,17 @@ def compare_results(
         if row not in published.rows:
             raise UserError(f"compare: {unknown('published row', row, published.rows)}")
         ours, own = measured_in(metadata, f"compare: results of {row!r}"), metadata.get("protocol")
-        conditions += [own] if own else protocols.values()
+        intervals, of_row = metadata.get("intervals", {}), protocols.get(row, {})
+        conditions += [own] if own else of_row.values()
         found = []
         for measure, theirs in zip(published.measures, published.rows[row], strict=True):
             if measure.metric in ours:
-                images = (own or protocols.get(measure.set, {})).get("images")
+                images = (own or of_row.get(measure.set, {})).get("images")
                 value = 100 * ours[measure.metric]
                 cells = _cells(value, theirs, doubtful=row in published.remarks)
-                found.append([row, measure.name, *cells, _count(images), _count(measure.images)])
+                ends = interval_text(intervals.get(measure.metric, ""))
+                counts = [_count(images), _count(measure.images)]
+                found.append([row, measure.name, *cells, *counts, ends])
         if not found:
             wanted = ", ".join(measure.metric for measure in published.measures)
             raise UserError(f"compare: {row!r} has none of the published measures: {wanted}")
@@ -78,6 +91,6 @@ def _notes(published, lines, protocols):
             if key != "dataset"
         )
         notes.append(f"Our protocol on {protocol['dataset']}: {', '.join(conditions)}.")
-    if any(ours not in ("unknown", theirs) for *_, ours, theirs in lines):
+    if any(ours not in ("unknown", theirs) for *_, ours, theirs, _ in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
     return list(dict.fromkeys(notes))

@@ -48,7 +48,7 @@ def score_table(values: dict[str, dict[str, float]], differences=()) -> Table:
     """
     columns = list(dict.fromkeys(column for row in values.values() for column in row))
     rows = [
-        [name, *(_percent(row.get(column)) for column in columns)] for name, row in values.items()
+        [name, *(percent(row.get(column)) for column in columns)] for name, row in values.items()
     ]
     strong = set()
     for before, after in differences:
@@ -56,17 +56,22 @@ def score_table(values: dict[str, dict[str, float]], differences=()) -> Table:
             if name not in values:
                 raise UserError(f"report: differences: {unknown('row', name, values)}")
         strong.add(len(rows))
-        points = [_points(values[before].get(c), values[after].get(c)) for c in columns]
-        rows.append([f"{after} {MINUS} {before}", *points])
+        gained = [_gained(values[before].get(c), values[after].get(c)) for c in columns]
+        rows.append([f"{after} {MINUS} {before}", *gained])
     return Table(["", *columns], rows, strong=strong)
 
 
-def _percent(value):
+def percent(value: float | None) -> str:
+    """``41.2``; nothing for a value that is not known."""
     return "" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _points(before, after):
+def points(difference: float) -> str:
+    """``+1.3``, in percent."""
+    return f"{'+' if difference >= 0 else MINUS}{abs(100 * difference):.1f}"
+
+
+def _gained(before, after):
     if before is None or after is None or math.isnan(before) or math.isnan(after):
         return ""
-    points = 100 * (after - before)
-    return f"{'+' if points >= 0 else MINUS}{abs(points):.1f}"
+    return points(after - before)

@@ -20,6 +20,7 @@ from mdir.registry.ranges import at_least
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import load_named_set, load_table_set
+from mdir.scores.samples import Sample
 
 _TABLE_KEYS = {"name", "queries", "db", "imgdir"}
 _SHOWN_RANKS = 10
@@ -120,6 +121,9 @@ class CirDatasetAp:
         result.per_query |= {
             key + ending: np.asarray(values).tolist() for key, values in per_query.items()
         }
+        for protocol_name in self.protocols:
+            values = per_query[_named("ap", protocol_name)]
+            result.samples[_named("map", protocol_name) + ending] = Sample(values)
         aps = per_query[_named("ap", self.main)]
         result.rankings = self._rankings(found.indices[:, :_SHOWN_RANKS], aps)
 

@@ -22,6 +22,7 @@ from mdir.scores.measures.class_recall import class_scores, normalized_mutual_in
 from mdir.scores.measures.tsne import class_map
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
+from mdir.scores.samples import Sample
 
 _SHOWN_RANKS = 10
 _NAMED = 5
@@ -142,6 +143,10 @@ class ClassRecall:
         averages["r_precision"] = float(np.nanmean(found.r_precision))
         averages["map@r"] = float(np.nanmean(found.precision_at_r))
         result.averages |= {name + ending: value for name, value in averages.items()}
+        samples = {f"recall@{rank}": Sample(found.hits(rank), hits=True) for rank in self.ranks}
+        samples["r_precision"] = Sample(found.r_precision)
+        samples["map@r"] = Sample(found.precision_at_r)
+        result.samples |= {name + ending: sample for name, sample in samples.items()}
         result.per_query |= {
             f"r_precision{ending}": found.r_precision.tolist(),
             f"ap@r{ending}": found.precision_at_r.tolist(),

@@ -15,6 +15,7 @@ from mdir.registry import Check, Section, register
 from mdir.scores.measures.cross_domain import check_ranks, direction_ranks, hits
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
+from mdir.scores.samples import Sample
 
 _SHOWN_RANKS = 10
 
@@ -95,8 +96,9 @@ class CrossDomainRecall:
                 direction: [hits(ranks, rank).mean().item() for rank in self.ranks]
                 for direction, ranks in first.items()
             }
-            averages = self.averages(recall)
+            averages, samples = self.averages(recall), self._samples(first, domains)
             result.averages |= {name + ending: value for name, value in averages.items()}
+            result.samples |= {name + ending: sample for name, sample in samples.items()}
             result.rankings = self._rankings(vectors, labels, first["cross"].tolist(), reranking)
             if reranking.parts:
                 result.protocol["re-ranking"] = str(reranking)
@@ -110,17 +112,33 @@ class CrossDomainRecall:
 
     def averages(self, recall: dict[str, list[float]]) -> dict[str, float]:
         """``val_precise`` and the recalls by their published names."""
-        first, second = self.dataset.domains
-        names = {"ab": "val_ab_recall", "ba": "val_ba_recall", "cross": "val_cross_recall"}
-        if self.naming == "ossco":
-            names = {"ab": f"{first}->{second}", "ba": f"{second}->{first}"}
-            names["cross"] = f"{first}<->{second}"
-        chosen = ("ab", "ba", "cross") if self.naming == "daco" else ("cross",)
+        names, chosen = _names(self.naming, *self.dataset.domains)
         averages = {"val_precise": sum(recall[key][0] for key in chosen) / len(chosen)}
         for position, rank in enumerate(self.ranks):
             for direction, name in names.items():
                 averages[f"{name}@{rank}"] = recall[direction][position]
         return averages
+
+    def _samples(self, first, domains):
+        """Values of all images by average; NaN of those that a direction does not look up."""
+        names, chosen = _names(self.naming, *self.dataset.domains)
+        asked = {"ab": domains == 0, "ba": domains == 1, "cross": domains >= 0}
+
+        def values(direction, rank):
+            found = np.full(len(domains), np.nan)
+            found[asked[direction].numpy()] = hits(first[direction], rank).numpy()
+            return found
+
+        # Each image's part in the mean of the directions, whose numbers of queries may differ.
+        parts = [
+            np.nan_to_num(values(one, self.ranks[0])) * (len(domains) / len(first[one]))
+            for one in chosen
+        ]
+        samples = {"val_precise": Sample(np.mean(parts, axis=0), hits=len(chosen) == 1)}
+        for rank in self.ranks:
+            for direction, name in names.items():
+                samples[f"{name}@{rank}"] = Sample(values(direction, rank), hits=True)
+        return samples
 
     def _rankings(self, vectors, labels, ranks, reranking):
         own = np.arange(len(vectors))
@@ -143,6 +161,15 @@ class CrossDomainRecall:
     def _named(self, index):
         path = self.dataset.files[index]
         return {"name": f"{path.parent.name}/{path.stem}", "path": str(path)}
+
+
+def _names(naming, first, second):
+    """Names of the recalls by direction, and the directions that make up ``val_precise``."""
+    if naming == "ossco":
+        names = {"ab": f"{first}->{second}", "ba": f"{second}->{first}"}
+        return {**names, "cross": f"{first}<->{second}"}, ("cross",)
+    names = {"ab": "val_ab_recall", "ba": "val_ba_recall", "cross": "val_cross_recall"}
+    return names, tuple(names)
 
 
 class _Features:

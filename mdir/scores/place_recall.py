@@ -29,6 +29,7 @@ from mdir.scores.place_views import PlaceViews, query_treatment, resize
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import check_files
+from mdir.scores.samples import Sample
 
 _SHOWN_RANKS = 10
 _CROP_RANKS = 20  # each crop's search, as published, even where fewer are asked for
@@ -214,15 +215,31 @@ class PlaceRecall:
         for name, row in table.items():
             ending = "" if name == _ALL else f"_{name}"
             self._average(result, row["recalls"], ending + ranking)
+            self._sample(result, first, groups.get(name), ending + ranking)
             if distributed.is_first():
                 text = recall_text(self.values, row["recalls"])
                 print(f"{self.name} {name}{ranking.replace('_', ', ')}: {text}")
-        self._average(result, table[_ALL][_OF_ANSWERABLE], f"_{_OF_ANSWERABLE}{ranking}")
+        ending = f"_{_OF_ANSWERABLE}{ranking}"
+        self._average(result, table[_ALL][_OF_ANSWERABLE], ending)
+        self._sample(result, first, np.flatnonzero(self.answerable), ending)
         return table
 
     def _average(self, result, shares, ending):
         for n, share in zip(self.values, shares, strict=True):
             result.averages[f"recall@{n}{ending}"] = share
+
+    def _sample(self, result, first, group, ending):
+        """What the recalls of a group are the means of; null: those of the conditions' mean."""
+        for n in self.values:
+            hits = ((first >= 0) & (first < n)).astype(np.float64)
+            values = np.full(len(first), np.nan)
+            if group is not None:
+                values[group] = hits[group]
+            else:
+                for part in self.conditions.values():
+                    share = len(first) / (len(part) * len(self.conditions))
+                    values[part] = hits[part] * share
+            result.samples[f"recall@{n}{ending}"] = Sample(values, hits=group is not None)
 
     def _recalls(self, first, group):
         answerable = group[self.answerable[group]]

@@ -18,6 +18,7 @@ from mdir.scores.measures.cmc import distance_blocks, reid_scores
 from mdir.scores.measures.rerank import reranked_blocks
 from mdir.scores.measures.tsne import class_map
 from mdir.scores.result import ScoreResult
+from mdir.scores.samples import Sample
 
 _SHOWN_RANKS = 10
 _CMC_RANKS = 50
@@ -115,6 +116,9 @@ class ReidScore:
         averages = {"mAP": found.mean_ap, "mINP": found.mean_inp}
         averages |= {f"top{rank}": float(found.cmc[rank - 1]) for rank in self.ranks}
         result.averages |= {name + ending: value for name, value in averages.items()}
+        samples = {"mAP": Sample(found.average_precision), "mINP": Sample(found.inverse_penalty)}
+        samples |= {f"top{rank}": Sample(found.hits(rank), hits=True) for rank in self.ranks}
+        result.samples |= {name + ending: sample for name, sample in samples.items()}
         result.per_query[f"ap{ending}"] = found.average_precision.tolist()
         return found.cmc.tolist()
 

@@ -8,9 +8,12 @@ best; None: none does.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
+
+from mdir.scores.samples import Sample, interval
 
 
 @dataclass
@@ -20,6 +23,8 @@ class ScoreResult:
     Attributes:
         averages: the score's numbers by name, larger is better.
         per_query: name -> one number per query (NaN where a query has no positives).
+        samples: average -> the values of queries that it is the mean of, in the order of the
+            rankings; averages that have one get an interval.
         timings: name -> seconds.
         images: label -> image ``[3, H, W]`` in 0..1.
         rankings: a dict per query: ``name``, ``path``, ``box`` (x1, y1, x2, y2 or None), ``ap``
@@ -35,6 +40,7 @@ class ScoreResult:
 
     averages: dict[str, float] = field(default_factory=dict)
     per_query: dict[str, list[float]] = field(default_factory=dict)
+    samples: dict[str, Sample] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     images: dict[str, Tensor] = field(default_factory=dict)
     rankings: list[dict] = field(default_factory=list)
@@ -42,3 +48,8 @@ class ScoreResult:
     kept: Any = None
     details: Callable[[], dict] = dict
     files: Callable[[], dict[str, str]] = dict
+
+    @cached_property
+    def intervals(self) -> dict[str, list[float] | str]:
+        """95 % intervals over queries by average; in words why there is none."""
+        return {name: interval(sample) for name, sample in self.samples.items()}

@@ -13,6 +13,7 @@ from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
 from mdir.report.tables import write_table
 from mdir.stages.step import step
+from mdir.stages.uncertainty import uncertainty_sections
 
 
 def _check(params):
@@ -27,6 +28,10 @@ def _check(params):
     for row in results:
         if not is_unresolved(row) and row not in rows:
             yield Problem(("results", row), unknown("published row", row, rows))
+    for number, pair in enumerate(params.get("differences") or ()):
+        for place, row in enumerate(pair):
+            if not is_unresolved(row) and row not in results:
+                yield Problem(("differences", number, place), unknown("row", row, results))
 
 
 @step(check=_check)
@@ -36,7 +41,8 @@ def compare(
     table: Annotated[str, Check(load_table)],
     results: dict[str, dict],
     directory: str,
-    rankings: str | None = None,
+    rankings: str | dict[str, str] | None = None,
+    differences: list[tuple[str, str]] | None = None,
 ):
     """Print and write a table of our scores, the published ones and the differences.
 
@@ -45,22 +51,30 @@ def compare(
         results: row of that table -> metadata of a step validate or recall.
         directory: receives ``comparison.txt``, ``.md``, ``.csv`` and ``index.html``; relative to
             CIRTORCH_ROOT.
-        rankings: the validate step's folder of rankings, which tell our protocol and numbers of
-            images (recall's metadata tell them themselves); null: these stay unknown.
+        rankings: the validate step's folder of rankings, or row -> folder, which tell our protocol
+            and numbers of images (recall's metadata tell them themselves); null: these stay
+            unknown.
+        differences: pairs of rows to be tested query by query, where ``rankings`` are by row.
 
     Returns:
         Metadata: ``page`` and ``table`` (as text).
     """
     published, folder = load_table(table), Path(resolve_path(directory))
-    protocols = _protocols(rankings)
+    by_row = isinstance(rankings, dict)
+    places = rankings if by_row else dict.fromkeys(results, rankings)
+    folders = {row: Path(resolve_path(places[row])) for row in results if places.get(row)}
+    protocols = {row: _protocols(place) for row, place in folders.items()}
     comparison = compare_results(published, results, protocols)
     write_table(comparison, folder, "comparison")
     page = folder / "index.html"
     sections = [PageSection("Our scores and the published ones", published.title, comparison)]
     print(f"\n{comparison.as_text()}\n", flush=True)
+    sections += uncertainty_sections(results, differences or [], places if by_row else {}, folder)
     # not in the table, which stays the same from run to run
-    costs = read_costs(Path(resolve_path(rankings))) if rankings else {}
-    if cost := cost_section({", ".join(results): costs}):
+    costs = {row: read_costs(place) for row, place in folders.items()}
+    if not by_row:
+        costs = {", ".join(costs): next(iter(costs.values()), {})}
+    if cost := cost_section(costs):
         sections.append(cost)
         print(f"{cost.table.as_text()}\n")
     write_page(page, f"Comparison with {table}", sections)
@@ -69,10 +83,8 @@ def compare(
     return {"page": str(page), "table": comparison.as_text()}
 
 
-def _protocols(rankings) -> dict[str, dict]:
+def _protocols(rankings: Path) -> dict[str, dict]:
     """Test set -> protocol, from the rankings files of a folder."""
-    if rankings is None:
-        return {}
-    protocols = read_protocols(Path(resolve_path(rankings))).values()
+    protocols = read_protocols(rankings).values()
     # scores of generators have no test set
     return {protocol["dataset"]: protocol for protocol in protocols if "dataset" in protocol}

@@ -33,10 +33,14 @@ def print_scores(inputs, *, metadata: dict[str, dict]):
 def _lines(scores):
     known, others = [], []
     for key, value in scores.items():
-        if key in _LABELS:
+        if key in _LABELS and isinstance(value, (int, float)):
             known.append((_LABELS[key], round(100 * value, 2)))
         elif _DISTANCE in key:
             known.append((key.rpartition(":")[2], round(value, 8)))
+        elif isinstance(value, (list, tuple)):
+            scale = 100 if key in _LABELS else 1
+            ends = " to ".join(f"{scale * end:.4g}" for end in value)
+            (known if key in _LABELS else others).append((_LABELS.get(key, key), ends))
         elif isinstance(value, (int, float)):
             others.append((key, round(value, 8)))
     return known + others

@@ -57,8 +57,8 @@ def recall(
         seed: of the t-SNE and of weights that no file gives.
 
     Returns:
-        Metadata: ``eval`` (as the step ``validate``), ``protocol``, ``embedding`` and ``rankings``
-        (paths).
+        Metadata: ``eval`` and ``intervals`` (as the step ``validate``), ``protocol``, ``embedding``
+        and ``rankings`` (paths).
     """
     folder = Path(resolve_path(directory))
     seed_everything(seed)
@@ -88,6 +88,10 @@ def recall(
         "eval": {
             str(Metric("val", "validation", "score_avg", name)): value
             for name, value in result.averages.items()
+        },
+        "intervals": {
+            str(Metric("val", "validation", "score_avg", name)): ends
+            for name, ends in result.intervals.items()
         },
         "protocol": result.protocol,
         "embedding": str(embedding),

@@ -20,9 +20,11 @@ from mdir.report.protocols import conditions_section, measure_table, read_protoc
 from mdir.report.scores import score_table, score_values
 from mdir.report.tables import write_table
 from mdir.report.translations import translation_strips
+from mdir.report.uncertainty import seed_means
 from mdir.stages.fine_grained.data_base import read_data_base
 from mdir.stages.fine_grained.summary import class_rankings, class_results, score_data_base
 from mdir.stages.step import step
+from mdir.stages.uncertainty import uncertainty_sections
 
 
 class Measured(TypedDict):
@@ -45,10 +47,20 @@ def _check(params):
     if not isinstance(scores, dict) or any(map(is_unresolved, scores)):
         return
     differences, protocols = params.get("differences"), params.get("protocols")
+    seeds = params.get("seeds") if isinstance(params.get("seeds"), dict) else {}
+    rows = [*scores, *seeds]
+    for name, members in seeds.items():
+        if name in scores:
+            yield Problem(("seeds", name), f"{name!r} is a row of its own; take another name")
+        if not members:
+            yield Problem(("seeds", name), "names no rows")
+        for place, row in enumerate(members):
+            if not is_unresolved(row) and row not in scores:
+                yield Problem(("seeds", name, place), unknown("row", row, scores))
     for number, pair in enumerate(differences if isinstance(differences, list) else ()):
         for place, row in enumerate(pair):
-            if not is_unresolved(row) and row not in scores:
-                yield Problem(("differences", number, place), unknown("row", row, scores))
+            if not is_unresolved(row) and row not in rows:
+                yield Problem(("differences", number, place), unknown("row", row, rows))
     for row in protocols if isinstance(protocols, dict) else ():
         if row not in scores and not is_unresolved(row):
             yield Problem(("protocols", row), unknown("row", row, scores, protocols))
@@ -63,6 +75,7 @@ def report(
     subtitle: str = "",
     scores: dict[str, dict] | None = None,
     differences: list[tuple[str, str]] | None = None,
+    seeds: dict[str, list[str]] | None = None,
     notes: list[str] | None = None,
     protocols: dict[str, str] | None = None,
     measures: dict[str, Measured] | None = None,
@@ -80,9 +93,14 @@ def report(
     Args:
         title, subtitle: heading of the page.
         directory: folder of the page (``index.html``, ``files/``) and of the table
-            (``scores.txt``, ``.md``, ``.csv``); relative to CIRTORCH_ROOT.
-        scores: row name -> metadata of a validate step.
-        differences: pairs of row names; each gives a row of points gained from one to the other.
+            (``scores.txt``, ``.md``, ``.csv``, and likewise ``intervals``, ``differences`` and
+            ``seeds``); relative to CIRTORCH_ROOT.
+        scores: row name -> metadata of a validate step; its ``intervals`` are shown where it has
+            them.
+        differences: pairs of names of rows, or of ``seeds``; each gives a row of points gained from
+            one to the other and, where ``protocols`` has both, tests query by query.
+        seeds: name -> rows of one system that was trained with different seeds; its mean is a row,
+            too, and a table tells the spread. Tests take the mean over seeds of each query.
         notes: sentences under the table.
         protocols: row name -> folder of rankings of the validate step, which tell the conditions
             of its scores.
@@ -108,18 +126,21 @@ def report(
     folder = Path(resolve_path(directory))
     copies = PictureFolder(folder)
     values = score_values(scores or {})
-    table = score_table(values, differences or [])
+    seeds = seeds or {}
+    table = score_table(values | seed_means(values, seeds), differences or [])
+    table.notes += [f"{name}: the mean over {len(rows)} seeds." for name, rows in seeds.items()]
     table.notes += notes or []
     sections = []
     if scores:
         sections.append(PageSection("Scores", "In percent.", table))
         write_table(table, folder, "scores")
         print(f"\n{table.as_text()}\n", flush=True)
+        sections += uncertainty_sections(scores, differences or [], protocols or {}, folder, seeds)
     for name, place in (measures or {}).items():
         rankings = Path(resolve_path(place["rankings"]))
-        table = measure_table(place["eval"], read_protocols(rankings))
-        table.notes += cost_notes(read_costs(rankings))
-        sections.append(PageSection(name, table=table))
+        measured = measure_table(place["eval"], read_protocols(rankings))
+        measured.notes += cost_notes(read_costs(rankings))
+        sections.append(PageSection(name, table=measured))
     for name, run in (losses or {}).items():
         epochs = Path(resolve_path(run)) / "epochs"
         section, rows = _losses(name, epochs, folder)

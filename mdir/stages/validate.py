@@ -48,7 +48,9 @@ def validate(
             ``LABEL.json`` by validation (not in published scenarios); null: not written.
 
     Returns:
-        metadata ``{"eval": {metric: value}}`` with the losses and scores.
+        metadata ``{"eval": {metric: value}}`` with the losses and scores and, of scores that tell
+        values of queries, ``intervals`` {metric: [low, high]}: 95 % intervals over the queries, or
+        in words why there is none.
     """
     seed_everything(0)
     folder = Path(resolve_path(rankings)) if rankings else None
@@ -57,8 +59,12 @@ def validate(
         setting = Setting(loaded, data, stage="validation", inputs=inputs, rankings=folder)
         progress = Progress(None, print_each=100, key_suffix="validation/loss")
         events = Events([progress] if distributed.is_first() else [])
+        intervals = {}
         for single in make_validation(validation, setting).members:
-            single.run(events, 0)
+            result = single.run(events, 0)
+            for name, ends in result.intervals.items() if result is not None else ():
+                intervals[single.key(f"score_avg:{name}")] = ends
     events.close_epoch()
     events.close()
-    return {"eval": {name: values[-1] for name, values in events.metrics.metadata().items()}}
+    found = {"eval": {name: values[-1] for name, values in events.metrics.metadata().items()}}
+    return found | ({"intervals": intervals} if intervals else {})

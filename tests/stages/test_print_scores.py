@@ -20,6 +20,19 @@ def test_text(capsys):
     )
 
 
+def test_intervals_stand_for_themselves(capsys):
+    ends = {
+        "247tokyo1k/validation/score_avg:map": [0.85, 0.93456],
+        "toy/validation/score_avg:map": "one query alone",
+        "toy/validation/score_avg:top1": [0.1, 0.2],
+    }
+    print_scores({"metadata": {"intervals": ends}})
+    assert capsys.readouterr().out == (
+        "\nIntervals\n\n    247tokyo.1k          85 to 93.46\n"
+        "    toy/validation/score_avg:top1 0.1 to 0.2\n\n"
+    )
+
+
 def test_other_numbers_stand_below_under_their_own_names(capsys):
     evaluation = {
         "roxford5k/validation/score_avg:map_hard": 0.1,

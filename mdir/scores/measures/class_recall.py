@@ -39,7 +39,11 @@ class ClassScores:
 
     def recall(self, rank: int) -> float:
         """Share of all images, lone ones too, with one of their class among the first ``rank``."""
-        return float(((self.first > 0) & (self.first <= rank)).mean())
+        return float(self.hits(rank).mean())
+
+    def hits(self, rank: int) -> np.ndarray:
+        """float64 ``[N]``: 1 where one of the class is among the first ``rank``, else 0."""
+        return ((self.first > 0) & (self.first <= rank)).astype(np.float64)
 
 
 def class_scores(features: Tensor, labels, ranks, shown: int = 0, reranking=None) -> ClassScores:

@@ -19,13 +19,20 @@ class ReidScores:
     ``average_precision`` float64 ``[Q]``: NaN of queries that were skipped. ``mean_ap``: their
     mean. ``cmc`` float64 ``[topk]``: queries with a match among the first 1, 2, ... images.
     ``mean_inp``: mean of matches / rank of the last match (Ye et al.: Deep Learning for Person
-    Re-identification, TPAMI 2021).
+    Re-identification, TPAMI 2021), ``inverse_penalty`` float64 ``[Q]`` that of each query.
+    ``first_match`` float64 ``[Q]``: rank of the first match, from 1. NaN of queries skipped.
     """
 
     average_precision: np.ndarray
     mean_ap: float
     cmc: np.ndarray
     mean_inp: float
+    inverse_penalty: np.ndarray
+    first_match: np.ndarray
+
+    def hits(self, rank: int) -> np.ndarray:
+        """float64 ``[Q]``: 1 where the first match is among so many, else 0; NaN where skipped."""
+        return np.where(np.isnan(self.first_match), np.nan, self.first_match <= rank)
 
 
 @full_precision()
@@ -73,7 +80,7 @@ def reid_scores(
         DataError: NaN among the distances of a query, or no query with a match.
     """
     gallery_ids, gallery_cameras = gallery
-    precision, penalty, cmc = [], [], np.zeros(topk)
+    precision, penalty, first, cmc = [], [], [], np.zeros(topk)
     rows = (row for block in distances for row in block)
     for row, identity, camera in zip(rows, *query, strict=True):
         if np.isnan(row).any():
@@ -82,25 +89,31 @@ def reid_scores(
         matches = np.flatnonzero(~other & foreign)
         matches = matches[np.argsort(row[matches], kind="stable")]
         if not len(matches):
-            precision.append(np.nan)
+            for values in (precision, penalty, first):
+                values.append(np.nan)
             continue
         before, within = _others_ahead(row, matches, np.flatnonzero(other))
         found = np.searchsorted(row[matches], row[matches], side="right")
         precision.append((found / (found + within)).mean())
         penalty.append(len(matches) / (len(matches) + before[-1]))
+        first.append(before[0] + 1)
         others = np.flatnonzero(other & foreign if separate_camera_set else other)
         if single_gallery_shot:
             ranks = _single_shot_ranks(row, matches, others, gallery_ids)
         else:
             ranks, _ = _others_ahead(row, matches[:1] if first_match_break else matches, others)
         cmc += np.bincount(ranks[ranks < topk], minlength=topk) / len(ranks)
-    if not penalty:
+    penalty = np.array(penalty)
+    answered = penalty[~np.isnan(penalty)]
+    if not len(answered):
         raise DataError("No valid query: no gallery image of a query's identity by another camera")
     return ReidScores(
         average_precision=np.array(precision),
         mean_ap=float(np.nanmean(precision)),
-        cmc=cmc.cumsum() / len(penalty),
-        mean_inp=float(np.mean(penalty)),
+        cmc=cmc.cumsum() / len(answered),
+        mean_inp=float(np.mean(answered)),
+        inverse_penalty=penalty,
+        first_match=np.array(first, dtype=np.float64),
     )
 
 
