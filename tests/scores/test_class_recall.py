@@ -16,6 +16,7 @@ from mdir.stages.validate import validate
 from tests.data.fine_grained_sets import write_cars
 from tests.methods.tiny_proxies import DATA, dataset, write_classes
 from tests.methods.tiny_reid import data_section, write_market
+from tests.scores.test_samples import assert_samples_are_the_averages
 from tests.sections import build, single
 
 VALIDATION = {
@@ -51,6 +52,7 @@ def test_numbers_and_rankings(root, network, capsys):
     assert list(found) == ["recall@2", "recall@1", "r_precision", "map@r", "nmi"]
     assert found["recall@2"] == expected.recall(2) and found["recall@1"] == expected.recall(1)
     assert found["map@r"] == pytest.approx(expected.precision_at_r.mean())
+    assert_samples_are_the_averages(result, without=["nmi"])
     assert result.per_query["r_precision"] == pytest.approx(expected.r_precision.tolist())
     first = result.rankings[0]
     assert (first["name"], first["class"]) == ("dog/0", "dog")

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from mdir.scores.cross_domain_score import CrossDomainRecall
+from tests.scores.test_samples import assert_samples_are_the_averages
 
 
 def test_rankings_show_the_nearest_others_and_mark_the_counterpart(root):
@@ -30,6 +31,11 @@ def test_rankings_show_the_nearest_others_and_mark_the_counterpart(root):
     assert paths[:2] == ["b/val/1.png", "b/val/0.png"]
     assert second["path"] not in {answer["path"] for answer in second["found"]}
     assert [answer["right"] for answer in second["found"]] == [True] + 9 * [False]
+    for naming in ("daco", "ossco"):
+        score.naming, score.ranks = naming, [1, 2]
+        result = score.evaluate(torch.stack([angles.cos(), angles.sin()], dim=1))
+        assert_samples_are_the_averages(result)
+        assert result.samples["val_precise"].hits == (naming == "ossco")
     equal = score.evaluate(torch.ones(16, 2)).rankings[15]
     assert [answer["path"][-11:] for answer in equal["found"][:2]] == ["a/val/0.png", "a/val/1.png"]
     assert [answer["right"] for answer in equal["found"]] == 7 * [False] + [True] + 2 * [False]

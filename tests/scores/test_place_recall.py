@@ -21,6 +21,7 @@ from mdir.scores.measures.place_recall import positives_within
 from mdir.scores.place_views import PlaceViews
 from tests.methods.tiny_proxies import dataset as tiny_dataset
 from tests.methods.tiny_proxies import write_classes
+from tests.scores.test_samples import assert_samples_are_the_averages
 from tests.sections import build, single
 
 DATA = {"transforms": "totensor", "mean_std": [[0, 0, 0], [1, 1, 1]]}
@@ -85,6 +86,7 @@ def test_numbers(root, network, capsys):
     assert [one["right"] for one in nearest["found"]] == [False, False]
     assert nearest["found"][0]["name"] == f"database/{named(200)}"
     assert nearest["found"][0]["caption"] == "110 m away"
+    assert_samples_are_the_averages(result)
     found = result.averages
     assert found["recall@1"] == found["recall@2"] == 0.5
     assert found["recall@1_with_positives"] == pytest.approx(2 / 3)

@@ -16,6 +16,7 @@ from mdir.stages.convert import convert
 from mdir.stages.train import train
 from mdir.stages.validate import validate
 from tests.methods.tiny_reid import TinyReid, data_section, train_params, write_market
+from tests.scores.test_samples import assert_samples_are_the_averages
 from tests.sections import build, single
 
 DATA = {"transforms": "resize_to:16_32 | totensor | normalize", "mean_std": [[0.5] * 3, [0.25] * 3]}
@@ -48,6 +49,7 @@ def test_numbers_and_rankings(root, network):
     assert found["mAP"] == pytest.approx(expected.mean_ap, abs=1e-6)
     assert found["top3"] == pytest.approx(expected.cmc[2])
     assert set(list(found)[4:]) == {f"{name}_reranked" for name in list(found)[:4]}
+    assert_samples_are_the_averages(result)
     assert result.protocol["dataset"] == "market1501"
     assert (result.protocol["queries"], result.protocol["images"]) == (4, 20)
     details = result.details()

@@ -21,6 +21,7 @@ from mdir.stages.search import search
 from tests.scores.test_cirdatasetap import network, score, write
 from tests.scores.test_place_recall import score as places
 from tests.scores.test_place_recall import write_city
+from tests.scores.test_samples import assert_samples_are_the_averages
 from tests.stages.test_search import write_shards
 
 BOTH = {"query_expansion": {"k": 3, "alpha": 2}, "database_augmentation": {"k": 2, "alpha": 1}}
@@ -163,6 +164,7 @@ def test_average_precision(root, monkeypatch, capsys, asked):
         assert result.per_query[f"ap{ending}"] == pytest.approx(aps.tolist())
     shown = [[answer["name"] for answer in one["found"]] for one in result.rankings]
     assert shown == [[images[i] for i in row[:10]] for row in order]
+    assert_samples_are_the_averages(result)
     assert result.protocol["re-ranking"] == str(Reranking(asked))
     assert f">> 247tokyo1k, re-ranked by {Reranking(asked)}: mAP" in capsys.readouterr().out
 

@@ -9,6 +9,16 @@ from mdir.scores.samples import Sample, compared, interval, read_sample
 NAN = float("nan")
 
 
+def assert_samples_are_the_averages(result, without=()):
+    """Each average but those named is the mean of the values of the queries that are shown."""
+    assert set(result.samples) == set(result.averages) - set(without)
+    for name, sample in result.samples.items():
+        assert len(sample.values) == len(result.rankings)
+        assert np.nanmean(sample.values) == pytest.approx(result.averages[name], abs=1e-7)
+        hits = set(sample.values[~np.isnan(sample.values)]) <= {0, 1}
+        assert hits or not sample.hits
+
+
 def values(count, seed=0):
     return np.random.default_rng(seed).random(count)
 
