@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cirtorch.utils.files import atomic_write
+from cirtorch.utils.fingerprints import as_files, glance, stamp_of, with_digests, within
 
 
 @dataclass
@@ -17,26 +19,74 @@ class Artifacts:
     """Absolute paths of files and folders, in the order in which they were told.
 
     ``files`` are inputs that come in great numbers, such as the images of a data set, by a folder
-    above them all. ``made`` are outputs of earlier runs of the same step, ``changed_input`` is the
-    input that is no longer what it was when the step last ended well, or when it began to make what
-    a stopped run left; ``keep`` keeps in mind what is told so far.
+    above them all. ``made`` are outputs of earlier runs of the same step, ``changed`` tells of
+    inputs that are no longer what they were when the step last ended well, or when it began to make
+    what a stopped run left (``"input changed: PATH"``); ``keep`` keeps in mind what is told so far.
     """
 
     inputs: list[str] = field(default_factory=list)
-    files: dict[str, dict[str, None]] = field(default_factory=dict)
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
     outputs: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
-    changed_input: str | None = None
+    changed: list[str] = field(default_factory=list)
     keep: Callable[["Artifacts"], None] | None = None
+    _seen: dict[str, dict] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> set[str]:
+        """What earlier runs made, and the folders above that."""
+        found = set()
+        for path in self.made:
+            while path not in found:
+                found.add(path)
+                path = os.path.dirname(path)
+        return found
+
+    def see(self, path: str) -> None:
+        """Take an input as it is now."""
+        if path not in self._seen:
+            self.inputs.append(path)
+            self._seen[path] = glance(path)
+
+    def see_files(self, paths: Iterable[str]) -> None:
+        """Take many inputs as they are now."""
+        root = os.path.commonpath({os.path.dirname(path) for path in paths})
+        known = self.files.setdefault(root, {})
+        known.update({path: stamp_of(path) for path in paths if path not in known})
+
+    def fingerprints(self) -> dict[str, dict]:
+        """Of the inputs as they were when they were told, by path.
+
+        What lies in the step's own outputs is not an input: it would change with every run.
+        """
+        outputs = set(self.outputs)
+        told = [path for path in self.inputs if not within(path, outputs)]
+        seen = {path: self._besides_outputs(path, outputs) for path in told}
+        known = outputs.union(path for path in told if seen[path]["kind"] == "folder")
+        for root, files in self.files.items():
+            many = {path: stamp for path, stamp in files.items() if not within(path, known)}
+            if many:
+                seen[root] = as_files(root, many)
+        return {path: with_digests(path, each) for path, each in seen.items()}
+
+    def _besides_outputs(self, folder, outputs):
+        """What was seen of a folder; of the step's outputs in it, what they are by now."""
+        seen = self._seen[folder]
+        if seen["kind"] != "folder" or not any(within(path, {folder}) for path in outputs):
+            return seen
+        then, now = seen["files"].items(), glance(folder).get("files", {}).items()
+        files = {n: s for n, s in then if not within(os.path.join(folder, n), outputs)}
+        made = {n: s for n, s in now if within(os.path.join(folder, n), outputs)}
+        return {**seen, "files": files | made}
 
 
 _current: ContextVar[Artifacts | None] = ContextVar("artifacts", default=None)
 
 
 @contextmanager
-def collecting(made=(), changed_input: str | None = None, keep=None):
+def collecting(made=(), changed=(), keep=None):
     """Collect what is told inside the block; yields the :class:`Artifacts`."""
-    artifacts = Artifacts(made=list(made), changed_input=changed_input, keep=keep)
+    artifacts = Artifacts(made=list(made), changed=list(changed), keep=keep)
     token = _current.set(artifacts)
     try:
         yield artifacts
@@ -45,8 +95,13 @@ def collecting(made=(), changed_input: str | None = None, keep=None):
 
 
 def used(path: str | os.PathLike) -> None:
-    """The step's result depends on this file or folder: when it changes, the step runs again."""
-    _tell("inputs", path)
+    """The step's result depends on this file or folder: when it changes, the step runs again.
+
+    To be told before it is read: what it is at that moment counts.
+    """
+    artifacts = _current.get()
+    if artifacts is not None and not _is_url(path):
+        artifacts.see(os.path.abspath(path))
 
 
 def used_files(paths: Iterable[str | os.PathLike]) -> None:
@@ -54,19 +109,29 @@ def used_files(paths: Iterable[str | os.PathLike]) -> None:
     artifacts = _current.get()
     found = dict.fromkeys(map(os.path.abspath, paths)) if artifacts is not None else {}
     if artifacts is not None and found:
-        root = os.path.commonpath({os.path.dirname(path) for path in found})
-        artifacts.files.setdefault(root, {}).update(found)
+        artifacts.see_files(found)
 
 
 def produced(path: str | os.PathLike) -> None:
     """The step made this file or folder: when it is gone or changed, the step runs again."""
-    _tell("outputs", path)
+    artifacts = _current.get()
+    if artifacts is not None and not _is_url(path):
+        path = os.path.abspath(path)
+        if path not in artifacts.outputs:
+            artifacts.outputs.append(path)
 
 
-def begun() -> None:
-    """What a stopped step leaves from now on comes from the inputs that were told so far."""
+def begun(folder: str | os.PathLike | None = None) -> None:
+    """What a stopped step leaves from now on comes from the inputs that were told so far.
+
+    Args:
+        folder: all that is in it is the step's own, also where it is stopped before it can tell
+            what it produced.
+    """
     artifacts = _current.get()
     if artifacts is not None and artifacts.keep is not None:
+        if folder is not None:
+            artifacts.made.append(os.path.abspath(folder))
         artifacts.keep(artifacts)
 
 
@@ -82,20 +147,36 @@ def made_before(folder: str | os.PathLike) -> bool:
 
     What it made may then be set aside when its parameters changed; other files are not its own.
     """
-    artifacts, folder = _current.get(), os.path.abspath(folder)
-    made = artifacts.made if artifacts is not None else []
-    return any(path == folder or path.startswith(folder + os.sep) for path in made)
+    artifacts = _current.get()
+    return artifacts is not None and os.path.abspath(folder) in artifacts.places
 
 
 def changed_input() -> str | None:
-    """The input that changed since the step last ended well, or began: what it made is outdated."""
+    """The first input that changed since the step last ended well, or began; None: none did.
+
+    What the step made is outdated.
+    """
     artifacts = _current.get()
-    return None if artifacts is None else artifacts.changed_input
+    return next(iter(artifacts.changed), None) if artifacts is not None else None
 
 
-def _tell(kind, path):
+def changed_files() -> set[str]:
+    """The paths of all those inputs."""
     artifacts = _current.get()
-    if artifacts is not None and "://" not in str(path):  # a URL is not a file of ours
-        paths, path = getattr(artifacts, kind), os.path.abspath(path)
-        if path not in paths:
-            paths.append(path)
+    changed = artifacts.changed if artifacts is not None else []
+    return {change.partition(": ")[2] for change in changed}
+
+
+def is_recorded() -> bool:
+    """Whether somebody keeps in mind what is told."""
+    return _current.get() is not None
+
+
+def inputs_so_far() -> dict[str, dict] | None:
+    """Fingerprints of the inputs that were told, by path; None where nothing is kept."""
+    artifacts = _current.get()
+    return None if artifacts is None else artifacts.fingerprints()
+
+
+def _is_url(path):
+    return "://" in str(path)  # a URL is not a file of ours

@@ -9,6 +9,7 @@ from cirtorch.datasets.databases import load_database
 from cirtorch.datasets.datahelpers import cid2filename
 from cirtorch.datasets.testdataset import configdataset, query_boxes
 from cirtorch.downloads.known_files import known_files
+from cirtorch.examples.whitening_cache import WhiteningCache
 from cirtorch.networks.imageretrievalnet import extract_vectors
 from cirtorch.search.ranking import count_ranks
 from cirtorch.utils.download import download_test, download_train
@@ -17,7 +18,6 @@ from cirtorch.utils.evaluate import compute_map_and_print
 from cirtorch.utils.finite import require_finite
 from cirtorch.utils.general import get_data_root, htime
 from cirtorch.utils.protocol import make_protocol
-from cirtorch.utils.weight_files import load_whitening, save_weights
 from cirtorch.utils.whiten import whitenapply, whitenlearn
 
 
@@ -54,14 +54,16 @@ def check_whitening(net, name, cache=None):
         check_training_set(name, "-whiten")
 
 
-def whitening_of_network(net, name, ms, extract, cache=None):
+def whitening_of_network(net, name, ms, extract, cache=None, image_size=None):
     """Whitening ``(m, P)`` for a network, learned on the training set ``name``.
 
     Taken from the network's ``meta["Lw"]``, else from the file ``cache``, else learned from
-    ``<name>-whiten.pkl`` and kept in ``cache`` where one is given.
+    ``<name>-whiten.pkl`` and kept in ``cache`` where one is given. A file that says that it was
+    learned from another network, otherwise or from other images is replaced.
 
     Args:
         extract: list of image paths -> ``[D, N]``.
+        image_size: longest side in pixels, for which ``cache`` holds.
     """
     start = time.time()
     stored = net.meta.get("Lw", {}).get(name)
@@ -69,28 +71,49 @@ def whitening_of_network(net, name, ms, extract, cache=None):
         print(f">> {name}: Whitening is precomputed, loading it from network meta...")
         whitening = stored["ms" if len(ms) > 1 else "ss"]
         m, P = whitening["m"], whitening["P"]
-    elif cache is not None and os.path.isfile(cache):
-        print(f">> {name}: Whitening is precomputed, loading it...")
-        m, P = load_whitening(cache)
+    elif cache is not None:
+        m, P = _cached(WhiteningCache(cache, net, name, ms, image_size), name, extract)
     else:
         print(f">> {name}: Learning whitening...")
         m, P = _learn(name, extract)
-        if cache is not None:
-            print(f">> {name}: Saving to {cache}...")
-            save_weights({"m": m, "P": P}, cache)
     print(f">> {name}: elapsed time: {htime(time.time() - start)}")
     return m, P
+
+
+def _cached(cache, name, extract):
+    if os.path.isfile(cache.path):
+        difference = cache.difference()
+        if difference is None:
+            print(f">> {name}: Whitening is precomputed, loading it...")
+            if cache.is_doubtful():
+                print(
+                    f">> warning: {cache.path} does not say what it was learned from and is older "
+                    "than the network; remove it to learn it anew"
+                )
+            return cache.load()
+        print(f">> {name}: {cache.path} was learned from {difference}: learning it anew...")
+        check_training_set(name, "-whiten")
+    else:
+        print(f">> {name}: Learning whitening...")
+    _need_training_set(cache.list)
+    learned = cache.learn(lambda: _learn(name, extract))
+    print(f">> {name}: Saved to {cache.path}")
+    return learned
 
 
 def _learn(name, extract):
     folder = os.path.join(get_data_root(), "train", name)
     path = os.path.join(folder, f"{name}-whiten.pkl")
-    if not os.path.exists(path):
-        download_train(get_data_root())
+    _need_training_set(path)
     pairs = load_database(path)
     vecs = extract([cid2filename(cid, os.path.join(folder, "ims")) for cid in pairs["cids"]])
     require_finite(vecs.t(), pairs["cids"], f"whitening on {name}")
     return whitenlearn(vecs.numpy(), pairs["qidxs"], pairs["pidxs"])
+
+
+def _need_training_set(path):
+    if not os.path.exists(path):
+        download_train(get_data_root())
 
 
 def evaluate_test_set(net, dataset, image_size, transform, ms=(1,), msp=1, whitening=None):

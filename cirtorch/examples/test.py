@@ -51,7 +51,9 @@ def main(arguments=None):
         def extract(images):
             return extract_vectors(net, images, args.image_size, transform, ms=ms, msp=msp)
 
-        learned = evaluation.whitening_of_network(net, args.whitening, ms, extract, cache)
+        learned = evaluation.whitening_of_network(
+            net, args.whitening, ms, extract, cache, args.image_size
+        )
         whitening = args.whitening, learned
     return {
         name: evaluation.evaluate_test_set(

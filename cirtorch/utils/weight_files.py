@@ -133,8 +133,12 @@ def load_whitening(path, dtype=np.float64):
     Raises:
         DataError: the file is unreadable, names code, or holds something else.
     """
-    stored = load_weights(path) if _is_torch_file(path) else load_pickle(path)
-    return check_whitening(stored, path, dtype)
+    return check_whitening(load_plain(path), path, dtype)
+
+
+def load_plain(path):
+    """The content of a pickle, or of a file of ``torch.save``; nothing that is in it is run."""
+    return load_weights(path) if _is_torch_file(path) else load_pickle(path)
 
 
 def check_whitening(stored, path, dtype=np.float64):

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 import mdir
+from cirtorch.utils.fingerprints import meets
 from mdir.errors import UserError
-from mdir.scenario.fingerprints import meets
-from mdir.scenario.journal import Journal, changed_input, decode, encode, why_again
+from mdir.scenario.journal import Journal, changed_inputs, decode, encode, why_again
 from mdir.scenario.plan import Plan, Step
 from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Pending, Resolver
@@ -29,7 +29,7 @@ class Decision:
     """What happens to a step, and why.
 
     ``waiting`` names steps whose results it needs first, ``made`` files that it made in earlier
-    runs, ``changed_input`` what has changed since it last ended well.
+    runs, ``changed`` the inputs that have since it last ended well.
     """
 
     step: Step
@@ -40,7 +40,7 @@ class Decision:
     record: dict | None = None
     waiting: set = field(default_factory=set)
     made: list = field(default_factory=list)
-    changed_input: str | None = None
+    changed: list = field(default_factory=list)
 
     @property
     def recorded_outputs(self) -> list[str]:
@@ -79,7 +79,7 @@ class Decider:
         decision = Decision(step, action, why, parameters, refers_to, record, resolver.waiting)
         if action == RUN and record is not None:
             decision.made = record.get("made", [])
-            decision.changed_input = changed_input(record)
+            decision.changed = changed_inputs(record)
         return decision
 
     def enter(self, decision: Decision, metadata, identity: str | None) -> None:

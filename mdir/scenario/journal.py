@@ -14,15 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import mdir
 from cirtorch.utils.files import atomic_write
+from cirtorch.utils.fingerprints import content, differences, fingerprint, is_fingerprint, refresh
 from cirtorch.utils.general import get_root
-from mdir.scenario.fingerprints import (
-    content,
-    difference,
-    fingerprint,
-    fingerprint_files,
-    is_fingerprint,
-    within,
-)
 
 FORMAT = 2
 OLD_FORMAT = 1  # does not know all files that the step read
@@ -79,6 +72,13 @@ class Journal:
         with atomic_write(self.path(step), "w", encoding="utf-8") as file:
             json.dump({"format": FORMAT, **record}, file, indent=1)
 
+    def refresh(self, step: str, record: dict) -> None:
+        """Keep the times of files that were read to see that nothing but those changed."""
+        known = [*record["inputs"].items(), *record["outputs"].items()]
+        moved = [refresh(path, recorded) for path, recorded in known]
+        if any(moved):
+            self.write(step, record)
+
     def write_text(self, name: str, text: str) -> None:
         """Put a text file beside the records."""
         with atomic_write(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
@@ -99,6 +99,7 @@ def start_record(plan, decision, lines, command) -> dict:
         "refers_to": decision.refers_to,
         "made": decision.made,
         "inputs": (decision.record or {}).get("inputs", {}),
+        "moved": (decision.record or {}).get("moved", []),
         "seeds": seeds(decision.parameters),
         "command": command,
         "versions": versions(),
@@ -109,33 +110,22 @@ def start_record(plan, decision, lines, command) -> dict:
 def finish_record(record: dict, artifacts, metadata, seconds: float) -> dict:
     """The record of a step that ended well, with fingerprints of what it read and wrote.
 
-    What lies in the step's own outputs is not an input: it would change with every run.
+    ``moved`` tells of inputs that changed while it ran: nobody knows what it read of them.
     """
+    inputs = artifacts.fingerprints()
     record = {
         **record,
         "status": "done",
         "ended": now(),
         "seconds": round(seconds, 3),
-        "inputs": read_so_far(artifacts),
+        "inputs": inputs,
+        "moved": _differences(inputs),
         "outputs": {path: fingerprint(path) for path in artifacts.outputs},
         "metadata": metadata,
     }
     record["made"] = sorted({*record["made"], *artifacts.outputs})
     record["identity"] = _identity(record) if artifacts.outputs else None
     return record
-
-
-def read_so_far(artifacts) -> dict:
-    """Fingerprints of the inputs that a step has told of."""
-    outputs = set(artifacts.outputs)
-    told = [path for path in artifacts.inputs if not within(path, outputs)]
-    inputs = {path: fingerprint(path) for path in told}
-    known = outputs.union(filter(os.path.isdir, told))
-    for root, files in artifacts.files.items():
-        many = [path for path in files if not within(path, known)]
-        if many:
-            inputs[root] = fingerprint_files(root, many)
-    return inputs
 
 
 def _identity(record):
@@ -163,29 +153,31 @@ def why_again(record: dict | None, function, parameters, stdin, refers_to) -> st
         return f"parameter {change}"
     if record["stdin"] != (digest(stdin) if stdin is not None else None):
         return "the lines of standard input changed"
-    change = changed_input(record)
-    if change:
-        return change
+    changed = changed_inputs(record)
+    if changed:
+        return changed[0]
     for step, identity in refers_to.items():
         if record["refers_to"].get(step) != identity:
             return f"step {step}, to which it refers, gave another result"
     for path, recorded in record["outputs"].items():
-        change = difference(path, recorded, may_grow=True)
-        if change:
-            return f"output {change}"
+        changed = differences(path, recorded, may_grow=True)
+        if changed:
+            return f"output {changed[0]}"
     return None
 
 
-def changed_input(record: dict | None) -> str | None:
-    """The first input that is no longer what the record knows it to be, None if all are.
+def changed_inputs(record: dict | None) -> list[str]:
+    """The inputs that are no longer what the record knows them to be (``"input changed: PATH"``).
 
     A step that did not end well has those with which it began to make what it left.
     """
-    for path, recorded in ((record or {}).get("inputs") or {}).items():
-        change = difference(path, recorded)
-        if change:
-            return f"input {change}"
-    return None
+    record = record or {}
+    moved = [f"input, while the step ran, {change}" for change in record.get("moved", ())]
+    return moved + [f"input {change}" for change in _differences(record.get("inputs") or {})]
+
+
+def _differences(inputs):
+    return [each for path, recorded in inputs.items() for each in differences(path, recorded)]
 
 
 def first_change(old, new, path: tuple = ()) -> str | None:
@@ -275,6 +267,9 @@ def _is_sound(record):
         return False
     keys = STARTED | DONE if record.get("status") == "done" else STARTED
     if not all(key in record and isinstance(record[key], kind) for key, kind in keys.items()):
+        return False
+    moved = record.get("moved", [])
+    if not isinstance(moved, list) or not all(isinstance(each, str) for each in moved):
         return False
     files = [record.get(key, {}) for key in ("inputs", "outputs")]
     return all(

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from mdir.scenario.journal import (
     decode,
     encode,
     finish_record,
-    read_so_far,
     start_record,
 )
 from mdir.scenario.plan import Plan, check_parameters
@@ -87,15 +87,17 @@ class _Run:
 
     def step(self, decision: Decision):
         name = decision.step.name
-        agreed = [decision.action, decision.why, decision.made, decision.changed_input]
+        agreed = [decision.action, decision.why, decision.made, decision.changed]
         agreed = self._broadcast(f"{name}.decision", agreed)
-        action, why, decision.made, decision.changed_input = agreed
+        action, why, decision.made, decision.changed = agreed
         if action == LEAVE:
             self.decider.enter(decision, *recorded_result(decision))
             return
         self.say(f"-- {name} --")
         if action == SKIP:
             self.say(f"skipped: {why}")
+            if self.journal is not None and self._is_first:
+                self.journal.refresh(name, decision.record)
             metadata, identity = recorded_result(decision)
             self.summary.skipped.append(name)
             self.summary.outputs[name] = decision.recorded_outputs
@@ -128,12 +130,12 @@ class _Run:
 
         def keep(told):
             if journal is not None:
-                made = sorted({*record["made"], *told.outputs})
-                record.update(inputs=read_so_far(told), made=made)
+                made = sorted({*told.made, *told.outputs})
+                record.update(inputs=told.fingerprints(), moved=[], made=made)
                 journal.write(step.name, record)
 
         try:
-            with artifacts.collecting(decision.made, decision.changed_input, keep) as told:
+            with artifacts.collecting(decision.made, decision.changed, keep) as told:
                 start = time.monotonic()
                 result = function(copy.deepcopy(decision.parameters), data)
                 seconds = time.monotonic() - start
@@ -153,6 +155,12 @@ class _Run:
             return [metadata, None]
         record = finish_record(record, told, metadata, seconds)
         journal.write(step.name, record)
+        for moved in record["moved"][:1]:
+            print(
+                f"warning: {step.name}: input {moved}, while the step ran; nobody knows which "
+                "content it read, so the next run does it again",
+                file=sys.stderr,
+            )
         return [metadata, record["identity"]]
 
     def _function(self, decision):

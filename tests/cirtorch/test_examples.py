@@ -1,6 +1,7 @@
 """The command-line programs on drawn images, CPU only."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,58 @@ def test_evaluation_with_learned_whitening(root, network, capsys, monkeypatch):
     again = test.main(arguments)
     assert again["roxford5k"][0] == first["roxford5k"][0]
     assert "Whitening is precomputed, loading it..." in capsys.readouterr().out
+
+
+def test_a_whitening_of_another_network_or_other_images_is_learned_anew(
+    root, network, capsys, monkeypatch
+):
+    world.test_set(root)
+    folder = world.training_set(root, "retrieval-SfM-30k")
+    monkeypatch.setattr(evaluation, "whitenlearn", lambda X, q, p: (X[:, :1], np.eye(len(X))))
+    arguments = ["--network-path", network, "-d", "roxford5k", "-w", "retrieval-SfM-30k"]
+    cache = network + "_retrieval-SfM-30k_whiten.pth"
+
+    def learned_from(*more):
+        test.main([*arguments, *SMALL, *more])
+        out = capsys.readouterr().out
+        assert ("learning it anew" in out) != ("Whitening is precomputed" in out)
+        return out.partition(f"{cache} was learned from ")[2].partition(": learning it anew")[0]
+
+    test.main([*arguments, *SMALL])
+    first = torch.load(cache, weights_only=False)
+    assert set(first) == {"m", "P", "learned_from"} and learned_from() == ""
+    stored = torch.load(network)
+    for value in stored["state_dict"].values():
+        value.mul_(1.5)
+    torch.save(stored, network)
+    assert learned_from() == "another network"
+    assert not np.array_equal(torch.load(cache, weights_only=False)["m"], first["m"])
+    assert learned_from() == ""
+    assert learned_from("--multiscale", "[0.5]") == "other scales"
+    assert learned_from() == "other scales"
+    assert learned_from("--image-size", "64") == "images of another size"
+    assert learned_from() == "images of another size"
+    image = next(path for path in (folder / "ims").rglob("*") if path.is_file())
+    world.draw(image, 77)
+    assert learned_from() == f"other images (changed: {image})"
+    assert learned_from() == ""
+    shutil.rmtree(folder)
+    assert learned_from() == ""
+
+
+def test_a_whitening_of_others_is_taken_and_told_where_it_is_old(
+    root, network, capsys, monkeypatch
+):
+    world.test_set(root)
+    cache = network + "_retrieval-SfM-30k_whiten.pth"
+    torch.save({"m": np.zeros((512, 1)), "P": np.eye(512)}, cache)
+    arguments = ["--network-path", network, "-d", "roxford5k", "-w", "retrieval-SfM-30k", *SMALL]
+    for newer in (False, True):
+        os.utime(cache, (1, 1) if newer else None)
+        test.main(arguments)
+        out = capsys.readouterr().out
+        assert "Whitening is precomputed, loading it..." in out
+        assert ("is older than the network; remove it to learn it anew" in out) == newer
 
 
 def test_end_to_end_evaluation(root, network, capsys):

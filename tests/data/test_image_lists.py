@@ -8,6 +8,7 @@ from PIL import Image
 
 from cirtorch.datasets.imagefiles import IMAGE_SUFFIXES, images_of, list_images
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.fingerprints import differences, fingerprint
 from mdir import registry
 from mdir.data.datasets.two_domains import TwoDomains
 from mdir.data.image_files import open_image
@@ -15,7 +16,6 @@ from mdir.inference.names import name_columns
 from mdir.photos.index import read_photos
 from mdir.report.pictures import PictureFolder
 from mdir.report.translations import translation_strips
-from mdir.scenario.fingerprints import difference, fingerprint
 from mdir.scores.translations import ImageSource
 from tests.data.odd_folder import BELOW, FLAT, GREY, odd_folder
 
@@ -150,10 +150,10 @@ def test_lists_without_images_are_told(empty, root):
 def test_the_journal_sees_what_lies_behind_links(odd, root):
     recorded = fingerprint(str(odd))
     assert set(ALL) <= set(recorded["files"])
-    assert difference(str(odd), recorded) is None
+    assert differences(str(odd), recorded) == []
     far = root / "elsewhere" / "linked" / "far" / "deep.png"
     far.write_bytes(b"changed")
-    assert difference(str(odd), recorded) == f"changed: {odd}/linked/far/deep.png"
+    assert differences(str(odd), recorded) == [f"changed: {odd}/linked/far/deep.png"]
 
 
 def test_marks_and_spaces_of_editors_are_no_names(odd, root):

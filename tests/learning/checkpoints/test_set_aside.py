@@ -56,14 +56,14 @@ def test_more_epochs_continue_and_fewer_begin_anew(run):
 
 def test_another_input_begins_anew(run):
     made = [str(run / "epochs" / "last_best.pth")]
-    with collecting(made=made, changed_input="input changed: /data/pairs.pkl"):
+    with collecting(made=made, changed=["input changed: /data/pairs.pkl"]):
         train(changed())
     assert (run / "epochs.outdated-1").exists()
     assert not (run / "epochs.outdated-2").exists()
 
 
 def test_another_input_of_a_stopped_run_is_told(run, capsys):
-    with collecting(changed_input="input changed: /data/pairs.pkl"):
+    with collecting(changed=["input changed: /data/pairs.pkl"]):
         train(changed(epochs=2))
     assert "input changed: /data/pairs.pkl since this training began" in capsys.readouterr().err
     assert not (run / "epochs.outdated-1").exists()

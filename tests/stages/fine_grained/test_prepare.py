@@ -108,7 +108,7 @@ def test_files_of_another_size_are_not_taken(tmp_path):
     with pytest.raises(DataError, match=r"000002.jpg: is \(27, 18\) pixels large, .* \(25, 15\)"):
         prepare(tmp_path, reencoded=True, cropped=True)
     made = [str(tmp_path / "cropped"), str(tmp_path / "cropped_data_dicts.pth")]
-    with collecting(made, changed_input="cars_annos.mat"):
+    with collecting(made, changed=["input changed: cars_annos.mat"]):
         prepare(tmp_path, reencoded=True, cropped=True)
     with Image.open(tmp_path / "cropped/000002.jpg") as image:
         assert image.size == (25, 15)
