@@ -14,8 +14,9 @@ from mdir.data.sections import check_data_section, merge_defaults
 from mdir.errors import UserError
 from mdir.inference.batches import load_same_size
 from mdir.inference.descriptors import image_name
+from mdir.inference.fingerprint import network_fingerprint
+from mdir.inference.outputs.naming import input_paths
 from mdir.inference.outputs.writer import Writer
-from mdir.paths import path_join, resolve_path
 from mdir.registry import Holds, Section
 from mdir.resources import Resources
 
@@ -86,7 +87,11 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     # the first decides: another may already find images that were written a moment ago
     columns = list(columns) or [[]]
     tell_inputs(columns[0], section)
-    columns, positions = distributed.from_first(sink.prepare(columns, section))
+    asked = {}
+    if registry.takes(sink.prepare, "made_by"):
+        through = {key: value for key, value in section.items() if key != "loader"}
+        asked["made_by"] = network_fingerprint(network, {"data": through, "forward": forward})
+    columns, positions = distributed.from_first(sink.prepare(columns, section, **asked))
     if not positions:
         return {"status": "skipped"}, *sink.result()
     own = distributed.own_part(positions)
@@ -134,7 +139,4 @@ def _method(network, forward):
 
 def tell_inputs(items, section: dict) -> None:
     """Tell the images of a data section, by their names or lists of names."""
-    if image_dir := section["dataset"].get("image_dir"):
-        base = resolve_path(image_dir)
-        names = [n for item in items for n in ([item] if isinstance(item, str) else item)]
-        used_files(path_join(base, name) for name in names)
+    used_files(path for paths in input_paths(items, section) for path in paths)

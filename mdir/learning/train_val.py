@@ -70,7 +70,9 @@ class TrainValLearning:
         distributed.barrier()  # everybody has read what is stored
         if distributed.is_first():
             self.folder.begin(list(self.network.state_dict()))
-        begun()
+            self.folder.inputs.begin() if stored is None else self.folder.inputs.update()
+        is_own = stored is None or made_before(self.folder.folder)
+        begun(self.folder.folder if is_own else None)
         if stored is None:
             self.events.start()
         else:
@@ -133,6 +135,12 @@ class TrainValLearning:
             the step's metadata: ``metrics``, ``best_epoch``, ``resource_usage``, ``code_version``;
             ``best_epoch`` alone, which is None, for a run of 0 epochs.
         """
+        metadata = self._run()
+        if distributed.is_first():
+            self.folder.inputs.update()
+        return metadata
+
+    def _run(self):
         epochs = self.training.epochs
         if epochs == 0:
             self.training.method.prepare_offtheshelf()
@@ -231,6 +239,14 @@ class TrainValLearning:
 
     def _require_same_run(self, learning):
         """Refuse to continue a run with other settings or inputs, unless they change no result."""
+        change = self.folder.inputs.change() if distributed.is_first() else None
+        change = distributed.from_first(change)
+        if change is not None:
+            raise Differs(
+                f"{self.folder.folder}: {change} since this was trained; put it back, remove or "
+                f"rename the folder to train anew, or remove {self.folder.inputs.path.name} in it "
+                "to go on with what is there now"
+            )
         if changed_input() is not None:
             if made_before(self.folder.folder):
                 raise Differs(f"{self.folder.folder}: {changed_input()} since this was trained")

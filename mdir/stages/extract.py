@@ -19,7 +19,7 @@ from mdir.data.sections import loader_options
 from mdir.data.transforms.parse import check_transforms, parse_transforms
 from mdir.errors import UserError, gathered
 from mdir.inference.descriptors import extract_together
-from mdir.inference.fingerprint import network_fingerprint
+from mdir.inference.fingerprint import files_fingerprint, network_fingerprint
 from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.paths import resolve_path
@@ -105,7 +105,8 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
         settings["strict_images"] = True
     if distributed.is_first():
         inputs = {**settings, "folder": folder, "names": shards.all_names}
-        shards.begin(network_fingerprint(model, inputs))
+        read = files_fingerprint(os.path.join(folder, name) for name in shards.all_names)
+        shards.begin({"origin": network_fingerprint(model, inputs), "images": read})
     for number in distributed.from_first(list(shards.missing())):
         what = f"shard {number + 1} of {len(shards)}"
         found = extract_together(model, dataset(shards.names(number)), loader, what)
@@ -138,21 +139,23 @@ class _Shards:
     def _path(self, name):
         return os.path.join(self.directory, name)
 
-    def begin(self, origin):
+    def begin(self, plan):
         """Claim the folder for this extraction; it must not hold another one.
 
         What this step made of other inputs goes, so that a stopped run cannot go on with it.
         """
-        if changed_input() is not None and made_before(self.directory):
+        outdated = changed_input() is not None and made_before(self.directory)
+        if outdated and os.path.exists(self.directory):
             shutil.rmtree(self.directory)
-        plan = {"origin": origin}
-        there = os.path.exists(self._path(_PLAN))
-        if there and read_json(self._path(_PLAN), "origin") != plan:
-            raise UserError(
-                f"{self.directory}: holds the shards of another network, other images or other "
-                "settings; remove the folder or choose another directory"
-            )
-        self._write_json(_PLAN, plan)
+        if os.path.exists(self._path(_PLAN)):
+            stored = read_json(self._path(_PLAN), "origin")
+            if stored != {key: plan[key] for key in stored if key in plan}:
+                raise UserError(
+                    f"{self.directory}: holds the shards of another network, other images or other "
+                    "settings; remove the folder or choose another directory"
+                )
+        else:
+            self._write_json(_PLAN, plan)
         produced(self.directory)
         begun()
 

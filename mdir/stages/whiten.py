@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
@@ -19,7 +20,8 @@ from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
 from mdir.data.image_lists import read_beside
 from mdir.errors import UserError
-from mdir.inference.fingerprint import network_fingerprint
+from mdir.inference.fingerprint import files_fingerprint, network_fingerprint
+from mdir.inference.outputs.naming import input_paths
 from mdir.inference.run import (
     ForwardOptions,
     InputSections,
@@ -69,7 +71,7 @@ def infer_and_learn_whitening(
 
     Returns:
         metadata of both parts and ``whitening_path``, then ``{"m": [D, 1], "P": [D, D]}``. A
-        complete file that was made from the same network and settings is not made again.
+        complete file that was made from the same network, images and settings is not made again.
     """
     with distributed.together():
         return _extract_and_learn(network, output, data, whitening, forward)
@@ -82,8 +84,9 @@ def _extract_and_learn(network, output, data, whitening, forward):
     origin = network_fingerprint(model, {"data": data, "forward": forward, "whitening": settings})
     if changed_input() is not None and path is not None and made_before(path):
         Path(path).unlink(missing_ok=True)  # learned from other images
-    if distributed.from_first(path is not None and _is_done(path, origin)):
-        _tell(path, resolve_path(whitening["dataset_pkl"]), data["test"])
+    listed = whitening["dataset_pkl"], data["test"]
+    if distributed.from_first(path is not None and _is_done(path, origin, *listed)):
+        _tell(path, *listed)
         return {"status": "skipped", "whitening_path": path}
     source = local_file(whitening["dataset_pkl"])
     image_dir = resolve_path(data["test"]["dataset"].get("image_dir") or "")
@@ -94,7 +97,7 @@ def _extract_and_learn(network, output, data, whitening, forward):
     pairs = [[rows[images[i]] for i in database[key]] for key in ("qidxs", "pidxs")]
     learned, result = _learn(whitening["type"], vectors, pairs)
     if path is not None and distributed.is_first():
-        _store(path, result, origin)
+        _store(path, result, {"origin": origin, "learned_from": _learned_from(*listed)})
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
     return metadata, result
 
@@ -120,23 +123,48 @@ def _record_path(path):
     return os.path.splitext(path)[0] + ".json"
 
 
-def _is_done(path, origin):
-    """Whether a complete file of this network is there; one without a record is trusted."""
+def _is_done(path, origin, source, section):
+    """Whether a complete file of this network and these images is there.
+
+    One without a record is trusted, and so is a record where the list is gone by now.
+    """
     if not os.path.exists(path):
         return False
     try:
         read_whitening(path)
         with open(_record_path(path), encoding="utf-8") as file:
-            return json.load(file).get("origin") == origin
+            record = json.load(file)
+        if record.get("origin") != origin:
+            return False
     except FileNotFoundError:
         return True
     except (DataError, ValueError):
         return False
+    known = {record.get("learned_from"), _learned_from(source, section)} - {None}
+    return len(known) < 2
 
 
-def _store(path, result, origin):
+def _learned_from(source, section):
+    """A hash of a list and its images; None without the list."""
+    source = _place_of_list(source)
+    if source is None:
+        return None
+    images = input_paths(_read(source)[1], section)
+    return files_fingerprint([source, *(path for paths in images for path in paths)])
+
+
+def _place_of_list(source):
+    """None where the list is not there any more."""
+    with suppress(DataError):
+        source = local_file(source)
+    return source if os.path.exists(source) else None
+
+
+def _store(path, result, record):
+    """The record is there before what it tells of: a file without one would be trusted."""
+    Path(path).unlink(missing_ok=True)
+    write_bytes(_record_path(path), json.dumps(record).encode())
     write_bytes(path, dump_pickle(result))
-    write_bytes(_record_path(path), json.dumps({"origin": origin}).encode())
 
 
 def _tell(path, source, section):
@@ -145,7 +173,8 @@ def _tell(path, source, section):
         return
     produced(path)
     produced(_record_path(path))
-    if os.path.exists(source):
+    source = _place_of_list(source)
+    if source is not None:
         tell_inputs(_read(source)[1], section)
 
 

@@ -18,6 +18,8 @@ class Output:
             columns: lists of names, and of boxes and labels where asked for.
             section: the data section, network defaults included.
 
+        One that also names ``made_by`` is given a hash of the network and all that it goes through.
+
         Returns:
             columns for the dataset and the position of each of its rows in the whole.
         """

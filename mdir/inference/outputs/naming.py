@@ -4,6 +4,8 @@ import os
 import posixpath
 from pathlib import Path
 
+from mdir.paths import path_join, resolve_path
+
 
 def image_names(items, dir_structure: str | None = None, image_dir: str = "") -> list[str]:
     """One file name (without folder pattern) for each item.
@@ -46,3 +48,12 @@ def _inside(name):
     if ".." in name.split("/"):
         return posixpath.normpath("/" + name).lstrip("/")
     return name
+
+
+def input_paths(items, section: dict) -> list[list[str]]:
+    """The images of each name, or list of names, of a data section; none where it has no folder."""
+    image_dir = section["dataset"].get("image_dir")
+    if not image_dir:
+        return [[] for _ in items]
+    names = ([item] if isinstance(item, str) else item for item in items)
+    return [[path_join(resolve_path(image_dir), name) for name in each] for each in names]

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from PIL import Image
 
 from cirtorch.utils.files import atomic_write
-from mdir.artifacts import begun, changed_input, made_before, produced
+from mdir import distributed
+from mdir.artifacts import begun, changed_files, made_before, produced
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
-from mdir.inference.outputs.naming import image_names
+from mdir.inference.outputs.naming import image_names, input_paths
+from mdir.inference.outputs.origins import Origins, origins_of
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Check, register
@@ -49,8 +51,10 @@ class RgbOutput(Output):
     ):
         self.image_dir = resolve_path(image_dir)
         self.dir_structure, self.append, self.stretch_by = dir_structure, append, stretch_by
+        before, star, _ = self.image_dir.rpartition("*")
+        self.record = Origins(os.path.dirname(before) if star else self.image_dir)
 
-    def prepare(self, columns, section):
+    def prepare(self, columns, section, made_by: str = ""):
         if len(columns) != 1:
             raise UserError(f"output rgb takes one column of names, got {len(columns)}")
         items = columns[0]
@@ -63,19 +67,39 @@ class RgbOutput(Output):
                 f"stretch_by {self.stretch_by!r} needs the mean_std of the data section"
             )
         _protect(items, self.paths, section["dataset"].get("image_dir"))
-        if changed_input() is not None:
-            self._discard()
+        if distributed.is_first():
+            self._discard_outdated(input_paths(items, section), made_by)
         done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
         rows = [index for index, path in enumerate(self.paths) if path not in done]
         for row in rows:
             produced(self.paths[row])
+        if distributed.is_first():
+            self._begin([self.paths[row] for row in rows])
         begun()
         return [[items[index] for index in rows]], rows
 
-    def _discard(self):
-        """Images made from other inputs go now: a run that is stopped must not go on with them."""
-        for path in filter(made_before, set(self.paths)):
-            Path(path).unlink(missing_ok=True)
+    def _discard_outdated(self, sources, made_by):
+        """Images made otherwise go now: a run that is stopped must not go on with them."""
+        self.origins = origins_of(self.paths, sources, f"{made_by} {self.stretch_by}")
+        known = self.record.of(self.paths)
+        outdated = {path for path, origin in known.items() if origin != self.origins[path]}
+        changed, pairs = changed_files(), zip(self.paths, sources, strict=True)
+        own = {path for path, read in pairs if changed.intersection(read)}
+        if changed.difference(path for read in sources for path in read):
+            own = set(self.paths)  # not only images: whatever they are made with
+        outdated.update(filter(made_before, own))
+        found = [path for path in outdated if os.path.lexists(path)]
+        for path in found:
+            Path(path).unlink()
+        if found and self.append:
+            count = f"{len(found)} of {len(set(self.paths))} images"
+            print(f"{count} were made from others, or by another network: made anew", flush=True)
+
+    def _begin(self, paths):
+        """Without ``append``, what is there may be somebody else's until it is written over."""
+        origins = {path: self.origins[path] if self.append else None for path in paths}
+        if origins:
+            self.record.keep(origins)
 
     def collect(self, index, image, output):
         if output is None:
@@ -95,6 +119,8 @@ class RgbOutput(Output):
     def result(self):
         for path in dict.fromkeys(self.paths):
             produced(path)
+        if distributed.is_first() and not self.append:
+            self.record.keep({path: self.origins[path] for path in self.paths})
         return (self.names,)
 
 

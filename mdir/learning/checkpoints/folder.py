@@ -5,6 +5,7 @@
     NAME_bestsofar.pth  during training; NAME_best.pth and NAME_last.pth at its end
     NAME_notrain.pth    a run of 0 epochs
     learning_epoch_NN.pth, extra_epoch_NN.pth   the rest of the state; the latter is only ours
+    inputs.json             what the run read, for whoever goes on with it; only ours
     midepoch.pth            all of a state since then, in the middle of an epoch; only ours
     previous/               the checkpoint before the newest, in case that is damaged; only ours
 
@@ -26,6 +27,7 @@ from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir import distributed
 from mdir.artifacts import collecting, produced
 from mdir.errors import UserError
+from mdir.learning.checkpoints.inputs import StoredInputs
 from mdir.learning.checkpoints.previous import PreviousCheckpoint
 from mdir.learning.checkpoints.within import WithinEpoch
 from mdir.networks.comparing import Differs
@@ -74,6 +76,7 @@ class CheckpointFolder:
         self.store_every = store_every
         self.checkpoint_every = checkpoint_every
         self.regex = directory_epoch_regex
+        self.inputs = StoredInputs(self.folder)
         self.within = WithinEpoch(self.folder, every_minutes)
         self.previous = PreviousCheckpoint(self.folder)
         self._newest: int | None = None  # the complete epoch from which the run could be resumed
@@ -339,6 +342,8 @@ class CheckpointFolder:
             best = folder / f"{name}_best.pth"
             if best.exists():
                 shutil.copyfile(best, self._file(name, "bestsofar"))
+        if (folder / self.inputs.path.name).exists():
+            shutil.copyfile(folder / self.inputs.path.name, self.inputs.path)
         if (folder / "blobs").is_dir():
             shutil.copytree(folder / "blobs", self.folder / "blobs", dirs_exist_ok=True)
         self._continues, self._frozen_written = True, set()
