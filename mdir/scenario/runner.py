@@ -96,7 +96,7 @@ class _Run:
         self.say(f"-- {name} --")
         if action == SKIP:
             self.say(f"skipped: {why}")
-            if self.journal is not None and self._is_first:
+            if self.journal and self._is_first and decision.record:
                 self.journal.refresh(name, decision.record)
             metadata, identity = recorded_result(decision)
             self.summary.skipped.append(name)

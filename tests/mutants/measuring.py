@@ -13,7 +13,7 @@ import pytest
 # A process that a test starts learns the test's name from pytest's variable.
 SETTINGS = """\
 [run]
-source_pkgs = mdir.scenario, mdir.learning
+source_pkgs = mdir.scenario, mdir.learning, cirtorch.utils.fingerprints
 context = ${PYTEST_CURRENT_TEST-}
 data_file = %s
 parallel = true
