@@ -33,7 +33,7 @@ def name_position(path: str | os.PathLike) -> tuple[float, float]:
         east, north = float(fields[_EAST]), float(fields[_NORTH])
     except (IndexError, ValueError):
         east = north = math.nan
-    if fields[0] or len(fields) < 4 or not (math.isfinite(east) and math.isfinite(north)):
+    if not (math.isfinite(east) and math.isfinite(north)):
         raise DataError(f"{path}: its name does not tell a position. Expected {FORM}")
     return east, north
 
@@ -41,8 +41,10 @@ def name_position(path: str | os.PathLike) -> tuple[float, float]:
 def name_zone(path: str | os.PathLike) -> tuple[str, str] | None:
     """Number and letter of the UTM zone; None where the name does not tell both."""
     fields = name_fields(path)
-    zone = tuple(fields[_ZONE : _LETTER + 1])
-    return zone if len(fields) == _COUNT and all(zone) else None
+    if len(fields) != _COUNT:
+        return None
+    number, letter = fields[_ZONE], fields[_LETTER]
+    return (number, letter) if number.isdecimal() and letter.isalpha() else None
 
 
 def name_note(path: str | os.PathLike) -> str:

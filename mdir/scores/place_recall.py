@@ -118,7 +118,7 @@ class PlaceRecall:
         self.weight, self.batch_size = majority_weight, batch_size
         self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
         self.decisive = f"score_avg:recall@{self.values[0]}"
-        check_files(self.dataset.root, list(map(str, self.dataset.files)))
+        check_files(self.dataset.root, self.dataset.files)
         known, asked = np.split(self.dataset.positions, [self.dataset.database])
         self.positives = positives_within(known, asked, threshold)
         self.answerable = np.array([len(one) > 0 for one in self.positives])
@@ -276,7 +276,7 @@ class PlaceRecall:
         }
 
     def _named(self, index):
-        named = {"name": self.dataset.names[index], "path": str(self.dataset.files[index])}
+        named = {"name": self.dataset.names[index], "path": self.dataset.files[index]}
         return named | ({"upright": True} if self.dataset.are_own else {})
 
     def files(self, result, scores, found, first) -> dict[str, str]:

@@ -43,7 +43,16 @@ def test_names_that_are_not_written(options, message):
         make_name(*PRAGUE, **options)
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "@1@x@.jpg", "@1@2.jpg", "x@1@2@.jpg", "@nan@2@.jpg"])
+def test_zones_that_are_none(tmp_path, capsys):
+    names = [f"@1@{i}@{zone}@@@@@@@@@@@.jpg" for i, zone in enumerate(("10@S", "x@S", "11@7", "@"))]
+    assert [name_zone(name) for name in names] == [("10", "S"), None, None, None]
+    assert read_positions("names", tmp_path, [*names, "photo@3@4@.jpg"])[:, 1].tolist() == [
+        0, 1, 2, 3, 4
+    ]  # fmt: skip
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "@1@x@.jpg", "@1@2.jpg", "@nan@2@.jpg", "@@@.jpg"])
 def test_names_without_a_position(tmp_path, name):
     with pytest.raises(DataError, match=f"1 of 2 images have no position .names.:\n{name}: its"):
         read_positions("names", tmp_path, ["@1@2@.jpg", name])

@@ -237,6 +237,8 @@ def test_each_crop_looks_for_itself(root, network):
         ({"image_size": [480]}, "image_size", "a list of 2"),
         ({"dataset": {"name": "places", "set": "folder", "image_dir": "x", "positions": "gps"}},
          "dataset.positions", "expected 'names', 'exif' or a CSV file, got 'gps'"),
+        ({"dataset": {"name": "places", "set": "folder", "image_dir": "x", "split": "val"}},
+         "dataset.split", "the set 'folder' has no splits"),
         ({"dataset": {"name": "places", "set": "tokio247", "image_dir": "x"}},
          "dataset.set", "tokyo247"),
         ({"dataset": {"name": "places", "set": "msls", "image_dir": "x", "conditions": "note:0"}},
@@ -278,7 +280,7 @@ def test_messages_name_the_file_of_a_crop(root):
     dataset = score().dataset
     views = PlaceViews(dataset, range(3, 7), lambda image: [image] * 5, 5)
     assert len(views) == 20
-    assert image_name(views, 11, torch.zeros(1, 3, 4, 4)) == str(dataset.files[5])
+    assert image_name(views, 11, torch.zeros(1, 3, 4, 4)) == dataset.files[5]
 
 
 def test_the_published_table_names_what_the_score_measures():

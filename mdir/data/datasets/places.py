@@ -18,7 +18,7 @@ from mdir.data.place_names import name_note
 from mdir.data.positions import read_positions
 from mdir.errors import UserError
 from mdir.paths import resolve_path
-from mdir.registry import Check, register
+from mdir.registry import Check, Problem, register
 
 SetName = Literal[tuple(LAYOUTS)]
 _NOTE = "note"
@@ -41,7 +41,13 @@ def check_positions(text: str) -> None:
         raise ValueError(f"expected 'names', 'exif' or a CSV file, got {text!r}")
 
 
-@register("dataset", "places")
+def _check(params):
+    """A split of a set that has none."""
+    if params.get("set") == "folder" and params.get("split") is not None:
+        yield Problem(("split",), "the set 'folder' has no splits: name its folder as image_dir")
+
+
+@register("dataset", "places", check=_check)
 class Places(Dataset):
     """Images of a place recognition set: its database, then its queries.
 
@@ -99,7 +105,7 @@ class Places(Dataset):
         parts = {name: place_images(self.root, one) for name, one in folders.items()}
         asked = [name for names in parts.values() for name in names]
         self.names, self.database = [*known, *asked], len(known)
-        self.files = [self.root / name for name in self.names]
+        self.files = [os.path.join(self.root, name) for name in self.names]
         for folder in (database, *folders.values()):
             used(self.root / folder)
         self._refuse_repeats(database, asked)
@@ -122,7 +128,7 @@ class Places(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        return self.transform(open_image(str(self.files[index]), upright=self.are_own))
+        return self.transform(open_image(self.files[index], upright=self.are_own))
 
     @property
     def digest(self) -> str:
@@ -141,7 +147,7 @@ class Places(Dataset):
         if both:
             print(
                 f"Warning: {self.root}: {len(both)} of {len(asked)} queries are in the database "
-                f"and find themselves, such as {both[0].name}: recalls are too high",
+                f"and find themselves, such as {os.path.basename(both[0])}: recalls are too high",
                 file=sys.stderr,
             )
 
