@@ -10,6 +10,7 @@ from pathlib import Path
 import coverage
 import pytest
 
+FIXTURE = "fixture "
 # A process that a test starts learns the test's name from pytest's variable.
 SETTINGS = """\
 [run]
@@ -23,20 +24,48 @@ disable_warnings = module-not-imported
 
 
 class Names:
-    """A plugin of pytest: coverage is told of each test, their times and results are kept."""
+    """A plugin of pytest: coverage is told of each test, their times and results are kept.
+
+    What a fixture of many tests runs when the first of them asks for it counts for all of them.
+    """
 
     def __init__(self, measured):
         self.measured, self.seconds, self.failed = measured, defaultdict(float), set()
+        self.users, self.test = defaultdict(set), ""
+
+    def pytest_collection_finish(self, session):
+        for item in session.items:
+            for name in item.fixturenames:
+                self.users[name].add(item.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        self.measured.switch_context(item.nodeid)
+        self.test = item.nodeid
+        self.measured.switch_context(self.test)
         return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef):
+        if fixturedef.scope != "function":
+            self.measured.switch_context(f"{FIXTURE}{fixturedef.argname} {fixturedef.baseid}")
+        try:
+            return (yield)
+        finally:
+            self.measured.switch_context(self.test)
 
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] += report.duration
         if not report.passed:
             self.failed.add(report.nodeid)
+
+    def tests(self, context: str) -> set[str]:
+        """The tests behind a name that coverage was told, of those that passed."""
+        if context.startswith(FIXTURE):
+            name, _, place = context.removeprefix(FIXTURE).partition(" ")
+            found = {test for test in self.users[name] if test.startswith(place)}
+        else:  # of a process that a test started, with the phase of the test
+            found = {re.sub(r" \((setup|call|teardown)\)$", "", context)}
+        return found & self.seconds.keys() - self.failed
 
 
 def measure(folder: Path, tests: list[str]) -> dict:
@@ -62,18 +91,17 @@ def measure(folder: Path, tests: list[str]) -> dict:
     del os.environ["COVERAGE_PROCESS_START"]
     measured.combine([str(folder)])
     seconds = {test: time for test, time in names.seconds.items() if test not in names.failed}
-    lines = _lines(measured.get_data(), seconds)
+    lines = _lines(measured.get_data(), names)
     return {"lines": lines, "seconds": seconds, "texts": {path: _text(path) for path in lines}}
 
 
-def _lines(data, known):
+def _lines(data, names):
     found: dict = {}
     for file in data.measured_files():
         path = str(Path(file).relative_to(Path.cwd()))
         by_line = found[path] = {}
         for line, contexts in data.contexts_by_lineno(file).items():
-            names = {re.sub(r" \((setup|call|teardown)\)$", "", name) for name in contexts}
-            by_line[str(line)] = sorted(names & set(known))
+            by_line[str(line)] = sorted(set().union(*map(names.tests, contexts)))
     return found
 
 
