@@ -1,4 +1,4 @@
-"""No golden file of re-identification goes unread."""
+"""No golden file of re-identification and place recognition goes unread."""
 
 import re
 from fnmatch import fnmatch
@@ -10,7 +10,7 @@ from tests.golden import golden
 
 FILES = [
     pytest.param(topic, name, id=f"{topic}-{name}")
-    for topic in ("reid", "cluster_contrast")
+    for topic in ("reid", "cluster_contrast", "place_recognition")
     for name in golden.files(topic, "*")
     if not name.endswith(".md")
 ]
