@@ -43,6 +43,14 @@ def test_layers_steps_and_variables(path):
 
 def given(path):
     """What a scenario asks for on the command line."""
+    if name(path) == "backbones/eval.yml":
+        commits = ("cosplace", "eigenplaces", "megaloc", "boq", "dinov2")
+        return [
+            "photos.00_settings.photos=photos",
+            "photos.00_settings.mobilenet=mobilenet.safetensors",
+            "hub.00_settings.trust=true",
+            *(f"hub.00_settings.{key}={'c0ffee' * 6}abcd" for key in commits),
+        ]
     return ["all.00_settings.photos=photos"] if path.name == "photos.yml" else []
 
 

@@ -28,12 +28,16 @@ def check_hub(section):
     if registry.holds_unresolved(section):
         return
     repository, commit, path = (section.get(key) for key in ("repository", "commit", "path"))
-    if (repository is None) == (path is None) or (repository is None) != (commit is None):
+    if (repository is None) == (path is None) or (path is not None and commit is not None):
         yield Problem((), "name either repository and commit, or path")
         return
     if section.get("trust") is not True:
         message = "the code of {} runs with all your rights: look at it, then say trust: true"
         yield Problem(("trust",), message.format(path or repository))
+    if path is None and commit is None:
+        where = f"https://github.com/{repository}/commits"
+        yield Problem(("commit",), f"name the whole commit whose code may run, of {where}")
+        return
     for name in section.get("needs", {}):
         try:
             repositories.check_repository(name)

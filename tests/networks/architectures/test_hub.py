@@ -170,6 +170,7 @@ def test_an_archive_of_another_commit_is_refused(root, tmp_path, monkeypatch):
         ({"path": "elsewhere"}, "path: .*elsewhere: there is no such folder"),
         ({"commit": COMMIT}, "name either repository and commit, or path"),
         ({"path": None}, "name either repository and commit, or path"),
+        ({"path": None, "repository": "a/b"}, "commit: name the whole .*github.com/a/b/commits"),
         (
             {"path": None, "repository": "a/b", "commit": "main"},
             "commit: expected the 40 hexadecimal digits of a commit, got 'main'",
