@@ -1,5 +1,6 @@
 """Files from the net: resumed, retried, checked, and never half there under their final name."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,6 +18,8 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.files import lies_at
 from cirtorch.utils.general import get_weights_root
 from cirtorch.utils.progress import reported
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def fetch(
@@ -176,6 +179,8 @@ def _receive(source, part, timeout, progress) -> bool:
     try:
         shutil.copyfile(source.removeprefix("file://"), part.path)
     except OSError as error:
+        if error.errno in _NO_ROOM:  # no other source helps
+            raise DataError(f"{part.path}: cannot be written ({error.strerror})") from error
         raise Refused(f"cannot be copied ({error.strerror})") from error
     return False
 

@@ -1,5 +1,6 @@
 """Events for TensorBoard, in ``epochs/tensorboard``."""
 
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -69,6 +70,7 @@ class TensorBoard(Processor):
     def close(self):
         if self._writer is not None:
             with self._named():
+                self._writer.flush()  # closing does not tell what stopped the thread that writes
                 self._writer.close()
 
     @property
@@ -77,6 +79,7 @@ class TensorBoard(Processor):
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
+            _hush_writers()
             self._writer = SummaryWriter(str(self.folder / "tensorboard"))
         return self._writer
 
@@ -95,3 +98,15 @@ class TensorBoard(Processor):
             bucket_counts=counts.tolist(),
             global_step=epoch,
         )
+
+
+def _hush_writers():
+    """Threads of TensorBoard print what stops them; the next call of the writer raises the same."""
+    others = threading.excepthook
+
+    def hook(args):
+        ours = type(args.thread).__module__.startswith("tensorboard.")
+        if not (ours and isinstance(args.exc_value, OSError)):
+            others(args)
+
+    threading.excepthook = hook

@@ -1,7 +1,9 @@
+import errno
 import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,3 +272,20 @@ def test_a_folder_in_the_place_of_a_file(server, tmp_path, name):
 )
 def test_the_hash_in_a_name_is_no_date(name, found):
     assert hash_in_name(name) == found
+
+
+def test_a_full_disk_is_no_fault_of_the_mirror(tmp_path, monkeypatch, capsys):
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "a.bin").write_bytes(BODY)
+    monkeypatch.setenv("CIRTORCH_MIRROR", str(mirror))
+
+    def full(source, destination):
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, destination)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    place = tmp_path / "got" / "a.bin"
+    message = f"^{place}.part: cannot be written \\(No space left on device\\)$"
+    with pytest.raises(DataError, match=message):
+        fetch("http://example.invalid/a.bin", place, wait=0)
+    assert capsys.readouterr().err == ""

@@ -227,3 +227,23 @@ def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
     assert "Train [01]" in shown
     assert "3/3" in shown
     assert "6.00 (3.00)" in shown
+
+
+def test_a_full_disk_ends_tensorboard_with_the_folder_alone(tmp_path, monkeypatch, capfd):
+    from tensorboard.compat.tensorflow_stub.io import gfile
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    board = TensorBoard(tmp_path)
+    row = {"key": "train/learning/loss", "dtype": "scalar/loss", "epoch_size": 1}
+    rows = [{**row, "relative_iteration": 0, "data": {"total": 1.0}}]
+    board.rows(0, rows)
+    monkeypatch.setattr(gfile.LocalFileSystem, "_write", full)
+    with pytest.raises(OSError, match=r"\[Errno 28\] No space left on device: '.*/tensorboard'"):
+        for _ in range(50):
+            board.rows(0, rows)
+            board.state_dict()
+    with pytest.raises(OSError, match="No space left on device"):
+        board.close()
+    assert "Traceback" not in capfd.readouterr().err
