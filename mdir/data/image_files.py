@@ -75,3 +75,8 @@ def crop_path(path: str, box) -> str:
     """The file of a box cut out beforehand: ``a/b.jpg`` -> ``a/b.10_20_30_40.jpg``."""
     base, extension = os.path.splitext(path)
     return base + "." + "_".join(str(round(float(value) + 1e-10)) for value in box) + extension
+
+
+def as_seen(dataset) -> dict[str, bool]:
+    """What rankings and the like note of each picture: ``upright`` of sets that turn theirs."""
+    return {"upright": True} if getattr(dataset, "are_own", False) else {}

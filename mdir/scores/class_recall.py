@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from mdir import distributed
+from mdir.data.image_files import as_seen
 from mdir.data.loading import make_dataset
 from mdir.data.sections import data_section
 from mdir.data.transforms.parse import check_transforms
@@ -179,7 +180,7 @@ class ClassRecall:
         path = Path(self.dataset.files[index])
         label = self.class_name(self.labels[index])
         named = {"name": f"{path.parent.name}/{path.stem}", "path": str(path), "class": label}
-        return named | ({"upright": True} if getattr(self.dataset, "are_own", False) else {})
+        return named | as_seen(self.dataset)
 
     def _protocol(self):
         told = {

@@ -8,9 +8,12 @@ import numpy as np
 
 from cirtorch.search.exact import Search
 from cirtorch.utils.finite import require_finite
-from mdir import distributed, registry
+from mdir import distributed
+from mdir.data.image_files import as_seen
+from mdir.data.loading import make_dataset
+from mdir.data.sections import data_section
 from mdir.data.table_files import csv_text
-from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
 from mdir.registry import Check, Problem, Section, is_unresolved, register
@@ -86,6 +89,7 @@ class PlaceRecall:
             or the nearest of whose answers are (``nearest_crop``), or that vote (``maj_voting``).
         majority_weight: of a vote.
         transforms, mean_std: null: those of the network.
+        strict_images: as of a data section.
         batch_size: images of one size that go through the network together.
         rerank: re-rankings by name, for descriptors of length 1; null: none.
     """
@@ -103,10 +107,14 @@ class PlaceRecall:
         majority_weight: Annotated[float, at_least(0)] = 0.01,
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
+        strict_images: bool = False,
         batch_size: Annotated[int, at_least(1)] = 16,
         rerank: RerankSection | None = None,
     ):
-        self.dataset = registry.make("dataset", dataset, parse_transforms(transforms, mean_std), ())
+        section = data_section(
+            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+        )
+        self.dataset = make_dataset(section)
         self.name = dataset.get("set", dataset["name"])
         if not hasattr(self.dataset, "positions"):
             raise UserError(
@@ -277,7 +285,7 @@ class PlaceRecall:
 
     def _named(self, index):
         named = {"name": self.dataset.names[index], "path": self.dataset.files[index]}
-        return named | ({"upright": True} if self.dataset.are_own else {})
+        return named | as_seen(self.dataset)
 
     def files(self, result, scores, found, first) -> dict[str, str]:
         """Texts of the files beside the rankings, by the ending of their names."""

@@ -18,6 +18,7 @@ class PlaceViews(Dataset):
 
     Attributes:
         files: the file of each view.
+        strict_images: as of the data set.
 
     Args:
         images: a data set that has ``view(number)``, an image ``[C, H, W]``, and ``files``.
@@ -33,6 +34,7 @@ class PlaceViews(Dataset):
         count: int = 1,
     ):
         self.images, self.numbers, self.treat, self.count = images, numbers, treat, count
+        self.strict_images = getattr(images, "strict_images", False)
         self.files = [images.files[number] for number in numbers for _ in range(count)]
 
     def __len__(self):

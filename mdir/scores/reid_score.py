@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 import numpy as np
 import torch
 
+from mdir.data.image_files import as_seen
 from mdir.data.loading import make_dataset
 from mdir.data.sections import data_section
 from mdir.data.transforms.parse import check_transforms
@@ -149,7 +150,7 @@ class ReidScore:
     def _named(self, index):
         path = self.dataset.files[index]
         named = {"name": path.stem, "path": str(path)}
-        return named | ({"upright": True} if getattr(self.dataset, "are_own", False) else {})
+        return named | as_seen(self.dataset)
 
     def protocol(self, images) -> dict:
         """The conditions of the numbers; ``images`` are those of the gallery."""

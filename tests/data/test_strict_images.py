@@ -16,6 +16,7 @@ from mdir.stages.search import search
 from tests.data.datasets.test_tuples import PARAMS, database  # noqa: F401
 from tests.methods.tiny_proxies import DATA, dataset, write_classes
 from tests.methods.tiny_reid import data_section, write_market
+from tests.scores.test_place_recall import write_city
 from tests.sections import build, single
 from tests.stages.test_infer import embedding
 
@@ -52,7 +53,14 @@ def classes(root):
     return {"type": "class_recall", "dataset": dataset("test"), "nmi": False}, "3.png"
 
 
-@pytest.mark.parametrize("write", [retrieval_set, persons, classes])
+def places(root):
+    write_city(root)
+    cut(sorted((root / "set/database").iterdir())[1])
+    dataset = {"name": "places", "set": "folder", "image_dir": "set"}
+    return {"type": "place_recall", "dataset": dataset}, "@.png"
+
+
+@pytest.mark.parametrize("write", [retrieval_set, persons, classes, places])
 def test_scores(root, write, capfd):
     section, name = write(root)
     shown = {**DATA, "transforms": "resize_to:16_16 | totensor | normalize"}

@@ -3,6 +3,7 @@
 import json
 
 from mdir.artifacts import write_bytes
+from mdir.data.image_files import as_seen
 from mdir.learning.events.processor import Processor
 from mdir.methods.pseudo_labels import PseudoLabels
 from mdir.registry import register
@@ -23,8 +24,7 @@ class Clusters(Processor):
     def result(self, result):
         if isinstance(result, PseudoLabels) and self.folder is not None:
             content = {"epoch": result.epoch + 1, "images": _images(result)}
-            if getattr(result.dataset, "are_own", False):
-                content["upright"] = True
+            content |= as_seen(result.dataset)
             write_bytes(self.folder / "clusters.json", json.dumps(content).encode())
 
 

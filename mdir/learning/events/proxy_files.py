@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cirtorch.utils.general import get_root
 from mdir.artifacts import produced, write_bytes
+from mdir.data.image_files import as_seen
 from mdir.data.table_files import csv_text
 from mdir.errors import UserError
 from mdir.learning.events.processor import Processor
@@ -111,7 +112,6 @@ def _percent(share):
 
 def _data_base(trained, tested):
     dataset = tested.dataset
-    upright = {"upright": True} if getattr(dataset, "are_own", False) else {}
     return {
         "test_images": list(getattr(dataset, "names", None) or map(_name, dataset.files)),
         "test_labels": [int(label) for label in dataset.identities],
@@ -119,7 +119,7 @@ def _data_base(trained, tested):
         "train_features": trained.features,
         "train_labels": trained.labels.tolist(),
         "train_proxies": trained.model.proxies,
-        **upright,
+        **as_seen(dataset),
     }
 
 
