@@ -76,7 +76,7 @@ def _options(arguments):
     add("--seed", type=int, default=0, help="of the draw")
     add("--seconds", type=float, default=120, help="the tests of a mutant, the quickest first, as "
         "many as took so long when they were measured; %(default)s")  # fmt: skip
-    add("--line", type=int, help="only mutants of that line")
+    add("--lines", type=int, nargs="+", help="only mutants of those lines")
     add("--measure", nargs="*", metavar="TESTS", help="find which tests come to which line first: "
         f"{', '.join(TESTS)}, or those named, whose earlier results they replace")  # fmt: skip
     return parser.parse_args(arguments)
@@ -110,8 +110,10 @@ def _judge_chosen(options):
 def _judge_all(tests, chosen, seconds, out, kept):
     _import_modules(chosen)
     results = defaultdict(Counter)
+    judged = 0
     for number, (mutant, names) in enumerate(chosen):
-        if number % CONTROL_EVERY == 0 and names:
+        judged += bool(names)
+        if names and judged % CONTROL_EVERY == 1:
             unchanged = replace(mutant, mutation=None, in_head=False)
             outcome, test = tests.judge(unchanged, names, seconds)
             if outcome != SURVIVED:
@@ -143,8 +145,8 @@ def _mutants(options):
     paths = [path for place in map(Path, options.places)
              for path in ([place] if place.is_file() else sorted(place.rglob("*.py")))]  # fmt: skip
     found = [mutant for path in paths for mutant in mutants_of(str(path), path.read_text())]
-    if options.line is not None:
-        found = [mutant for mutant in found if mutant.line == options.line]
+    if options.lines is not None:
+        found = [mutant for mutant in found if mutant.line in options.lines]
     if options.sample is not None:
         found = random.Random(options.seed).sample(found, min(options.sample, len(found)))
     return found

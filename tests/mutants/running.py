@@ -5,7 +5,6 @@ import functools
 import gc
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ from tests.mutants.mutations import Mutant
 
 SURVIVED, KILLED, TIMEOUT = "survived", "killed", "timeout"
 BROKEN = 70  # exit code: what runs the tests failed, not they
+MOST_ANEW = 25  # tests in a process that imports everything anew
 UNFIT = 71  # exit code: no function can be given the code of the mutant
 
 
@@ -56,6 +56,7 @@ class Tests:
     def __init__(self, session):
         self.items = {item.nodeid: item for item in session.items}
         self.hook, self.failed = session.config.hook, ""
+        self.pace = 10.0  # times as long as when measured: of what was run with nothing changed
         session.config.pluginmanager.register(self)
 
     def pytest_runtest_logreport(self, report):
@@ -75,7 +76,12 @@ class Tests:
                 outcome = self._judge(mutant, names, seconds)
             if outcome is not None:
                 return outcome
-        return _judge_anew(mutant, names, seconds)
+        with _written(mutant):
+            code = _wait(_run_anew(names[:MOST_ANEW]), self._limit(names, seconds))
+        return (TIMEOUT if code is None else KILLED if code else SURVIVED), ""
+
+    def _limit(self, names, seconds):
+        return 60 + 10 * self.pace * sum(seconds[name] for name in names)
 
     def _judge(self, mutant, names, seconds):
         _functions(mutant.path)  # found once, for all children
@@ -85,7 +91,11 @@ class Tests:
             os.close(reading)
             self._test(mutant, names, writing)
         os.close(writing)
-        code = _wait(child, 60 + 10 * sum(seconds[name] for name in names))
+        begin = time.monotonic()
+        code = _wait(child, self._limit(names, seconds))
+        if mutant.mutation is None:
+            took = 1 + sum(seconds[name] for name in names)
+            self.pace = max(1.0, (time.monotonic() - begin) / took)
         with os.fdopen(reading) as file:
             test = file.read()
         if code is None:
@@ -116,15 +126,17 @@ class Tests:
             os._exit(code)
 
 
-def _judge_anew(mutant: Mutant, names: list[str], seconds: dict[str, float]) -> tuple[str, str]:
-    """In a process that imports everything anew, which takes longer."""
-    names = names[:25]
+def _run_anew(names):
+    """A process that imports everything anew; its id."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *names]
-    with _written(mutant):
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, process_group=0, **silent)
-        code = _wait(process.pid, 120 + 10 * sum(seconds[name] for name in names))
-    return (TIMEOUT if code is None else KILLED if code else SURVIVED), ""
+    child = os.fork()
+    if not child:
+        os.setpgrp()
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        os.execv(sys.executable, command)
+    return child
 
 
 @contextlib.contextmanager
