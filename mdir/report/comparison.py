@@ -91,6 +91,6 @@ def _notes(published, lines, protocols):
             if key != "dataset"
         )
         notes.append(f"Our protocol on {protocol['dataset']}: {', '.join(conditions)}.")
-    if any(ours not in ("unknown", theirs) for *_, ours, theirs, _ in lines):
+    if any("unknown" not in (ours, theirs) and ours != theirs for *_, ours, theirs, _ in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
     return list(dict.fromkeys(notes))

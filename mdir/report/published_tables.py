@@ -12,12 +12,15 @@ FOLDER = Path(__file__).with_name("published")
 
 @dataclass(frozen=True)
 class Measure:
-    """A column: ``metric`` is its name in the metadata of a validate step, ``set`` the test set."""
+    """A column: ``metric`` is its name in the metadata of a validate step, ``set`` the test set.
+
+    ``images``: how many the set has; None where that is not known to the last one.
+    """
 
     name: str
     metric: str
     set: str
-    images: int
+    images: int | None
 
 
 @dataclass(frozen=True)

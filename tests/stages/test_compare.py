@@ -93,6 +93,17 @@ def test_blank_and_doubtful_cells_are_marked(root):
     ]
 
 
+def test_published_numbers_of_a_set_of_an_unknown_size(root):
+    metric = "sf_xl/validation/score_avg:recall@1_v1"
+    protocol = {"dataset": "sf_xl", "images": 2_805_840}
+    result = {"eval": {metric: 0.9}, "protocol": protocol}
+    results = {"EigenPlaces 2048 (SALAD)": result}
+    table = run(table="place_recognition", results=results, rankings="rankings")["table"]
+    row = next(line.split() for line in table.splitlines() if "SF-XL v1" in line)
+    assert row[-5:] == ["90.0", "84.1", "+5.9", "2,805,840", "unknown"]
+    assert "not the same test sets" not in table
+
+
 def test_a_row_with_a_protocol_of_its_own_is_told_by_it(root):
     write_rankings(root, 48)
     metric = "val/validation/score_avg:clear<->fog@1"
