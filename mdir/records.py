@@ -20,7 +20,7 @@ def read_record(path: Path, is_sound: Callable[[object], bool], remedy: str) -> 
     """
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, RecursionError):
         known = None

@@ -107,7 +107,7 @@ def test_extract(root):
         extract(strict)
     (root / "imgs" / name).write_bytes(b"no picture")
     with pytest.raises(DataError, match=f"{name}: cannot be read as an image"):
-        extract(strict)
+        extract({**strict, "directory": "unreadable"})
     assert extract({**params, "directory": "left"})[0]["unreadable"] == 1
 
 
