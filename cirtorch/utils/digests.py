@@ -68,7 +68,7 @@ def _check_sizes(archive, path, size):
     if unpacked > size:
         raise DamagedFile(
             f"{path}: its records unpack to {unpacked:,} bytes, the file has {size:,}; torch "
-            "writes no such file"
+            "writes no such file. Another tool may have compressed it: take a copy of the original"
         )
 
 
@@ -98,4 +98,8 @@ def _check_seal(file, path):
     digest.update(bytes(2))
     expected = _LENGTH.to_bytes(2, "little"), _MARK + digest.hexdigest().encode()
     if (length, comment) != expected:
-        raise DamagedFile(f"{path}: is damaged: its content is not what was written")
+        raise DamagedFile(
+            f"{path}: is damaged, or another tool has saved it again: its content is not what was "
+            "written. Take a copy of the original; if you trust this one, write what torch.load "
+            "gives of it with torch.save"
+        )

@@ -2,17 +2,21 @@
 
 import copy
 import glob
+import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 
+from cirtorch.utils.errors import DamagedFile
 from mdir import distributed, registry
 from mdir.artifacts import begun, changed_input, made_before, used, used_files
 from mdir.data.sections import without_speed
-from mdir.errors import gathered
+from mdir.errors import UserError, gathered
 from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
+from mdir.learning.checkpoints.soundness import STUMBLES, require_state
 from mdir.learning.checkpoints.within import Position
 from mdir.learning.compute import leaves
 from mdir.learning.events.event_files import EventFiles
@@ -61,12 +65,9 @@ class TrainValLearning:
             {"training": training, "validation": validation, "data": data, "output": output}
         )
         self.folder = CheckpointFolder(**checkpoints)
-        self.network, stored = self._find(network, device, training["epochs"])
-        self.training, self.validation = self._make_parts(training, validation, data, inputs)
-        self.events = self._make_events(output)
-        self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
-        self.start = stored.epoch if stored else 0
-        self.position: Position | None = None
+        stored = self._made(network, data, output, device, inputs)
+        while stored is not None and not self._is_taken_up(stored):
+            stored = self._made(network, data, output, device, inputs)
         distributed.barrier()  # everybody has read what is stored
         if distributed.is_first():
             self.folder.begin(list(self.network.state_dict()))
@@ -77,8 +78,57 @@ class TrainValLearning:
             self.events.start()
         else:
             self.events.load_state_dict(stored.learning["events"])
-            self.training.restore(stored.learning, stored.extra)
             self._restore_within(stored.within)
+
+    def _made(self, network, data, output, device, inputs):
+        """Make all parts anew; returns the stored epoch that they are to go on from, if any."""
+        training, validation = self.sections["training"], self.sections["validation"]
+        self.network, stored = self._find(network, device, training["epochs"])
+        self.training, self.validation = self._make_parts(training, validation, data, inputs)
+        self.events = self._make_events(output)
+        self.resources = Resources(stored and stored.learning["resources"]["cumulative_stats"])
+        self.start = stored.epoch if stored else 0
+        self.position: Position | None = None
+        return stored
+
+    def _is_taken_up(self, stored):
+        """Whether the state fits every part; one of another kind is told and left out."""
+        error = None
+        try:
+            with self._stumbling_is_damage():
+                trial = Events()
+                trial.load_state_dict(stored.learning["events"])
+                if stored.within is not None:
+                    trial.load_open(stored.within["events"])
+                    trial.close_epoch()
+                    self.events.load_open(stored.within["events"])
+                self.training.restore(stored.learning, stored.extra)
+        except DamagedFile as damage:
+            error = damage
+        error = next(filter(None, distributed.gather(error)), None)  # all go back, or none
+        if error is not None:
+            self.folder.leave_out(error)
+        return error is None
+
+    @contextmanager
+    def _stumbling_is_damage(self):
+        try:
+            yield
+        except (torch.OutOfMemoryError, DamagedFile):
+            raise
+        except Differs as error:
+            raise Differs(f"{self._place_of(error)}: {error}") from None
+        except (*STUMBLES, UserError) as error:
+            what = (str(error).splitlines() or ["nothing is said"])[0]
+            place = self._place_of(error)
+            raise DamagedFile(f"{place}: is not what a run keeps ({what})") from error
+
+    def _place_of(self, error):
+        """The file at fault: that of the network which a message begins with, or of the rest."""
+        source = self.folder.source
+        found = re.match(r"network '(\w+)'", str(error))
+        name = source.name.replace("learning", found[1]) if found else source.name
+        return source.with_name(name)
 
     def _make_parts(self, training, validation, data, inputs):
         """The training and its validation; what is missing for either is told at once."""
@@ -107,17 +157,24 @@ class TrainValLearning:
         What this step itself made earlier, from other settings or inputs, is set aside.
         """
         try:
-            stored = self.folder.latest(epochs)
-            if stored is not None:
-                self._require_same_run(stored.learning)
-                tell_paths(section)
-                return network_from_state(stored.networks, section=section, device=device), stored
+            while (stored := self.folder.latest(epochs)) is not None:
+                try:
+                    return self._stored_network(stored, section, device), stored
+                except DamagedFile as error:
+                    self.folder.leave_out(error)
         except Differs as error:
             if not made_before(self.folder.folder):
                 raise
             self._set_aside(error)
         seed_everything(self.sections["training"].get("seed"))  # weights as constructed, too
         return initialize_network(section, device), None
+
+    def _stored_network(self, stored, section, device):
+        require_state(stored, self.folder.source)
+        self._require_same_run(stored.learning)
+        tell_paths(section)
+        with self._stumbling_is_damage():
+            return network_from_state(stored.networks, section=section, device=device)
 
     def _set_aside(self, reason):
         distributed.barrier()  # everybody has read what is stored

@@ -11,6 +11,7 @@ from mdir.data.loading import Datasets, make_loader
 from mdir.data.sections import named_sections, section_names
 from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError, gathered
+from mdir.learning.checkpoints.soundness import optimizer_faults
 from mdir.learning.compute import Runtime, models
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import DividedLoader, DividedSteps
@@ -182,7 +183,13 @@ class EpochTraining:
         return next((type(part).__name__ for part, says in parts if not _keeps(part, says)), None)
 
     def restore(self, learning: dict, extra: dict) -> None:
-        """Continue after a stored epoch, or in the middle of one."""
+        """Continue after a stored epoch, or in the middle of one.
+
+        Raises:
+            ValueError: the state of the optimizer is not one.
+        """
+        for fault in optimizer_faults(self.optimizer, learning["training"]["optimizer_state"]):
+            raise ValueError(f"training.{fault}")
         self.optimizer.load_state_dict(learning["training"]["optimizer_state"])
         self.scheduler.apply(learning["training"]["epoch"] + 1)
         if "method" in extra:

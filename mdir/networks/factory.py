@@ -12,7 +12,7 @@ from cirtorch.utils.weight_files import load_state
 from mdir import registry
 from mdir.errors import UserError
 from mdir.networks.base import Network
-from mdir.networks.comparing import require_equal
+from mdir.networks.comparing import Differs, require_equal
 from mdir.networks.containers import (
     CirSequentialNetwork,
     NetworkSet,
@@ -73,7 +73,7 @@ def network_from_state(
         raise UserError(f"network {name!r}: unknown type {kind!r}. Allowed: {known}")
     given = (section or {}).get("type", kind)
     if TYPES.get(given) is not TYPES[kind]:
-        raise UserError(f"network {name!r}: the scenario says {given}, the checkpoint {kind}")
+        raise Differs(f"network {name!r}: the scenario says {given}, the checkpoint {kind}")
     return TYPES[kind](states, name, runtime=runtime, section=section, device=device)
 
 
@@ -171,7 +171,7 @@ def _runtime_of_members(runtime, order, name):
 def _members_from_states(states, order, runtimes, section, device, name):
     sections = {key: value for key, value in (section or {}).items() if key != "type"}
     if section is not None and set(sections) != set(order):
-        raise UserError(
+        raise Differs(
             f"network {name!r} has members {', '.join(sorted(order))} in the checkpoint and "
             f"{', '.join(sorted(sections))} in the scenario"
         )

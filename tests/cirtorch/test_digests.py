@@ -57,6 +57,19 @@ def test_no_bit_of_a_sealed_file_may_change(own):
             load_weights(flipped(own, position))
 
 
+def test_a_file_that_another_tool_packed_again_is_told_so(own):
+    with zipfile.ZipFile(own) as archive:
+        records, comment = [(i, archive.read(i)) for i in archive.infolist()], archive.comment
+    with zipfile.ZipFile(own, "w") as archive:
+        for info, content in records:
+            archive.writestr(info.filename, content)
+        archive.comment = comment
+    with pytest.raises(DamagedFile, match="or another tool has saved it again: its content is not"):
+        load_weights(own)
+    torch.save(torch.load(own, weights_only=True), own)
+    assert same(load_weights(own))
+
+
 def test_changed_content_of_a_foreign_file_is_refused(foreign):
     refused = 0
     for position in np.random.RandomState(1).randint(8 * foreign.stat().st_size, size=300):

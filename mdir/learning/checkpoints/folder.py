@@ -79,6 +79,8 @@ class CheckpointFolder:
         self.inputs = StoredInputs(self.folder)
         self.within = WithinEpoch(self.folder, every_minutes)
         self.previous = PreviousCheckpoint(self.folder)
+        self.source = self.folder  # the file that the latest state was read from
+        self._unfit: set[Path] = set()  # those that turned out not to be one
         self._newest: int | None = None  # the complete epoch from which the run could be resumed
         self._frozen_written: set[str] = set()
         self._continues = False
@@ -103,22 +105,24 @@ class CheckpointFolder:
             return self._take_over()
         self._continues = True
         if is_within:
-            self._newest = complete or None
+            self._newest, self.source = complete or None, self.within.path
             return within
         return self._newest_sound(stored)
 
     def _read_within(self):
+        if self.within.path in self._unfit:
+            return None
         state = self.within.load([field.name for field in fields(StoredEpoch)])
         return state and StoredEpoch(**state)
 
     def _newest_sound(self, stored):
         before = self._epochs("learning", self.previous.folder)
-        for epoch in reversed(stored):
-            if state := self._sound(_load, self.folder, epoch):
-                self._newest = epoch
-                return state
-        for epoch in reversed(before):
-            if state := self._sound(_load, self.previous.folder, epoch):
+        found = [(self.folder, epoch) for epoch in reversed(stored)]
+        for folder, epoch in [*found, *((self.previous.folder, each) for each in reversed(before))]:
+            self.source = folder / f"learning_epoch_{epoch:02d}.pth"
+            if self.source not in self._unfit and (state := self._sound(_load, folder, epoch)):
+                if folder == self.folder:
+                    self._newest = epoch
                 return state
         raise DamagedFile(
             f"{self.folder}: no checkpoint is sound; put one back, or remove or rename the folder "
@@ -130,9 +134,24 @@ class CheckpointFolder:
         try:
             return read(*place)
         except DamagedFile as error:
-            if distributed.is_first():
-                print(f"{error}: going back to the state before it", file=sys.stderr, flush=True)
+            self._tell_unsound(error)
             return None
+
+    def leave_out(self, error: DamagedFile) -> None:
+        """Forget the latest state, which the run cannot take up: the next is the one before it.
+
+        Raises:
+            DamagedFile: the one given, if the state is that of an earlier run's folder.
+        """
+        own = (self.folder, self.previous.folder)
+        if self.source.parent not in own:
+            raise error
+        self._unfit.add(self.source)
+        self._tell_unsound(error)
+
+    def _tell_unsound(self, error):
+        if distributed.is_first():
+            print(f"{error}: going back to the state before it", file=sys.stderr, flush=True)
 
     def set_aside(self) -> Path:
         """Rename the folder, so that the run can begin anew; returns its new place."""
@@ -336,6 +355,7 @@ class CheckpointFolder:
         last, own = folder / "net_last.pth", folder / f"net_epoch_{epoch:02d}.pth"
         if not last.exists() or not last.samefile(own):
             raise UserError(f"{folder}: its last network is not that of epoch {epoch}")
+        self.source = folder / f"learning_epoch_{epoch:02d}.pth"
         stored = _load(folder, epoch)
         self.begin(list(stored.networks))
         for name in stored.networks:

@@ -7,6 +7,7 @@ from pathlib import Path
 from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.weight_files import load_weights, save_weights
 from mdir import distributed
+from mdir.learning.checkpoints.soundness import require_within
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class WithinEpoch:
         state = load_weights(self.path)
         if not isinstance(state, dict) or set(state) != set(keys):
             raise DamagedFile(f"{self.path}: not the state of a run in an epoch")
+        require_within(state, self.path)
         return state
 
     def remove(self) -> None:

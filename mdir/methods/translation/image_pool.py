@@ -55,5 +55,7 @@ class ImagePool:
         return {"images": list(self.images)}
 
     def load_state_dict(self, state: dict) -> None:
-        """Continue from :meth:`state_dict`."""
+        """Continue from :meth:`state_dict`; ValueError where it holds anything but images."""
+        if not all(torch.is_tensor(image) for image in state["images"]):
+            raise ValueError("images of a pool are tensors")
         self.images = list(state["images"])
