@@ -100,7 +100,8 @@ def _main(options, arguments):
     except ScenarioError as error:
         return _fail(error, options, 2, _report(error))
     except StepFailed as error:
-        lost = None if isinstance(error.__cause__, USER_ERRORS) else options.processes.lost()
+        is_told = not isinstance(error.__cause__, RuntimeError)  # exchanges fail with one
+        lost = None if is_told else options.processes.missed()
         text = str(error) if lost is None else f"step {error.step} failed: {lost}"
         return _fail(error, options, 1, text)
     except USER_ERRORS as error:
@@ -110,6 +111,7 @@ def _main(options, arguments):
         return 130
     except Terminated:
         lost = options.processes.lost()
+        options.processes.tell_terminated()
         if lost is not None and options.processes.fails():
             print(f"error: {lost}", file=sys.stderr)
         elif options.processes.is_first:

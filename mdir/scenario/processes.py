@@ -18,6 +18,7 @@ from cirtorch.utils.files import atomic_write
 from mdir.errors import UserError
 
 _TOGETHER_S = 60  # processes of one launch start within so many seconds
+_ENDING_S = 3  # at the most from the end of a process's connections to its own
 
 
 class Processes:
@@ -64,25 +65,41 @@ class Processes:
         with suppress(FileNotFoundError):
             os.unlink(self._place(0))
 
+    def tell_terminated(self) -> None:
+        """Tell the others that this process was asked to end before its part was done."""
+        if self.folder:
+            self._tell_place("SIGTERM")
+
     def _tell_place(self, place):
-        """Host and number of this process; null: it has done its part."""
+        """Host and number of this process; text: what ended it; null: it has done its part."""
         with atomic_write(self._place(self.rank), "w", encoding="utf-8") as file:
             json.dump(place, file)
 
-    def lost(self) -> str | None:
-        """Which process of this machine is gone before its part was done, and how it ended."""
+    def missed(self) -> str | None:
+        """Why an exchange with another process failed, as :meth:`lost`; None: it says so itself.
+
+        The connections of a process end a little before it does.
+        """
+        until = time.monotonic() + (_ENDING_S if self.folder else 0)
+        while (lost := self.lost(terminated=True)) is None and time.monotonic() < until:
+            if os.path.exists(self._failure):
+                break
+            time.sleep(0.05)
+        return lost
+
+    def lost(self, terminated: bool = False) -> str | None:
+        """Which process of this machine is gone before its part was done, and how it ended.
+
+        ``terminated``: one that was asked to end counts; a launcher asks all of them.
+        """
         for rank in range(self.count if self.folder else 0):
             with suppress(OSError, ValueError), open(self._place(rank), encoding="utf-8") as file:
                 if os.fstat(file.fileno()).st_mtime < self.started - _TOGETHER_S:
                     continue  # of an earlier launch
-                place = json.load(file)
-                if place is None:
-                    continue
-                host, number = place
-                end = _end_of(number) if host == socket.gethostname() else None
+                end = _told_end(json.load(file), terminated)
                 if end is not None:
                     return (
-                        f"process {rank + 1} of {self.count} (rank {rank}, pid {number}) {end}; "
+                        f"process {rank + 1} of {self.count} (rank {rank}{end}; "
                         "what is done is kept, the same command goes on"
                     )
         return None
@@ -134,6 +151,15 @@ class Processes:
     @property
     def _failure(self):
         return os.path.join(self.folder, "failed")
+
+
+def _told_end(place, terminated):
+    """How the process of a place ended, its number before that; None: it lives, or did its part."""
+    if isinstance(place, str):
+        return f") was ended by {place}" if terminated else None
+    host, number = place or (None, 0)
+    end = _end_of(number) if host == socket.gethostname() else None
+    return None if end is None else f", pid {number}) {end}"
 
 
 def _end_of(number) -> str | None:

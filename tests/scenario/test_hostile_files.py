@@ -46,7 +46,7 @@ def test_a_checkpoint_that_changed_on_the_disk_is_named(trained):
         path.write_bytes(content)
     assert result.returncode == 1
     assert result.stderr == (
-        f"error: step 3_evaluate failed: {path}: is damaged, or another tool has saved it again: its "
-        "content is not what was written. Take a copy of the original; if you trust this one, write "
-        "what torch.load gives of it with torch.save\n"
+        f"error: step 3_evaluate failed: {path}: is damaged, or another tool has saved it again: "
+        "its content is not what was written. Take a copy of the original; if you trust this one, "
+        "write what torch.load gives of it with torch.save\n"
     )

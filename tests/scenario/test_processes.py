@@ -123,6 +123,19 @@ def test_a_process_that_was_killed_is_named_with_its_end(both):
     assert first.lost() is None
 
 
+def test_a_process_that_was_terminated_is_named_where_an_exchange_failed(both):
+    first, second = both
+    second.tell_terminated()
+    assert first.lost() is None  # a launcher ends all
+    assert first.missed().startswith("process 2 of 2 (rank 1) was ended by SIGTERM; what is done")
+
+
+def test_a_process_that_tells_of_its_failure_itself_is_not_missed(both):
+    first, second = both
+    assert second.fails()
+    assert first.missed() is None
+
+
 def test_nobody_waits_for_a_process_that_was_killed(both):
     first, second = both
     gone = subprocess.Popen([sys.executable, "-c", ""])
