@@ -9,16 +9,13 @@ import numpy as np
 from cirtorch.search.exact import Search
 from cirtorch.utils.finite import require_finite
 from mdir import distributed
-from mdir.data.image_files import as_seen
 from mdir.data.loading import make_dataset
 from mdir.data.sections import data_section
-from mdir.data.table_files import csv_text
 from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
 from mdir.registry import Check, Problem, Section, is_unresolved, register
 from mdir.registry.ranges import above, at_least
-from mdir.report.run_files import judgements, pair_list, run_file
 from mdir.scores.measures.place_recall import (
     all_first_hits,
     first_hits,
@@ -28,13 +25,13 @@ from mdir.scores.measures.place_recall import (
     recall_text,
     recalls,
 )
+from mdir.scores.place_outputs import PlaceOutputs
 from mdir.scores.place_views import PlaceViews, query_treatment, resize
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.scores.retrieval_sets import check_files
 from mdir.scores.samples import Sample
 
-_SHOWN_RANKS = 10
 _CROP_RANKS = 20  # each crop's search, as published, even where fewer are asked for
 _ALL, _MEAN = "all", "mean"
 _OF_ANSWERABLE = "with_positives"
@@ -158,9 +155,10 @@ class PlaceRecall:
         scores, found = (one[:, : self.values[-1]] for one in (scores, found))
         table = self.measure(result, first, ending)
         result.per_query[f"first_hit{ending}"] = np.where(first < 0, np.nan, first + 1).tolist()
-        result.rankings = self.rankings(found, first)
+        outputs = PlaceOutputs(self.dataset, self.positives)
+        result.rankings = outputs.rankings(found, first)
         result.details = lambda: {"places": {"values": self.values, "recalls": table}}
-        result.files = lambda: self.files(result, scores, found, first)
+        result.files = lambda: outputs.files(result.protocol, scores, found, first)
 
     @property
     def merges_crops(self) -> bool:
@@ -257,68 +255,6 @@ class PlaceRecall:
             "recalls": recalls(first[group], self.values),
             _OF_ANSWERABLE: recalls(first[answerable], self.values),
         }
-
-    def rankings(self, found, first) -> list[dict]:
-        """The nearest images of each query, ``first``: the rank (from 1) of the right one."""
-        names = self._conditions_by_query()
-        return [
-            {
-                **self._named(self.dataset.database + query),
-                "box": None,
-                "ap": None,
-                "first": int(first[query]) + 1 if first[query] >= 0 else None,
-                "condition": names[query],
-                "found": [
-                    self._judged(query, image) for image in nearest[:_SHOWN_RANKS] if image >= 0
-                ],
-            }
-            for query, nearest in enumerate(found.tolist())
-        ]
-
-    def _judged(self, query, image):
-        here, there = self.dataset.positions[[self.dataset.database + query, image]]
-        return {
-            **self._named(image),
-            "right": bool(image in self.positives[query]),
-            "caption": f"{np.linalg.norm(here - there):,.0f} m away",
-        }
-
-    def _named(self, index):
-        named = {"name": self.dataset.names[index], "path": self.dataset.files[index]}
-        return named | as_seen(self.dataset)
-
-    def files(self, result, scores, found, first) -> dict[str, str]:
-        """Texts of the files beside the rankings, by the ending of their names."""
-        images, queries = self._names()
-        return {
-            "_queries.csv": csv_text(self._per_query(result.protocol, queries, first)),
-            "_run.txt": run_file(queries, images, found, scores),
-            "_qrels.txt": judgements(queries, images, self.positives),
-            "_pairs.txt": pair_list(queries, images, found),
-        }
-
-    def _per_query(self, protocol, queries, first):
-        """A row for each query; the conditions of the numbers stand in all of them."""
-        facts = {
-            key.replace(" ", "_"): " ".join(map(str, value)) if isinstance(value, list) else value
-            for key, value in protocol.items()
-            if not isinstance(value, dict)
-        }
-        yield ["query", "condition", "positives", "first_hit", *facts]
-        columns = queries, self._conditions_by_query(), self.positives, first.tolist()
-        for query, condition, right, place in zip(*columns, strict=True):
-            yield [query, condition, len(right), place + 1 if place >= 0 else "", *facts.values()]
-
-    def _names(self):
-        names = self.dataset.names
-        return names[: self.dataset.database], names[self.dataset.database :]
-
-    def _conditions_by_query(self):
-        names = [""] * len(self.positives)
-        for name, group in self.conditions.items():
-            for query in group:
-                names[query] = name
-        return names
 
     def protocol(self, dimensions) -> dict:
         """The conditions of the numbers."""
