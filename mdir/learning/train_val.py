@@ -2,9 +2,7 @@
 
 import copy
 import glob
-import re
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +12,9 @@ from cirtorch.utils.errors import DamagedFile
 from mdir import distributed, registry
 from mdir.artifacts import begun, changed_input, made_before, used, used_files
 from mdir.data.sections import without_speed
-from mdir.errors import UserError, gathered
+from mdir.errors import gathered
 from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
-from mdir.learning.checkpoints.soundness import STUMBLES, require_state
+from mdir.learning.checkpoints.soundness import require_state, stumbling_is_damage
 from mdir.learning.checkpoints.within import Position
 from mdir.learning.compute import leaves
 from mdir.learning.events.event_files import EventFiles
@@ -95,7 +93,7 @@ class TrainValLearning:
         """Whether the state fits every part; one of another kind is told and left out."""
         error = None
         try:
-            with self._stumbling_is_damage():
+            with stumbling_is_damage(self.folder.source):
                 trial = Events()
                 trial.load_state_dict(stored.learning["events"])
                 if stored.within is not None:
@@ -109,26 +107,6 @@ class TrainValLearning:
         if error is not None:
             self.folder.leave_out(error)
         return error is None
-
-    @contextmanager
-    def _stumbling_is_damage(self):
-        try:
-            yield
-        except (torch.OutOfMemoryError, DamagedFile):
-            raise
-        except Differs as error:
-            raise Differs(f"{self._place_of(error)}: {error}") from None
-        except (*STUMBLES, UserError) as error:
-            what = (str(error).splitlines() or ["nothing is said"])[0]
-            place = self._place_of(error)
-            raise DamagedFile(f"{place}: is not what a run keeps ({what})") from error
-
-    def _place_of(self, error):
-        """The file at fault: that of the network which a message begins with, or of the rest."""
-        source = self.folder.source
-        found = re.match(r"network '(\w+)'", str(error))
-        name = source.name.replace("learning", found[1]) if found else source.name
-        return source.with_name(name)
 
     def _make_parts(self, training, validation, data, inputs):
         """The training and its validation; what is missing for either is told at once."""
@@ -173,7 +151,7 @@ class TrainValLearning:
         require_state(stored, self.folder.source)
         self._require_same_run(stored.learning)
         tell_paths(section)
-        with self._stumbling_is_damage():
+        with stumbling_is_damage(self.folder.source):
             return network_from_state(stored.networks, section=section, device=device)
 
     def _set_aside(self, reason):

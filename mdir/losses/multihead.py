@@ -4,8 +4,12 @@ from typing import Annotated
 
 from torch import nn
 
+from cirtorch.utils.errors import nearest
 from mdir.losses.value import LossValue
 from mdir.registry import Problem, Section, register, unknown
+
+# What the methods call: of two names that are alike and differ, this one is spelt right.
+HEADS = ("adversarial", "cycle", "edge", "hed", "identity", "nce")
 
 
 class WeightedLosses(nn.Module):
@@ -52,7 +56,12 @@ def _check_weights(section):
     if not isinstance(weights, dict):
         return
     for name in weights:
-        if name not in losses:
+        if name in losses:
+            continue
+        near = nearest(name, [each for each in losses if each not in weights])
+        if name in HEADS and near is not None and near not in HEADS:
+            yield Problem((near,), unknown("head", near, weights, losses))
+        else:
             yield Problem(("weights", name), unknown("loss", name, losses, weights))
     for name in losses:
         if name not in weights:

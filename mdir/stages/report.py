@@ -1,8 +1,10 @@
 """Step: a table of scores and a static HTML page of a whole scenario."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TypedDict
 
+from cirtorch.utils.errors import nearest
 from mdir.artifacts import produced, used
 from mdir.paths import resolve_path
 from mdir.registry import Problem, is_unresolved, unknown
@@ -48,6 +50,11 @@ def _check(params):
         return
     differences, protocols = params.get("differences"), params.get("protocols")
     seeds = params.get("seeds") if isinstance(params.get("seeds"), dict) else {}
+    named = _named(seeds, differences, protocols)
+    for right, wrong in _misspelt(scores, seeds, named):
+        message = f"no other section names the row {wrong!r}. Did you mean {right!r}?"
+        yield Problem(("scores", wrong), message)
+        scores = {**scores, right: None}
     rows = [*scores, *seeds]
     for name, members in seeds.items():
         if name in scores:
@@ -64,6 +71,22 @@ def _check(params):
     for row in protocols if isinstance(protocols, dict) else ():
         if row not in scores and not is_unresolved(row):
             yield Problem(("protocols", row), unknown("row", row, scores, protocols))
+
+
+def _named(seeds, differences, protocols):
+    """How often other sections name each row."""
+    pairs = differences if isinstance(differences, list) else ()
+    lists = [*seeds.values(), *pairs, protocols if isinstance(protocols, dict) else ()]
+    return Counter(row for rows in lists for row in rows or () if isinstance(row, str))
+
+
+def _misspelt(scores, seeds, named):
+    """``(right, wrong)`` of the rows whose right name several places have, and the table not."""
+    for right, count in named.items():
+        if count > 1 and right not in scores and right not in seeds and not is_unresolved(right):
+            wrong = nearest(right, [row for row in scores if row not in named])
+            if wrong is not None:
+                yield right, wrong
 
 
 @step(check=_check)

@@ -7,6 +7,7 @@ import torch
 
 from mdir import registry
 from mdir.errors import UserError
+from mdir.losses.multihead import HEADS
 from mdir.losses.value import as_named
 from mdir.registry import ComponentError, Section
 
@@ -208,3 +209,9 @@ def test_a_missing_weight_is_an_error_at_construction():
     with pytest.raises(ComponentError, match="missing the weight of loss 'b'"):
         l1 = {"loss": "l1"}
         build("multihead_loss", weights={"a": 1}, normalize_weights=False, a=l1, b=l1)
+
+
+def test_every_head_that_a_method_calls_is_known_to_be_spelt_right():
+    methods = [registry.lookup("method", name) for name in registry.names("method")]
+    called = {head for method in methods for head in getattr(method, "heads", ())}
+    assert called == set(HEADS) - {"cycle"}  # which cyclegan asks for by itself

@@ -168,3 +168,33 @@ def test_a_word_of_python_where_json_has_its_own(tmp_path):
         )
         assert result.returncode == 2
         assert result.stderr.splitlines()[1].endswith(right), result.stderr
+
+
+SCENARIOS = PROJECT / "scenarios"
+
+
+@pytest.mark.parametrize(
+    ("file", "target", "step", "path", "right", "wrong"),
+    [
+        ("iccv23/train/cut.yml", "train", "1_train_augment", "", "adversarial", "advesarial"),
+        ("iccv23/train/cut.yml", "train", "1_train_augment", "weights", "adversarial", "adversial"),
+        ("iccv23/train/hedgan.yml", "train", "1_train_augment", "", "edge", "ege"),
+        ("iccv23/train/hedngan.yml", "train", "1_train_augment", "", "hed", "ed"),
+        ("iccv23/train/hedngan.yml", "train", "1_train_augment", "weights", "hed", "ehd"),
+        ("iccv23/train/cyclegan.yml", "train", "1_train_augment", "loss_G_X", "cycle", "ccle"),
+    ],
+)
+def test_the_misspelt_one_of_a_loss_and_its_weight_is_named(file, target, step, path, right, wrong):
+    scenario = load_scenario([str(SCENARIOS / file)])
+    keys = ("learning", "training", "criterion", *filter(None, [path]))
+    lines, is_right = told(scenario, target, step, keys, right, wrong)
+    assert is_right, lines
+
+
+def test_a_misspelt_row_that_other_sections_name_is_told_where_it_is():
+    scenario = load_scenario([str(SCENARIOS / "quickstart.yml")])
+    lines, is_right = told(scenario, "all", "12_report", ("scores",), "tuned", "tuend")
+    assert len(lines) == 1 and is_right
+    assert "key scores.tuend: no other section names the row 'tuend'. Did you mean" in lines[0]
+    lines, is_right = told(scenario, "all", "12_report", ("protocols",), "tuned", "tuend")
+    assert len(lines) == 1 and is_right

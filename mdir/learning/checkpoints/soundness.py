@@ -1,17 +1,21 @@
 """Whether the states that a run goes on from have the kinds that it writes."""
 
 import math
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 
 import torch
 
 from cirtorch.utils.errors import DamagedFile
+from mdir.errors import UserError
+from mdir.networks.comparing import Differs
 
 _ABSENT = object()
 # What a state of another kind makes the code stumble with that takes it up.
-STUMBLES = (
+_STUMBLES = (
     TypeError,
     ValueError,
     KeyError,
@@ -47,6 +51,31 @@ def require_state(stored, path: Path) -> None:
             if torch.is_tensor(value) and value.is_floating_point() and value.isnan().any():
                 place = path.with_name(path.name.replace("learning", name))
                 raise DamagedFile(f"{place}: network {name!r}: {key} is not a number (NaN)")
+
+
+@contextmanager
+def stumbling_is_damage(source: Path):
+    """What a state makes the block stumble with, as DamagedFile with the file of the state.
+
+    Args:
+        source: as ``path`` of :func:`require_state`.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, DamagedFile):
+        raise
+    except Differs as error:
+        raise Differs(f"{_place_of(error, source)}: {error}") from None
+    except (*_STUMBLES, UserError) as error:
+        what = (str(error).splitlines() or ["nothing is said"])[0]
+        place = _place_of(error, source)
+        raise DamagedFile(f"{place}: is not what a run keeps ({what})") from error
+
+
+def _place_of(error, source):
+    """The file at fault: that of the network which a message begins with, or of the rest."""
+    found = re.match(r"network '(\w+)'", str(error))
+    return source.with_name(source.name.replace("learning", found[1]) if found else source.name)
 
 
 def require_within(state, path) -> None:
