@@ -148,7 +148,7 @@ class SingleValidation:
             if folder is not None and (result.rankings or result.protocol):
                 write_rankings(folder / f"{self.label}.json", result)
                 write_cost(folder / f"{self.label}.json", cost)
-            if distributed.is_first():
+            if self.setting.stage == "validation" and distributed.is_first():
                 tell_cost(cost, self.label)
             return result
         self._run_loss(events, epoch)

@@ -42,9 +42,10 @@ def read_costs(folder: Path) -> dict[str, dict]:
 def cost_text(cost: dict) -> str:
     """One of :func:`read_costs` in a line."""
     rate, spent = _times(cost)
-    times = f"{rate} images/s, {spent} ms" if spent else f"time {rate}"
     size = f"{cost['bytes_per_image']:,} bytes an image ({cost['dimensions']:,} dimensions)"
-    return f"{times} and {size} on {cost['device']}"
+    if not spent:
+        return f"{size}, time {rate}"
+    return f"{rate} images/s, {spent} ms and {size} on {cost['device']}"
 
 
 def cost_notes(costs: dict[str, dict]) -> list[str]:

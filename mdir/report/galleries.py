@@ -7,6 +7,7 @@ from pathlib import Path
 from mdir.errors import UserError
 from mdir.report.page import PageSection, Picture, Strip
 from mdir.report.pictures import PictureFolder, spread
+from mdir.report.protocols import condition_text
 
 LEGEND = "Right answers are framed green, wrong ones red; what is dashed does not count."
 _MARKS = {True: "right", False: "wrong"}
@@ -40,6 +41,8 @@ def gallery(title, rankings: dict, pictures: PictureFolder, queries: int, found:
     judged = scored or _by_first_hit(rankings)
     shown = judged or rankings["queries"]
     section = PageSection(title, LEGEND if judged else "")
+    if ranking := rankings.get("protocol", {}).get("re-ranking"):
+        section.text = f"{section.text} Re-ranked ({condition_text(ranking)}).".strip()
     for number in spread(len(shown), queries):
         query = shown[number]
         head = query["name"]

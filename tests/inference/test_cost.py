@@ -57,8 +57,7 @@ def test_one_batch_alone_is_told_in_words():
     cost.add(torch.zeros(512, 16), 2.0, CPU)
     assert cost.times() == {}
     assert cost_text(cost.told()) == (
-        "time not measured: one batch alone, which warms up and 2,048 bytes an image "
-        "(512 dimensions) on cpu"
+        "2,048 bytes an image (512 dimensions), time not measured: one batch alone, which warms up"
     )
     cost.add(torch.zeros(512, 3), 0.1, CPU)
     expected = "30.0 images/s, 33.33 ms and 2,048 bytes an image (512 dimensions) on cpu"

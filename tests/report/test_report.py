@@ -111,6 +111,17 @@ def rankings(folder):
     return path
 
 
+def test_a_gallery_names_its_reranking(root):
+    (root / "rank").mkdir()
+    path = rankings(root / "rank")
+    content = json.loads(path.read_text())
+    content["protocol"]["re-ranking"] = "query_expansion k 3 alpha 2"
+    path.write_text(json.dumps(content))
+    report({"title": "t", "directory": "out", "galleries": {"Night": str(path)}})
+    page = (root / "out/index.html").read_text()
+    assert "does not count. Re-ranked (query_expansion k 3 alpha 2)." in page
+
+
 def test_scores_are_percent_and_differences_are_points():
     table = score_table(score_values(EVALUATIONS), [("untuned", "tuned")])
     assert table.columns == ["", "night to day mAP", "rox mAP hard"]
