@@ -7,9 +7,9 @@ import torch
 
 from mdir.learning.events.events import Events
 from mdir.learning.score_results import write_rankings
-from mdir.learning.validation import Setting, make_validation
+from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.factory import initialize_network
-from mdir.registry import Section, check, register
+from mdir.registry import ComponentError, Section, check, register
 from mdir.scores.result import ScoreResult
 from tests.learning.tiny_run import data_section, network, write_data
 
@@ -187,3 +187,124 @@ def test_rankings_are_written_whole(tmp_path):
     result = ScoreResult(rankings=[{"ap": None}])
     write_rankings(tmp_path / "a" / "x.json", result)
     assert (tmp_path / "a" / "x.json").read_text() == '{"protocol": {}, "queries": [{"ap": null}]}'
+
+
+SEVERAL = {"type": "MultiCriterialValidation", "decisive_criterion": None}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (
+            single(criterion="default"),
+            "'default' needs data; without data a score section is expected",
+        ),
+        (
+            {**SEVERAL, "decisive_criterion": "map", "a": single()},
+            "expected 'epoch' or KEY:NAME of a metric, got 'map'",
+        ),
+        (
+            {**SEVERAL, "decisive_criterion": "aa/learning/loss:total", "a": single()},
+            "unknown validation 'aa'. Did you mean 'a'? Allowed: a, epoch, train",
+        ),
+        (
+            {**SEVERAL, "a": {**SEVERAL, "b": single()}},
+            "validations inside another are of type SingleValidation",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_words(section, message):
+    (problem,) = check(Section("validation"), section)
+    assert problem.message == message
+
+
+@pytest.mark.parametrize("decisive", ["epoch", "train/learning/loss:total", "a/learning/x:y", None])
+def test_what_may_decide(decisive):
+    section = {**SEVERAL, "decisive_criterion": decisive, "a": single()}
+    assert list(check(Section("validation"), section)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"), [("epoch", True), ("a/b/c:d", True), ("a/b/c", False), ("", False)]
+)
+def test_the_text_of_a_criterion(text, sound):
+    if sound:
+        check_decisive(text)
+        return
+    with pytest.raises(ValueError) as caught:
+        check_decisive(text)
+    assert str(caught.value) == f"expected 'epoch' or KEY:NAME of a metric, got {text!r}"
+
+
+@pytest.mark.parametrize("frequency", [None, 0])
+def test_validations_of_the_validate_step_alone(setting, monkeypatch, frequency):
+    (member,) = make_validation(single(frequency=frequency), setting).members
+    monkeypatch.setattr(member.score, "at_end", True, raising=False)
+    assert not any(member.is_due(epoch, last=epoch == 3) for epoch in range(4))
+
+
+def test_the_deciding_validation_says_whether_ties_count(setting, monkeypatch):
+    section = {**SEVERAL, "decisive_criterion": "b/validation/score_avg:map"}
+    validation = make_validation({**section, "a": single(), "b": single()}, setting)
+    assert validation.ties_are_best
+    monkeypatch.setattr(validation.members[0].score, "ties_are_best", False, raising=False)
+    assert validation.ties_are_best
+    monkeypatch.setattr(validation.members[1].score, "ties_are_best", False, raising=False)
+    assert not validation.ties_are_best
+    validation.decisive_criterion = None
+    assert validation.ties_are_best
+    nobody = make_validation("epoch", setting)
+    assert (nobody.members, nobody.ties_are_best) == ((), True)
+
+
+def test_a_loss_without_a_reduction_cannot_validate(setting):
+    class Loss:
+        reduction = "none"
+
+    setting.criterion = Loss()
+    with pytest.raises(ComponentError) as caught:
+        make_validation(single(data="val", criterion="default"), setting)
+    (problem,) = caught.value.problems
+    assert problem.path == ("criterion",)
+    assert (
+        problem.message == "a validation on data needs a criterion whose reduction is mean or sum"
+    )
+
+
+@pytest.mark.parametrize("seed", [5, None])
+def test_a_loss_over_data(setting, seed):
+    setting.seed = seed
+    validation = make_validation(single(data="val", criterion={"loss": "l1"}), setting)
+    assert validation.decisive_criterion == "val/validation/loss:total"
+    setting.network.train()
+    events, torch_seed = Events(), torch.initial_seed()
+    validation.run(events, 0)
+    assert setting.network.stage == "eval"
+    metrics = events.close_epoch()
+    assert torch.initial_seed() == torch_seed  # generators of the training are left alone
+    (loss,) = events.metrics.metadata()["val/validation/loss:total_avg.4"]
+    assert 0 < loss < 2
+    assert {name.partition(":")[0] for name in metrics} == {
+        f"val/validation/{kind}" for kind in ("loss", "iteration", "prepare_epoch")
+    }
+
+
+def test_queries_of_a_score_are_rows(setting):
+    (member,) = make_validation(single(), setting).members
+    events = Events()
+    rows = []
+    events.register = lambda *row: rows.append(row)
+    member.run(events, 3)
+    places = [(row[0], row[1], row[2], row[3].rpartition("/")[2], row[5]) for row in rows]
+    assert places[:5] == [
+        (3, None, None, "score_avg", "scalar/score"),
+        *[(3, query, 3, "score", "scalar/score") for query in range(3)],
+        (3, None, None, "dataset", "scalar/time"),
+    ]
+    assert [row[4]["ap"] for row in rows[1:4]][::2] == [0.0, 1.0]
+    assert [(row[1], row[2], row[3], row[5]) for row in rows[5:7]] == [
+        (-2, 1, "val/validation/data/one", "blob"),
+        (-2, 1, "val/validation/protocol", "blob"),
+    ]
+    assert rows[5][4]["image0.rgb"]["dtype"] == "image:rgb"
+    assert rows[6][4]["protocol"] == {"dtype": "text", "data": '{\n "size": 3\n}'}
