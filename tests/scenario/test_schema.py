@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from mdir.registry import annotations
+from mdir.scenario import doctor
+from mdir.scenario.assist import components, schema
 from mdir.scenario.assist.schema import scenario_schema
 from mdir.scenario.checks import check_everything
 from mdir.scenario.tree import ScenarioError
@@ -157,3 +159,23 @@ def test_words_for_an_editor(tmp_path):
     precision = runtime["properties"]["precision"]
     assert precision["anyOf"][0] == {"enum": ["float32", "bf16"]}
     assert precision["default"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("main", "name", "words"),
+    [
+        (schema.main, "schema", ["An editor with yaml-language-server takes it by the first line"]),
+        (
+            doctor.main,
+            "doctor",
+            ["Show which datasets and weights are there", "--full", "a sample"],
+        ),
+        (components.main, "components", ["KIND", "NAME"]),
+    ],
+)
+def test_help_of_commands_of_their_own(capsys, main, name, words):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0 and f" {name} [-h]" in told
+    assert all(each in told for each in words)
