@@ -96,6 +96,7 @@ def cached_weights(url: str) -> str:
     return str(fetch(url, os.path.join(get_weights_root(), name), hash_in_name(name)))
 
 
+_NAMES_OF_MANY = ("model.safetensors", "open_clip_pytorch_model.bin", "pytorch_model.bin")
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 
 
@@ -132,14 +133,16 @@ def fault(path: str | os.PathLike, sha256_prefix=None, size=None) -> str | None:
 def sources(url: str) -> list[str]:
     """Where a file is looked for, in order: in the mirror, then at its own address.
 
-    A mirror may hold ``http://HOST/A/B.tgz`` at ``HOST/A/B.tgz``, ``A/B.tgz`` or ``B.tgz``.
+    A mirror may hold ``http://HOST/A/B.tgz`` at ``HOST/A/B.tgz``, ``A/B.tgz`` or ``B.tgz``; a name
+    that every model has on Hugging Face does not tell whose it is, and is not looked for alone.
     """
     mirror = os.environ.get("CIRTORCH_MIRROR", "").rstrip("/")
     if not mirror:
         return [url]
     parts = urlparse(url)
     path = parts.path.lstrip("/")
-    names = dict.fromkeys([f"{parts.netloc}/{path}", path, path.rsplit("/", 1)[-1]])
+    names = [f"{parts.netloc}/{path}", path, path.rsplit("/", 1)[-1]]
+    names = [name for name in dict.fromkeys(names) if name not in _NAMES_OF_MANY]
     places = [f"{mirror}/{name}" for name in names]
     if not _is_web(mirror):
         places = [place for place in map(unquote, places) if os.path.isfile(place)]

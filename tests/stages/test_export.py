@@ -32,7 +32,20 @@ PROXIES = single(
 EMBEDDING = single(cirnet(whitening=True), wrappers="cirmultiscale:True", data=DATA)
 
 
-@pytest.mark.parametrize(("section", "output"), [(generator(), 4), (EMBEDDING, 2), (PROXIES, 2)])
+TIMM = single(
+    {
+        "architecture": "timm",
+        "name": "test_resnet",
+        "pretrained": False,
+        "mean_std": DATA["mean_std"],
+    },
+    wrappers="",
+)
+
+
+@pytest.mark.parametrize(
+    ("section", "output"), [(generator(), 4), (EMBEDDING, 2), (PROXIES, 2), (TIMM, 2)]
+)
 def test_onnx_gives_the_same_for_any_size_and_batch(section, output, root):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

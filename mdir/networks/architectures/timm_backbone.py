@@ -191,7 +191,7 @@ class TimmEmbedding(ImageRetrievalNet):
         return patches, features[:, :count]
 
     def _intermediate(self, x):
-        given = {"output_fmt": "NCHW", "intermediates_only": True}
+        given = {"output_fmt": "NCHW", "intermediates_only": True, "stop_early": True}
         if self.plan.is_sequence:
             given["norm"] = True  # of tokens, as behind the last block
         if self._pools_prefix:

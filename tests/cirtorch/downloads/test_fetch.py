@@ -198,6 +198,13 @@ def test_mirror_server_comes_first_and_the_source_last(server, tmp_path, monkeyp
     assert sources("http://h/a/b")[-1] == "http://h/a/b"
 
 
+def test_a_name_that_every_model_has_is_not_looked_for_alone(tmp_path, monkeypatch):
+    (tmp_path / "model.safetensors").write_bytes(BODY)  # whose?
+    monkeypatch.setenv("CIRTORCH_MIRROR", str(tmp_path))
+    url = "https://huggingface.co/timm/one/resolve/main/model.safetensors"
+    assert sources(url) == [url]
+
+
 def test_cached_weights_checks_the_hash_in_the_name(server, root):
     server.files[f"/w/net-{HASH[:8]}.pth"] = BODY
     server.files["/w/net-0000000.pth"] = BODY

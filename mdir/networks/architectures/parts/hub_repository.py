@@ -4,11 +4,12 @@ What a ``hubconf.py`` offers is read from its text; nothing of it runs before it
 """
 
 import ast
+import fcntl
 import importlib.util
 import re
 import sys
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -56,9 +57,17 @@ def fetched(repository: str, commit: str) -> Path:
         DataError: they cannot be had, or the archive is not of that commit.
     """
     folder, place = commit_folder(repository, commit), _unpacked(repository, commit)
-    archive = place.with_name(f"{place.name}.zip")
-    if folder.is_dir() and not archive.exists():
-        return folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.with_name(f".{place.name}.lock"), "a") as lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        archive = place.with_name(f"{place.name}.zip")
+        if not folder.is_dir() or archive.exists():
+            _fetch(repository, commit, archive, place, folder)
+    return folder
+
+
+def _fetch(repository, commit, archive, place, folder):
     fetch(f"https://github.com/{repository}/archive/{commit}.zip", archive)
     try:
         with zipfile.ZipFile(archive) as whole:
@@ -72,8 +81,7 @@ def fetched(repository: str, commit: str) -> Path:
     unpack([archive], place)
     if not folder.is_dir():
         raise DataError(f"{archive}: holds no folder {folder.name}")
-    archive.unlink()
-    return folder
+    archive.unlink()  # until then it is not whole
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,10 @@ def _plan(name, options, input_size):
     if is_dynamic and not options.get("dynamic_img_pad"):
         patch = _pair(model.patch_embed.patch_size)
     sides = fixed or _pair(options.get("img_size", config["input_size"][1:]))
-    return _look_at(model, options, patch, fixed, sides)
+    try:
+        return _look_at(model, options, patch, fixed, sides)
+    except Exception as error:  # whatever models of this package raise
+        raise ValueError(f"{name} is no backbone for images of {sides}: {error}") from None
 
 
 def _arguments(kind):
