@@ -124,6 +124,10 @@ class SingleNetworkLink(SingleNetwork):
     def __init__(self, model, runtime, *, device="cpu"):
         super().__init__(model, {"runtime": deepcopy(runtime)}, frozen=True, device=device)
 
+    @property
+    def preprocessing(self):
+        return self.runtime.get("data") or {}  # what it does not say is as the network says it
+
     def _apply_frozen(self):
         """The model belongs to a network that may be in training: leave it as it is."""
 

@@ -14,6 +14,7 @@ from mdir.data.datasets.images import CirImageList
 from mdir.data.transforms.parse import parse_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
+from mdir.learning.validation import Setting, SingleValidation
 from mdir.networks.architectures.parts.timm_models import fitting_state
 from mdir.networks.factory import load_network, network_from_state
 from mdir.networks.files import save_network
@@ -116,6 +117,22 @@ def test_normalization_is_that_of_the_weights():
     bare = sections.single(section(), wrappers="", data={"transforms": "pil2np | totensor"})
     (warned,) = registry.check(registry.Section("network"), bare)
     assert warned.warns and "normalize" in warned.message
+
+
+def test_another_runtime_keeps_the_transforms_of_the_network(monkeypatch):
+    """A validation with an overlay of wrappers alone reads images as the network says."""
+    told = {"transforms": "pil2np | apply_clahe:1.0 | totensor | normalize"}
+    network = sections.build(sections.single(section(), wrappers="", data=told))
+    made = []
+    monkeypatch.setattr("mdir.learning.validation.make_score", lambda *given: made.append(given))
+    SingleValidation(
+        Setting(network, {}),
+        data=None,
+        criterion={"type": "cirdatasetap"},
+        network_overlay={"runtime": {"wrappers": "cirmultiscale:True"}},
+        frequency=None,
+    )
+    assert made == [({"type": "cirdatasetap"}, {**told, "mean_std": HALF})]
 
 
 @pytest.mark.parametrize("wrappers", ["", f"meanstd_post:{HALF}:{IMAGENET}"])

@@ -12,7 +12,6 @@ import zipfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import torch
 
@@ -212,13 +211,15 @@ def load_entry(folder: Path, entry: str, arguments: dict, needs: dict[str, str])
     kept = torch.hub.get_dir()
     try:
         torch.hub.set_dir(str(Path(get_root(), "hub")))
-        with mock.patch.object(torch.hub, "load", load_in_turn), _alone(folder):
+        torch.hub.load = load_in_turn
+        with _alone(folder):
             return load(str(folder), entry, source="local", **arguments)
     except (UserError, DataError):
         raise
     except Exception as error:  # whatever the code of others raises
         raise UserError(f"hub entry {entry!r} of {folder} fails: {_told(error)}") from error
     finally:
+        torch.hub.load = load
         torch.hub.set_dir(kept)
 
 
