@@ -5,12 +5,16 @@ import json
 import pytest
 import torch
 
+from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.inference.cost import Cost, count_batch, measured
 from mdir.inference.descriptors import extract_descriptors
 from mdir.learning.score_results import write_cost
 from mdir.report.cost import cost_section, cost_text, read_costs
+from mdir.stages.validate import validate
 from tests.inference.test_descriptors import Images, network
+from tests.methods.tiny_reid import data_section, write_market
+from tests.sections import single
 
 CPU = torch.device("cpu")
 
@@ -87,3 +91,26 @@ def test_files_and_a_section(root):
     (root / "a/cost/other.json").write_text(json.dumps({"images_per_second": 3}))
     with pytest.raises(UserError, match="other.json does not tell what descriptors cost"):
         read_costs(root / "a")
+
+
+def test_two_evaluations_agree_in_all_but_the_cost(root):
+    write_market(root, persons=4)
+    data = {"transforms": "resize_to:16_32 | totensor", "mean_std": None}
+    criterion = {"type": "reid", "dataset": data_section(root, "test")["dataset"], "batch_size": 4}
+    validation = {"type": "SingleValidation", "data": None, "criterion": criterion}
+    section = single({"architecture": "TinyReidOfTests"}, wrappers="", data=data)
+    params = {
+        "network": section | {"initialize": {"weights": "he_normal", "seed": 0}},
+        "validation": validation | {"network_overlay": None, "frequency": None},
+        "data": {},
+    }
+    found = []
+    for folder in ("a", "b"):
+        with collecting() as told:
+            metadata, *_ = validate({**params, "rankings": folder})
+        assert told.outputs == [str(root / folder / "val.json")]
+        found.append((metadata, (root / folder / "val.json").read_bytes()))
+    assert found[0] == found[1] and "val/validation/score_avg:mAP" in metadata["intervals"]
+    cost = read_costs(root / "a")["val"]
+    assert cost["images"] == 20 and cost["images_per_second"] > 0
+    assert not [name for name in metadata["eval"] if "cost" in name or "second" in name]
