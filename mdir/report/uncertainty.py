@@ -13,8 +13,8 @@ from mdir.report.tables import Table
 
 _INTERVALS = (
     "95 % intervals over the queries, in percent: of other queries of the same kind, with the same "
-    "network. Shares of right queries have Wilson's, means the percentile bootstrap's. What "
-    "another seed would change is not in them."
+    "network. Shares of right queries have Wilson's, means the percentile bootstrap's, which draws "
+    "whole groups of queries where these are told. What another seed would change is not in them."
 )
 _DIFFERENCES = (
     "Paired over the same queries, in points, with 95 % intervals by the bootstrap; p by McNemar's "

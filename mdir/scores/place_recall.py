@@ -245,7 +245,8 @@ class PlaceRecall:
                 for part in self.conditions.values():
                     share = len(first) / (len(part) * len(self.conditions))
                     values[part] = hits[part] * share
-            result.samples[f"recall@{n}{ending}"] = Sample(values, hits=group is not None)
+            sample = Sample(values, group is not None, getattr(self.dataset, "groups", None))
+            result.samples[f"recall@{n}{ending}"] = sample
 
     def _recalls(self, first, group):
         answerable = group[self.answerable[group]]
@@ -272,6 +273,8 @@ class PlaceRecall:
             "recall values": self.values,
             "similarity": "Euclidean distance of descriptors, ties to the lower index",
         }
+        if groups := getattr(self.dataset, "groups", None):
+            told["groups of queries"] = len(set(groups))
         if self.conditions:
             told["conditions"] = {name: len(group) for name, group in self.conditions.items()}
         return told

@@ -28,8 +28,18 @@ _ROWS_AT_ONCE, _UNIT = 1 << 15, 1e-2
 _DATABASE, _QUERIES, _ORDER = range(3)
 
 
+class _Expansion:
+    def __init__(
+        self,
+        *,
+        k: Annotated[int, at_least(0)] = 10,
+        alpha: Annotated[float, between(0, 100)] = 0.0,
+    ):
+        self.k, self.alpha = k, alpha
+
+
 @register("reranking", "database_augmentation")
-class DatabaseAugmentation:
+class DatabaseAugmentation(_Expansion):
     """Each image of the database is averaged with its neighbours there, before queries look it up.
 
     Args:
@@ -40,20 +50,12 @@ class DatabaseAugmentation:
 
     turn = _DATABASE
 
-    def __init__(
-        self,
-        *,
-        k: Annotated[int, at_least(0)] = 10,
-        alpha: Annotated[float, between(0, 100)] = 0.0,
-    ):
-        self.k, self.alpha = k, alpha
-
     def expand(self, queries, database, own, device):
         return queries, augment_database(database, self.k, self.alpha, device)
 
 
 @register("reranking", "query_expansion")
-class QueryExpansion:
+class QueryExpansion(_Expansion):
     """Each query is averaged with the first images that it finds, and searches again.
 
     Where the query itself is an image of the database it does not count as one that it finds.
@@ -65,14 +67,6 @@ class QueryExpansion:
     """
 
     turn = _QUERIES
-
-    def __init__(
-        self,
-        *,
-        k: Annotated[int, at_least(0)] = 10,
-        alpha: Annotated[float, between(0, 100)] = 0.0,
-    ):
-        self.k, self.alpha = k, alpha
 
     def expand(self, queries, database, own, device):
         return expand_queries(queries, database, self.k, self.alpha, own, device), database

@@ -1,5 +1,6 @@
 """Values of queries behind the averages of a score: their intervals, and tests between two runs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ class Sample:
 
     values: np.ndarray
     hits: bool = False
-    groups: tuple | None = None
+    groups: Sequence | None = None
 
     def stored(self) -> dict:
         """As JSON has it."""

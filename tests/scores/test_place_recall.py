@@ -289,3 +289,25 @@ def test_the_published_table_names_what_the_score_measures():
         n, _, condition = metric.name.removeprefix("recall@").partition("_")
         assert metric.label == measure.set and metric.kind == "score_avg"
         assert condition in ("", *LAYOUTS[measure.set].queries) and int(n) in (1, 5, 10, 20)
+
+
+def test_queries_of_one_group_are_not_independent(root, network):
+    write_city(root)
+    names = sorted(path.name for path in (root / "set/queries").iterdir())
+    lines = [f"{name},{place}" for name, place in zip(names, "aabb", strict=True)]
+    (root / "groups.csv").write_text("\n".join(["file,group", *lines]))
+    alone, grouped = (
+        score({"groups": groups}, recall_values=[1])(network) for groups in (None, "groups.csv")
+    )
+    assert grouped.averages == alone.averages
+    assert grouped.samples["recall@1"].groups == ["a", "a", "b", "b"]
+    # both queries of a are right, both of b are wrong
+    assert grouped.intervals["recall@1"] == [0, 1] != alone.intervals["recall@1"]
+    assert grouped.protocol["groups of queries"] == 2
+    assert "groups of queries" not in alone.protocol
+    (root / "groups.csv").write_text("\n".join(["file,group", *lines[1:]]))
+    with pytest.raises(UserError, match="groups.csv: 1 of 4 queries have no group: queries/@"):
+        score({"groups": "groups.csv"})
+    (root / "groups.csv").write_text("file,group\nother.png,a")
+    with pytest.raises(UserError, match="other.png is no query of"):
+        score({"groups": "groups.csv"})

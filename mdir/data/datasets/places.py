@@ -60,6 +60,7 @@ class Places(Dataset):
         database: how many of them are the database.
         positions: float64 ``[N, 2]``, east and north in metres of all images.
         conditions: name -> numbers of queries (from 0), int64; empty where there are none.
+        groups: what each query belongs to, texts; null: each is alone.
 
     Args:
         transform: pipeline over one PIL image.
@@ -76,6 +77,9 @@ class Places(Dataset):
         conditions: of queries in one folder: ``note`` is what their names note, ``note:1`` its
             first part between ``_``; or a CSV file with the columns ``file`` and ``condition``,
             for some of the queries or all; null: none.
+        groups: CSV file with the columns ``file`` and ``group``, for all queries: those of one
+            group (of one place, of one video) are not independent of each other, which makes
+            intervals wider; null: all are.
 
     Raises:
         DataError, UserError: images or positions are missing, or not as they must be.
@@ -93,6 +97,7 @@ class Places(Dataset):
         queries: str | dict[str, str] | None = None,
         positions: Annotated[str, Check(check_positions)] = "names",
         conditions: Annotated[str, Check(check_conditions)] | None = None,
+        groups: str | None = None,
     ):
         layout = LAYOUTS[set]
         self.transform, self.are_own = transform, set == "folder"
@@ -119,6 +124,15 @@ class Places(Dataset):
                     f"({', '.join(self.conditions)}); leave out 'conditions', or name one folder"
                 )
             self.conditions = _by_condition(self._conditions_of(asked, conditions, folders[""]))
+        self.groups = None
+        if groups is not None:
+            self.groups = self._listed(asked, groups, "group", folders.get("", ""))
+            lacking = [name for name, group in zip(asked, self.groups, strict=True) if not group]
+            if lacking:
+                raise UserError(
+                    f"{groups}: {len(lacking)} of {len(asked)} queries have no group: "
+                    f"{', '.join(lacking[:_SHOWN])}"
+                )
 
     def __len__(self):
         return len(self.files)
@@ -163,16 +177,20 @@ class Places(Dataset):
     def _conditions_of(self, asked, conditions, folder):
         if conditions.partition(":")[0] == _NOTE:
             return self._of_notes(asked, conditions)
-        path = Path(resolve_path(conditions))
+        return self._listed(asked, conditions, "condition", folder)
+
+    def _listed(self, asked, source, column, folder):
+        """What a CSV file says of each query in a column; nothing of those not named."""
+        path = Path(resolve_path(source))
         used(path)
         told = {}
-        for row, where in read_index(path, ("file", "condition"), "queries"):
+        for row, where in read_index(path, ("file", column), "queries"):
             name = os.path.normpath(row["file"])
             if name in told:
                 raise UserError(f"{where}: {row['file']} stands twice in it")
-            if not row["condition"]:
-                raise UserError(f"{where}: no condition of {row['file']}")
-            told[name] = row["condition"], where
+            if not row[column]:
+                raise UserError(f"{where}: no {column} of {row['file']}")
+            told[name] = row[column], where
         found = []
         for name in asked:
             inner = os.path.relpath(name, folder)
@@ -183,7 +201,7 @@ class Places(Dataset):
                 f"{where}: {name} is no query of {self.root / folder} "
                 f"({len(told)} rows of {path.name} name none)"
             )
-        return [condition for condition, _ in found]
+        return [value for value, _ in found]
 
     def _of_notes(self, asked, conditions):
         number = conditions.partition(":")[2]
