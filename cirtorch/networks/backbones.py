@@ -6,7 +6,7 @@ from torch import nn
 
 from cirtorch.networks.functions import SCHEME, named_function
 from cirtorch.networks.published import FEATURES
-from cirtorch.utils.errors import suggest
+from cirtorch.utils.errors import DataError, suggest
 from cirtorch.utils.weight_files import load_state, load_url
 
 OUTPUT_DIM = {
@@ -114,6 +114,22 @@ def check_elsewhere(architecture, source):
 def _from_elsewhere(architecture, source):
     check_elsewhere(architecture, source)
     if source.startswith(_HUB):
-        return torch.hub.load(source.removeprefix(_HUB), architecture)
+        return _from_hub(source.removeprefix(_HUB), architecture)
     function, values = named_function(source, architecture)
     return function(**values)
+
+
+def _from_hub(repository, architecture):
+    try:
+        return torch.hub.load(repository, architecture, trust_repo="check")
+    except Exception as error:
+        # torch asks whether the repository is trusted, and there may be nobody to answer
+        asked = isinstance(error, EOFError) or "Untrusted" in str(error)
+        reason = (
+            "it is not trusted, and its code would be run. Answer torch's question once, where "
+            "you can read the code: "
+            f"torch.hub.load({repository!r}, {architecture!r}, trust_repo='check')"
+            if asked
+            else error
+        )
+        raise DataError(f"{_HUB}{repository}: {reason}") from error

@@ -147,6 +147,7 @@ def test_hostile_archive_from_a_server(tmp_path, monkeypatch):
         (b"<html>", "cannot be unpacked"),
         (tar({"good": b"x", "bad/../../y": b"y"}), "leads out"),
     ],
+    ids=lambda value: "archive" if isinstance(value, bytes) else value,
 )
 def test_bad_archives_leave_nothing(tmp_path, content, message):
     archive = tmp_path / "archive"

@@ -122,6 +122,29 @@ def test_features_from_a_path_and_a_function(tmp_path):
         small(pretrained="ftp://somewhere")
 
 
+@pytest.mark.parametrize("answer", [None, "n"])
+def test_features_from_a_repository_that_nobody_trusts(root, monkeypatch, answer):
+    def asked(question):
+        if answer is None:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr(torch.hub, "_parse_repo_info", lambda repo: ("some", "body", "main"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(root))
+    monkeypatch.setattr("builtins.input", asked)
+    with pytest.raises(DataError, match="torch.hub://some/body: it is not trusted"):
+        small(pretrained="torch.hub://some/body")
+
+
+def test_features_from_a_repository_that_cannot_be_had(monkeypatch):
+    def gone(*_args, **_options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "load", gone)
+    with pytest.raises(DataError, match="torch.hub://some/body: no network"):
+        small(pretrained="torch.hub://some/body")
+
+
 def test_whitening_from_a_pickle(tmp_path):
     m, P = np.random.RandomState(0).standard_normal((512, 1)), np.eye(512) * 2
     (tmp_path / "w.pkl").write_bytes(pickle.dumps({"m": m, "P": P}))
