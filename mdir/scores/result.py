@@ -23,8 +23,6 @@ class ScoreResult:
     Attributes:
         averages: the score's numbers by name, larger is better.
         per_query: name -> one number per query (NaN where a query has no positives).
-        samples: average -> the values of queries that it is the mean of, in the order of the
-            rankings; averages that have one get an interval.
         timings: name -> seconds.
         images: label -> image ``[3, H, W]`` in 0..1.
         rankings: a dict per query: ``name``, ``path``, ``box`` (x1, y1, x2, y2 or None), ``ap``
@@ -36,11 +34,12 @@ class ScoreResult:
             where they are written, as it may take its time.
         files: gives texts of files beside the rankings, by the ending of their names; called
             likewise.
+        samples: average -> the values of queries that it is the mean of, in the order of the
+            rankings; averages that have one get an interval.
     """
 
     averages: dict[str, float] = field(default_factory=dict)
     per_query: dict[str, list[float]] = field(default_factory=dict)
-    samples: dict[str, Sample] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     images: dict[str, Tensor] = field(default_factory=dict)
     rankings: list[dict] = field(default_factory=list)
@@ -48,6 +47,7 @@ class ScoreResult:
     kept: Any = None
     details: Callable[[], dict] = dict
     files: Callable[[], dict[str, str]] = dict
+    samples: dict[str, Sample] = field(default_factory=dict)
 
     @cached_property
     def intervals(self) -> dict[str, list[float] | str]:
