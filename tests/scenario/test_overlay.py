@@ -148,6 +148,8 @@ def test_items_of_a_list_are_covered_by_their_index():
     below = {"k": [{"a": 1, "b": [1]}, 2, 3]}
     above = {"k": {0: {"a": 5, "b+": [2], "c?": 0}, -1: {"x": 1}, 1: None}}
     assert covered(below, above) == ({"k": [{"a": 5, "b": [1, 2]}, None, {"x": 1}]}, [])
+    item = {"__template__": "no file is read inside a list", "a": 1}
+    assert covered({"k": [item]}, {"k": {0: {"a": 2}}}) == ({"k": [{**item, "a": 2}]}, [])
 
 
 @pytest.mark.parametrize(
@@ -331,6 +333,10 @@ def test_a_shipped_template_is_found_from_anywhere(tmp_path):
         (
             {"s.yml": "t: {s: {__template__: b.yml, a..b: 1}}", "b.yml": "a: 1"},
             "s.yml:1:30: target t, step s, key a..b: a dotted key has an empty part",
+        ),
+        (
+            {"s.yml": "t: {s: {__template__: b.yml, a.: 1}}", "b.yml": "a: 1"},
+            "s.yml:1:30: target t, step s, key a.: a dotted key has an empty part",
         ),
         (
             {"s.yml": "t: {s: {__template__: b.yml, a: [1], a.b: 1}}", "b.yml": "c: 1"},

@@ -189,4 +189,7 @@ def test_texts_are_as_long_as_they_may_be(monkeypatch):
 def test_as_many_values_are_put_in_as_may_be(left, found):
     made = context({"k": [1, 2]})
     made._left = left  # the variable, the list and its two items
-    assert Resolver(made).resolve("${1_a.k}") == found
+    resolver = Resolver(made)
+    assert resolver.resolve("${1_a.k}") == found
+    told = [f"variable ${{1_a.k}}: {variables.TOO_MANY}"] if left == 3 else []
+    assert [each.message for each in resolver.problems] == told
