@@ -182,6 +182,11 @@ def test_later_layers_win_over_templates_and_dotted_keys(tmp_path):
     assert tree == {"t": {"s": {"a": {"b": 3, "c": 0}, "list": [2, 4]}}}
 
 
+def test_a_layer_over_a_file_that_is_all_template(tmp_path):
+    files = {"s.yml": "__template__: b.yml", "b.yml": "t: {l: [1], m: {x: 1}}"}
+    assert load(tmp_path, files, "t.l+=[2]", "t.m*={}")[0] == {"t": {"l": [1, 2], "m": {}}}
+
+
 TEMPLATE = {"base.yml": "learning: {training: {epochs: 50, seed: 0, rate: 1}}\n"}
 
 

@@ -228,11 +228,14 @@ def test_merge_keys(tmp_path):
 
 def test_what_is_nearest_wins_among_merged_mappings(tmp_path):
     lines = ["a: &a {x: 1, y: 1, z: 1}", "b: &b {<<: *a, y: 2, z: 2}", "c: {<<: *b, z: 3}"]
+    lines += ["e: &e {}", "f: {<<: [*e, *a, *b]}"]
     (tmp_path / "s.yml").write_text("\n".join(lines))
     tree = Reader().file(str(tmp_path / "s.yml"))
     assert without_places(tree)["c"] == {"x": 1, "y": 2, "z": 3}
     assert tree.value["c"].ranks == {"x": 2, "y": 1}
     assert tree.value["b"].ranks == {"x": 1} and tree.value["a"].ranks == {}
+    assert without_places(tree)["f"] == {"x": 1, "y": 1, "z": 1}
+    assert tree.value["f"].ranks == {"x": 2, "y": 2, "z": 2}
 
 
 def test_files_and_arguments_are_told_apart(tmp_path, monkeypatch):
