@@ -69,7 +69,7 @@ def test_a_training_leaves_what_the_published_programs_read(root):
     found = torch.load(
         root / "results" / "tiny_net_balanced_proxy_8_data_base.pth", weights_only=True
     )
-    assert list(found) == [*KEYS, "train_proxies"]
+    assert list(found) == [*KEYS, "train_proxies", "upright"] and found["upright"] is True
     assert found["test_images"][5] == "classes/eel/0.png"
     assert found["test_labels"] == [0] * 5 + [1] * 5 + [2] * 5
     assert found["test_features"].shape == found["train_features"].shape == (15, 8)
