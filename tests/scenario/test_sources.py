@@ -29,11 +29,12 @@ def problems(tmp_path, text, *args, mode="w"):
 
 def test_places_of_keys_and_values(tmp_path):
     path = tmp_path / "p.yml"
-    path.write_text("a:\n  b: [1, {c: 2}]\n")
+    path.write_text("a:\n  b: [1, {c: 2}, [3]]\n")
     tree = Reader().file(str(path))
     node = find(tree, ("a", "b", 1, "c"))
     assert (str(node.key_place), str(node.place)) == (f"{path}:2:11", f"{path}:2:14")
     assert str(find(tree, ("a", "b", 1)).where) == f"{path}:2:10"
+    assert str(find(tree, ("a", "b", 2)).where) == f"{path}:2:18"
     assert str(find(tree, ("a", "absent", "deep")).where) == f"{path}:1:1"
 
 

@@ -154,6 +154,16 @@ all:
     assert str(caught.value) == f"{where}: expected text, got 3"
 
 
+def test_a_variable_on_the_way_is_entered():
+    parameters = {"a": "${1_a.b}", "b": {"c": [7, 8]}, "d": "x${1_a.b}"}
+    assert resolve("${1_a.a.c.1}", parameters)[0] == 8
+    _, resolver = resolve("${1_a.d.c}", parameters)
+    (problem,) = resolver.problems
+    assert problem.message == (
+        "variable ${1_a.d.c}: 1_a.parameters.d is 'x${1_a.b}', so there is no 'c' in it"
+    )
+
+
 def test_a_step_sees_itself():
     made = context({})
     made.add("3_c", "f.three", {"own": 5, "twice": ["${3_c.own}"]})
