@@ -7,6 +7,12 @@ import re
 from dataclasses import dataclass
 
 NO_BATCH = -2  # the iteration of what a score shows: it belongs to no batch
+_KINDS = {
+    "loss": "losses",
+    "params": "parameters",
+    "score": "single scores",
+    "score_avg": "scores",
+}
 _FULL = re.compile(r"(.+?)/(learning|validation)/([^:]*)(?::(.*))?", re.DOTALL)
 
 
@@ -59,6 +65,21 @@ class Metric:
         name = (self.name or "").removesuffix(suffix("score")).removesuffix(suffix("time"))
         name = re.sub(r"^map\b", "mAP", name.replace("_", " "))
         return " ".join(filter(None, (self.label, kind, name))).replace("_", " ")
+
+
+def heading(key: str) -> str:
+    """The key of an event in words: ``Training: losses``, ``Night to day: scores``.
+
+    Args:
+        key: what :attr:`Metric.key` gives.
+    """
+    metric = Metric.parse(key)
+    kind = re.sub(r"^data/(?=\d)", "picture/", metric.kind or "").removeprefix("data/")
+    *before, last = kind.split("/")
+    label = "training" if metric.label == "train" else metric.label
+    words = " ".join([*before, _KINDS.get(last, last)]).replace("_", " ")
+    text = ": ".join(filter(None, (label.replace("_", " "), words)))
+    return text[:1].upper() + text[1:]
 
 
 def scalar_kind(row: dict) -> str | None:

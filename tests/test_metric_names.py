@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdir.metric_names import Metric, suffix
+from mdir.metric_names import Metric, heading, suffix
 from mdir.report.published_tables import load_table, table_names
 from tests.golden.golden import golden_root
 
@@ -87,3 +87,19 @@ def test_title(text, title):
 
 def test_suffixes():
     assert [suffix(kind) for kind in ("loss", "score", "time")] == ["_avg.4", "_avg.4", "_sum.1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("train/learning/loss", "Training: losses"),
+        ("night_to_day/learning/score_avg", "Night to day: scores"),
+        ("val/learning/rox/score", "Val: rox single scores"),
+        ("train/generator_X/params", "Training: generator X parameters"),
+        ("train/data/fake_Y", "Training: fake Y"),
+        ("visual/learning/data/1/input", "Visual: picture 1 input"),
+        ("epoch", "Epoch"),
+    ],
+)
+def test_keys_of_events_in_words(key, words):
+    assert heading(key) == words

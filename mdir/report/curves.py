@@ -63,7 +63,7 @@ def draw_series(series: dict[str, Series], path: Path) -> None:
     """Draw each series into a plot of its own, side by side in one SVG file."""
     figure, axes = panels(len(series), 2.0)
     for axis, (name, one) in zip(axes, series.items(), strict=False):
-        set_title(axis, name)
+        set_title(axis, name.replace("_", " "))
         if one.iterations:
             x, y = zip(*one.iterations, strict=True)
             axis.plot(x, y, color=COLOUR, alpha=0.25, linewidth=0.6)

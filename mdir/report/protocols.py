@@ -1,7 +1,6 @@
 """Under which conditions scores hold."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from mdir.artifacts import used
@@ -80,10 +79,6 @@ def condition_text(value) -> str:
     return "none" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
-def _without_stage(name):
-    return str(replace(Metric.parse(name), stage=None)).replace("/score_avg:", ": ")
-
-
 def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
     """Losses and scores of a validate step as they are, their conditions below.
 
@@ -92,7 +87,7 @@ def measure_table(metadata: dict, protocols: dict[str, dict]) -> Table:
         protocols: validation -> conditions.
     """
     measured = measured_in(metadata, "report: measures")
-    lines = [[_without_stage(name), f"{value:.5g}"] for name, value in measured.items()]
+    lines = [[Metric.parse(name).title(), f"{value:.5g}"] for name, value in measured.items()]
     table = Table(["", "value"], lines)
     for name, protocol in protocols.items():
         table.notes.append(f"{name} \N{EM DASH} {in_a_line(protocol)}.")

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from mdir.metric_names import NO_BATCH, Metric
+from mdir.metric_names import NO_BATCH, Metric, heading
 from mdir.report.curves import draw_series, draw_weights, read_events, read_series
 from mdir.report.page import PageSection, Picture, Strip, write_page
 from mdir.report.pictures import spread
@@ -42,7 +42,7 @@ def _curves(rows, folder):
         section = sections.setdefault(head, PageSection(head))
         name = f"{key.replace('/', '_')}.svg"
         draw_series(series, folder / name)
-        section.plots.append(Picture(name, key))
+        section.plots.append(Picture(name, heading(key)))
     order = {name: place for place, name in enumerate(GROUPS)}
     return sorted(sections.values(), key=lambda section: order.get(section.title, len(order)))
 
@@ -60,7 +60,8 @@ def _times(rows):
     for key, names in series.items():
         for name, one in names.items():
             mean = one.epochs[-1][1] if one.epochs else float("nan")
-            lines.append([f"{key}: {name}", f"{mean:.3f}"])
+            what = name.removesuffix("_s").replace("_", " ")
+            lines.append([f"{heading(key)}: {what}", f"{mean:.3f}"])
     if not lines:
         return None
     table = Table(
@@ -71,7 +72,7 @@ def _times(rows):
 
 def _protocols(rows, folder):
     paths = {
-        row["key"].removesuffix("/protocol"): blob["path"]
+        Metric.parse(row["key"]).label.replace("_", " "): blob["path"]
         for row in rows
         if row["dtype"] == "blob" and row["key"].endswith("/protocol")
         for blob in _blobs(row).get("protocol", [])
@@ -98,7 +99,7 @@ def _pictures(rows, folder, here):
             if blob["dtype"].startswith("image")
         ]
         if pictures:
-            strips.append(Strip(f"{key}, {moment}" if moment else key, pictures))
+            strips.append(Strip(", ".join(filter(None, (heading(key), moment))), pictures))
     return PageSection("Pictures", strips=strips) if strips else None
 
 
@@ -121,5 +122,5 @@ def _weights(rows, folder):
     for key, found in by_key.items():
         name = f"{key.replace('/', '_')}.svg"
         draw_weights(found, folder / name)
-        section.plots.append(Picture(name, key))
+        section.plots.append(Picture(name, heading(key)))
     return section if section.plots else None

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from cirtorch.utils.errors import nearest
 from mdir.artifacts import produced, used
+from mdir.metric_names import heading
 from mdir.paths import resolve_path
 from mdir.registry import Problem, is_unresolved, unknown
 from mdir.report.classes import classes_section, results_of_rankings
@@ -221,7 +222,7 @@ def _losses(name, epochs, folder):
         stem = "".join(c if c.isalnum() else "_" for c in name)
         path = f"files/losses_{stem}_{number}.svg"
         draw_series(names, folder / path)
-        section.plots.append(Picture(path, key))
+        section.plots.append(Picture(path, heading(key)))
     return section, rows
 
 

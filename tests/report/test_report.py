@@ -87,12 +87,12 @@ def events(folder, epochs=2):
     return folder
 
 
-def rankings(folder):
+def rankings(folder, answers=3):
     queries = []
     for number, precision in enumerate((0.2, 0.9, None, 0.5)):
         found = [
             {"name": f"d{rank}", "path": picture(folder / f"d{rank}.jpg"), "right": right}
-            for rank, right in enumerate((True, False, None))
+            for rank, right in enumerate((True, False, None) * (answers // 3))
         ]
         path = picture(folder / f"q{number}.jpg")
         queries.append(
@@ -172,7 +172,10 @@ def test_training_page_refers_only_to_what_is_there(tmp_path):
     assert all((page.parent / unquote(link)).exists() for link in pictures)
     text = page.read_text()
     assert all(f"<figcaption>epoch {n}</figcaption>" in text for n in (1, 2))
-    assert "fid/learning: feature network" in text and "that one" in text and "4,321" in text
+    assert "<td>fid: feature network</td>" in text and "that one" in text and "4,321" in text
+    assert "<td>Training: iteration: process batch</td>" in text
+    assert "<h3>Training: fake, epoch 2</h3>" in text and "<h3>Visual: picture 1</h3>" in text
+    assert "<figcaption>Training: net parameters</figcaption>" in text
     assert "&lt;run&gt;" in text and "fake &lt;Y&gt;" in text and "<run>" not in text
 
 
@@ -182,8 +185,9 @@ def test_a_training_page_groups_curves_by_who_measured(tmp_path):
     lines = [json.dumps({**row, "key": key}) for key in keys]
     (tmp_path / "events.jsonl").write_text("\n".join(lines))
     text = write_training_page(tmp_path, "T").read_text()
-    heads = ["<h2>Training</h2>", "train/learning/loss", "<h2>Validation</h2>", *keys[1::2]]
-    places = [text.index(words) for words in [*heads, "<h2>other</h2>", "other/loss"]]
+    heads = ["<h2>Training</h2>", ">Training: losses<", "<h2>Validation</h2>"]
+    heads += [">Day/night: scores<", ">Val: x losses<", "<h2>other</h2>", ">Other: losses<"]
+    places = [text.index(words) for words in heads]
     assert places == sorted(places)
 
 
@@ -249,7 +253,7 @@ def test_measures_come_with_their_conditions(root):
     place = {"eval": measured, "rankings": "conditions"}
     metadata, *_ = report({"title": "T", "directory": "page", "measures": {"Night": place}})
     page = Path(metadata["page"]).read_text(encoding="utf-8")
-    assert "distance: fid" in page and "123.46" in page and "x/loss:total_avg.4" in page
+    assert "distance fid" in page and "123.46" in page and "x loss total" in page
     assert "feature network: that one; resize: 299x299; translated images: 1,200." in page
     with pytest.raises(UserError, match="measures must be the metadata of a validate step"):
         report({"title": "T", "directory": "page", "measures": {"Night": {**place, "eval": {}}}})
