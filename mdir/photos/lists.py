@@ -19,8 +19,11 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     * ``day.txt``, ``night.txt``: absolute paths, one per line (for RandomDomainsPair);
     * ``db.tsv``, ``night_to_day.tsv``: all day photographs as database, the night photographs of
       known landmarks with a day photograph as queries (for the score cirdatasetap);
+    * ``day_to_day.tsv``: day photographs of landmarks with another one as queries, each of them
+      junk to itself;
     * ``photos.pkl``: day photographs of known landmarks as database of tuples (for CirTuples;
-      only a ``train`` part), ``photos-whiten.pkl``: the same, flat (for the whitening step);
+      only a ``train`` part), ``photos-whiten.pkl``: the same, flat (for the whitening step),
+      ``others-whiten.pkl``: without the landmarks that are asked for by night;
     * ``examples/``: links to a few day photographs (for the score visual).
 
     The photographs themselves are not changed; of those that the camera noted as turned (EXIF),
@@ -39,10 +42,15 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     queries = _queries(day, night)
     _write(directory / "db.tsv", table(["identifier"], [[p.name] for p in day]))
     _write(directory / "night_to_day.tsv", table(["query", "bbx", "ok", "junk"], queries))
+    by_day = [row for photo in day for row in _queries_of(photo, day)]
+    _write(directory / "day_to_day.tsv", table(["query", "bbx", "ok", "junk"], by_day))
     database = _pairs(folder, day)
     _write(directory / "photos.pkl", pickle.dumps({"train": database}))
-    flat = {key: database[key] for key in ("cids", "qidxs", "pidxs")}
-    _write(directory / "photos-whiten.pkl", pickle.dumps(flat))
+    dark = {photo.landmark for photo in night}
+    others = _pairs(folder, [photo for photo in day if photo.landmark not in dark])
+    for name, pairs in (("photos", database), ("others", others)):
+        flat = {key: pairs[key] for key in ("cids", "qidxs", "pidxs")}
+        _write(directory / f"{name}-whiten.pkl", pickle.dumps(flat))
     _link_examples(folder, day, directory / "examples")
     files = {
         "day": "day.txt",
@@ -50,7 +58,9 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
         "database": "db.tsv",
         "queries": "night_to_day.tsv",
         "training": "photos.pkl",
+        "day_queries": "day_to_day.tsv",
         "whitening": "photos-whiten.pkl",
+        "whitening_of_others": "others-whiten.pkl",
         "examples": "examples",
     }
     return {key: str(directory / name) for key, name in files.items()} | {
@@ -64,17 +74,22 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
 
 
 def _queries(day, night):
-    rows = []
-    for photo in night:
-        ok = [p.name for p in day if photo.landmark is not None and p.landmark == photo.landmark]
-        if ok:
-            rows.append([photo.name, None, ok, []])
+    rows = [row for photo in night for row in _queries_of(photo, day)]
     if not rows:
         raise UserError(
             "no night photograph shows a landmark that is photographed by day as well; "
             "night-to-day retrieval has no query"
         )
     return rows
+
+
+def _queries_of(photo, day):
+    """The row of a query, none where no other photograph shows its landmark."""
+    if photo.landmark is None:
+        return
+    ok = [p.name for p in day if p.landmark == photo.landmark and p is not photo]
+    if ok:
+        yield [photo.name, None, ok, [photo.name] if photo.condition == "day" else []]
 
 
 def _pairs(folder, day):

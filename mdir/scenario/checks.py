@@ -68,8 +68,8 @@ def check_scenario_level(scenario: Scenario, target: str) -> Plan:
 def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) -> list[str]:
     """Check every step that may run.
 
-    Parameters that this version has not accepted before are checked, and that standard input is
-    there for a step that reads it.
+    Parameters that this version has not accepted before are checked, those of steps that always run
+    again, and that standard input is there for a step that reads it.
 
     Returns:
         warnings.
@@ -85,7 +85,7 @@ def check_before_running(plan: Plan, decisions: list[Decision], choice: Choice) 
         if choice.lines is None and step.entry.reads_stdin(step.parameters):
             message = "reads names from standard input, one per line, but that is a terminal"
             problems += plan.locate(step, [Problem((), f"{message}; pipe them in")])
-        if not was_checked(decision):
+        if step.entry.always or not was_checked(decision):
             problems += check_parameters(plan, step, decision.parameters)
     return refuse(problems)
 

@@ -183,12 +183,14 @@ class _Run:
 
 
 def closing_lines(summary: Summary, journal: Journal, seconds: float) -> list[str]:
-    """Where the results are: a line a step, the journal last."""
+    """Where the results are: a line a step, the journal, and what steps tell as ``warning``."""
     lines = [f"done in {htime(seconds)}: {len(summary.ran)} ran, {len(summary.skipped)} skipped"]
     for step, paths in summary.outputs.items():
         if paths:
             lines.append(f"    {step}: {_short_path(os.path.commonpath(paths))}")
-    return [*lines, f"    journal: {_short_path(journal.folder)}"]
+    lines.append(f"    journal: {_short_path(journal.folder)}")
+    told = [step.get("warning") for step in summary.metadata.values() if isinstance(step, dict)]
+    return [*lines, *(f"warning: {warning}" for warning in dict.fromkeys(filter(None, told)))]
 
 
 def _short_path(path):

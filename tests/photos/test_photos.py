@@ -50,6 +50,26 @@ def test_an_index_becomes_lists_ground_truth_and_pairs(tmp_path):
     training = load_pickle(found["training"])["train"]
     assert training["cids"] == [f"{folder}/a/1.jpg", f"{folder}/a/2.jpg"]
     assert (training["qidxs"], training["pidxs"]) == ([0, 1], [1, 0])
+    others = load_pickle(found["whitening_of_others"])
+    assert others == {"cids": [], "qidxs": [], "pidxs": []}  # the tower is asked for by night
+
+
+def test_day_queries_and_the_whitening_of_places_that_no_night_shows(tmp_path):
+    rows = [*GOOD, "d/1.jpg,bridge,day", "d/2.jpg,bridge,day"]
+    folder = album(tmp_path / "photos", rows)
+    found = write_lists(read_photos(folder), folder, tmp_path / "out")
+    _, *queries = Path(found["day_queries"]).read_text().splitlines()
+    assert [row.split("\t") for row in queries] == [
+        ["a/1.jpg", "", '["a/2.jpg"]', '["a/1.jpg"]'],
+        ["a/2.jpg", "", '["a/1.jpg"]', '["a/2.jpg"]'],
+        ["d/1.jpg", "", '["d/2.jpg"]', '["d/1.jpg"]'],
+        ["d/2.jpg", "", '["d/1.jpg"]', '["d/2.jpg"]'],
+    ]
+    assert load_pickle(found["whitening_of_others"]) == {
+        "cids": [f"{folder}/d/1.jpg", f"{folder}/d/2.jpg"],
+        "qidxs": [0, 1],
+        "pidxs": [1, 0],
+    }
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

@@ -20,7 +20,7 @@ from mdir.networks.factory import load_network, network_from_state
 from mdir.networks.files import save_network
 from mdir.scores.cirdatasetap import CirDatasetAp
 from mdir.scores.retrieval_sets import load_table_set
-from mdir.stages.photos import photos as photographs
+from mdir.stages.photos.photos import photos as photographs
 from tests import sections
 from tests.conftest import PROJECT
 

@@ -10,10 +10,12 @@ from mdir.photos.lists import write_lists
 from mdir.registry import Problem
 from mdir.stages.step import step
 
+_ONE = "one night photograph alone can be looked up: its score tells of that photograph, no more"
+
 
 def _check(params):
     if not params.get("photos", True):
-        message = "give the folder of the photographs: all.00_settings.photos=FOLDER"
+        message = "give the folder of the photographs: TARGET.00_settings.photos=FOLDER"
         yield Problem(("photos",), message)
 
 
@@ -29,7 +31,8 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
         index: another index than ``index.csv``.
 
     Returns:
-        Metadata: the paths of everything written, ``image_dir`` and counts.
+        Metadata: the paths of everything written, ``image_dir`` and counts; ``warning`` where one
+        night photograph alone is looked up.
     """
     folder, target = Path(resolve_path(photos)).resolve(), Path(resolve_path(directory)).resolve()
     if target == folder or folder in target.parents:
@@ -41,5 +44,8 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     metadata = write_lists(found, folder, target)
     if turned := metadata["turned_upright"]:
         print(f"{turned} photographs were taken with the camera turned; upright copies are used")
+    if metadata["night_queries"] == 1:
+        metadata["warning"] = _ONE
+        print(f"warning: {_ONE}", flush=True)
     produced(target)
     return metadata

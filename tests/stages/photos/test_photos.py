@@ -4,7 +4,8 @@ import pytest
 
 from mdir.artifacts import collecting
 from mdir.errors import UserError
-from mdir.stages.photos import photos as photos_step
+from mdir.stages.photos.photos import photos as photos_step
+from tests.photos.test_photos import GOOD, album
 
 
 def test_writes_beside_the_photographs_never_among_them(photos, root):
@@ -22,6 +23,16 @@ def test_writes_beside_the_photographs_never_among_them(photos, root):
 
 def test_says_how_to_give_the_folder(root):
     with pytest.raises(
-        UserError, match="give the folder of the photographs: all.00_settings.photos=FOLDER"
+        UserError, match="give the folder of the photographs: TARGET.00_settings.photos=FOLDER"
     ):
         photos_step({"photos": None, "directory": "x"})
+
+
+def test_one_night_query_is_told(root, tmp_path, capsys):
+    folder = album(tmp_path / "photos", [*GOOD, "a/4.jpg,tower,night"])
+    metadata, *_ = photos_step({"photos": str(folder), "directory": "two"})
+    assert metadata["night_queries"] == 2 and "warning" not in metadata
+    folder = album(tmp_path / "photos", GOOD)
+    metadata, *_ = photos_step({"photos": str(folder), "directory": "one"})
+    assert "one night photograph alone" in metadata["warning"]
+    assert metadata["warning"] in capsys.readouterr().out
