@@ -2,9 +2,9 @@
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -144,9 +144,8 @@ class _Shards:
 
         What this step made of other inputs goes, so that a stopped run cannot go on with it.
         """
-        outdated = changed_input() is not None and made_before(self.directory)
-        if outdated and os.path.exists(self.directory):
-            shutil.rmtree(self.directory)
+        if changed_input() is not None and made_before(self.directory):
+            self._clear()
         if os.path.exists(self._path(_PLAN)):
             stored = read_json(self._path(_PLAN), "origin")
             if stored != {key: plan[key] for key in stored if key in plan}:
@@ -158,6 +157,12 @@ class _Shards:
             self._write_json(_PLAN, plan)
         produced(self.directory)
         begun()
+
+    def _clear(self):
+        """Remove the files of an extraction and nothing else, last the one that tells of which."""
+        for pattern in (INDEX, "shard-*.json", "shard-*.npy", _PLAN):
+            for path in Path(self.directory).glob(pattern):
+                path.unlink()
 
     def missing(self):
         """Numbers of the shards that are still to be made (names are written after vectors)."""

@@ -60,6 +60,23 @@ def test_shards_hold_the_descriptors_in_order(root, params):
     np.testing.assert_allclose(scores, 1, atol=1e-4)
 
 
+def test_shards_of_images_that_changed_go_and_nothing_else_does(root, params):
+    stage.extract(params)
+    draw(root / "images" / NAMES[0], 99)
+    others = [root / "vectors/found/rankings.json", root / "vectors/notes.txt"]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    before = open_shards(root / "vectors").rows[0:7]
+    told = {"made": [str(root / "vectors")], "changed": ["input changed: images"]}
+    with artifacts.collecting(**told):
+        (metadata,) = stage.extract({**params, "shard_size": 4})
+    assert metadata["shards_made"] == 2 and [path.read_text() for path in others] == ["mine"] * 2
+    assert not (root / "vectors/shard-000002.npy").exists()
+    after = open_shards(root / "vectors").rows[0:7]
+    assert (abs(after - before).max(axis=1) > 1e-3).tolist() == [True] + [False] * 6
+
+
 def test_a_stopped_run_goes_on(root, params, monkeypatch):
     extracted = []
 
