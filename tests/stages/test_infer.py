@@ -166,6 +166,24 @@ def test_absolute_names_begin_below_the_folder_that_they_share(names, expected):
     assert image_names(names, image_dir="/set/imgs") == expected
 
 
+def test_absolute_names_without_a_folder_are_told_protected_and_named_alike(
+    pictures, root, monkeypatch
+):
+    monkeypatch.chdir(root)
+    names = [str(pictures / "a.png"), str(pictures / "c.png")]
+    given = params(append=True)
+    given["data"]["test"]["dataset"]["image_dir"] = ""
+    assert infer(given, (names,))[1] == ["a.png", "c.png"]
+    with collecting() as told:
+        metadata, _ = infer(given, (names,))
+    assert metadata == {"status": "skipped"} and set(told.files[str(pictures)]) == set(names)
+    before = (pictures / "a.png").read_bytes()
+    given["output"]["inference"]["image_dir"] = "imgs/*"
+    with pytest.raises(UserError, match="is the input picture"):
+        infer(given, (names,))
+    assert (pictures / "a.png").read_bytes() == before
+
+
 def test_rows_of_several_pictures(pictures, root):
     _, names = infer(params(image_dir="out/*"), ([["d/b.jpg", "c.png"], ["a.png", "a.png"]],))
     assert names == ["d%b::c.png", "a::a.png"]

@@ -14,7 +14,7 @@ def image_names(items, dir_structure: str | None = None, image_dir: str = "") ->
         items: names, or lists of names where several images make one.
         dir_structure: "input" mirrors the first name; "flat" joins all names by ``::`` with ``%``
             for ``/``, only the last with its suffix; None decides by the first item.
-        image_dir: folder of the inputs.
+        image_dir: folder of the inputs; empty: absolute names have none.
 
     What mirrors an absolute name begins below ``image_dir``, or below the folder that holds all
     absolute ones. Names that would lead out of the folder (``..``) are kept inside it.
@@ -24,7 +24,7 @@ def image_names(items, dir_structure: str | None = None, image_dir: str = "") ->
         dir_structure = "flat" if len(items[0]) > 1 else "input"
     if dir_structure == "flat":
         return [_flat_name(names) for names in items]
-    return _mirrored([names[0] for names in items], os.path.abspath(image_dir))
+    return _mirrored([names[0] for names in items], image_dir and os.path.abspath(image_dir))
 
 
 def _flat_name(names):
@@ -53,7 +53,7 @@ def _inside(name):
 def input_paths(items, section: dict) -> list[list[str]]:
     """The images of each name, or list of names, of a data section; none where it has no folder."""
     image_dir = section["dataset"].get("image_dir")
-    if not image_dir:
+    if image_dir is None:
         return [[] for _ in items]
     names = ([item] if isinstance(item, str) else item for item in items)
     return [[path_join(resolve_path(image_dir), name) for name in each] for each in names]

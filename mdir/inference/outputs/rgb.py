@@ -66,9 +66,10 @@ class RgbOutput(Output):
             raise UserError(
                 f"stretch_by {self.stretch_by!r} needs the mean_std of the data section"
             )
-        _protect(items, self.paths, section["dataset"].get("image_dir"))
+        sources = input_paths(items, section)
+        _protect(items, self.paths, sources)
         if distributed.is_first():
-            self._discard_outdated(input_paths(items, section), made_by)
+            self._discard_outdated(sources, made_by)
         done = {path for path in set(self.paths) if self.append and os.path.exists(path)}
         rows = [index for index, path in enumerate(self.paths) if path not in done]
         for row in rows:
@@ -143,15 +144,13 @@ def write_image(pixels, path: str) -> None:
         Image.fromarray(pixels).save(file, Image.registered_extensions()[suffix])
 
 
-def _protect(items, paths, input_dir):
+def _protect(items, paths, sources):
     """Refuse to write over an input image, or several different inputs to one file."""
     owners = {}
-    for item, path in zip(items, paths, strict=True):
+    for item, path, read in zip(items, paths, sources, strict=True):
         names = (item,) if isinstance(item, str) else tuple(item)
         other = owners.setdefault(path, names)
         if other != names:
             raise UserError(f"{path}: both {other} and {names} would be written there")
-        sources = [path_join(resolve_path(input_dir), name) for name in names if input_dir]
-        for source in sources:
-            if os.path.realpath(source) == os.path.realpath(path):
-                raise UserError(f"{path}: is the input picture; choose another image_dir")
+        if os.path.realpath(path) in map(os.path.realpath, read):
+            raise UserError(f"{path}: is the input picture; choose another image_dir")
