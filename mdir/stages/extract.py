@@ -140,13 +140,13 @@ class _Shards:
         return os.path.join(self.directory, name)
 
     def begin(self, plan):
-        """Claim the folder for this extraction; it must not hold another one.
+        """Claim the folder for this extraction; it must not hold shards of another one.
 
         What this step made of other inputs goes, so that a stopped run cannot go on with it.
         """
         if changed_input() is not None and made_before(self.directory):
             self._clear()
-        if os.path.exists(self._path(_PLAN)):
+        if os.path.exists(self._path(_PLAN)) and any(self._shards()):
             stored = read_json(self._path(_PLAN), "origin")
             if stored != {key: plan[key] for key in stored if key in plan}:
                 raise UserError(
@@ -160,9 +160,11 @@ class _Shards:
 
     def _clear(self):
         """Remove the files of an extraction and nothing else, last the one that tells of which."""
-        for pattern in (INDEX, "shard-*.json", "shard-*.npy", _PLAN):
-            for path in Path(self.directory).glob(pattern):
-                path.unlink()
+        for path in [*self._shards(), *map(Path, map(self._path, (INDEX, _PLAN)))]:
+            path.unlink(missing_ok=True)
+
+    def _shards(self):
+        return Path(self.directory).glob("shard-[0-9]*.*")
 
     def missing(self):
         """Numbers of the shards that are still to be made (names are written after vectors)."""

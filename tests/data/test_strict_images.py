@@ -105,6 +105,7 @@ def test_extract(root):
     strict = {**params, "directory": "strict", "strict_images": True}
     with pytest.raises(DataError, match=f"{name}: is cut short, which strict_images does not"):
         extract(strict)
+    assert extract({**strict, "strict_images": False})[0]["images"] == 2  # nothing was kept
     (root / "imgs" / name).write_bytes(b"no picture")
     with pytest.raises(DataError, match=f"{name}: cannot be read as an image"):
         extract({**strict, "directory": "unreadable"})
