@@ -81,8 +81,8 @@ def extract(
 
 
 def _images(source):
-    folder, names = images_of(source)
     used(source)
+    folder, names = images_of(source)
     used_files(os.path.join(folder, name) for name in names)
     return folder, names
 

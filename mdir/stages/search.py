@@ -104,8 +104,8 @@ def search(
 
 
 def _open(folder) -> Shards:
-    shards = open_shards(folder)
     used(folder)
+    shards = open_shards(folder)
     name, times = Counter(shards.names).most_common(1)[0]
     if times > 1:
         raise UserError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from cirtorch.datasets.imagefiles import images_of
 from cirtorch.search.exact import Search
 from cirtorch.search.shards import open_shards
 from mdir import artifacts
@@ -75,6 +76,21 @@ def test_shards_of_images_that_changed_go_and_nothing_else_does(root, params):
     assert not (root / "vectors/shard-000002.npy").exists()
     after = open_shards(root / "vectors").rows[0:7]
     assert (abs(after - before).max(axis=1) > 1e-3).tolist() == [True] + [False] * 6
+
+
+def test_a_list_that_is_replaced_while_it_is_read_is_not_taken_for_known(root, params, monkeypatch):
+    listed = root / "list.txt"
+    listed.write_text(f"{root}/images/{NAMES[0]}\n")
+
+    def read(source):
+        found = images_of(source)
+        listed.write_text(f"{root}/images/{NAMES[1]}\n")
+        return found
+
+    monkeypatch.setattr(stage, "images_of", read)
+    with artifacts.collecting() as told:
+        stage.extract({**params, "images": "list.txt"})
+    assert told.fingerprints()[str(listed)]["sha256"] is None
 
 
 def test_a_stopped_run_goes_on(root, params, monkeypatch):

@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from cirtorch.search.shards import open_shards
 from mdir.artifacts import collecting
 from mdir.errors import USER_ERRORS
 from mdir.report.galleries import read_rankings
+from mdir.stages import search as stage
 from mdir.stages.report import report
 from mdir.stages.search import search
 from tests.cirtorch.world import draw
@@ -85,6 +87,22 @@ def test_runs_and_pairs_for_others(params, root, capsys):
     pairs = (root / "out/pairs.txt").read_text().splitlines()
     assert pairs[1] == "q/x%201.jpg images/sub/c.jpg"
     assert "1 names are written with %20" in capsys.readouterr().err
+
+
+def test_shards_that_are_replaced_while_they_are_read_are_not_taken_for_known(
+    params, root, monkeypatch
+):
+    def opened(folder):
+        found = open_shards(folder)
+        if folder == str(root / "db"):
+            (root / "db/0.json").write_text('{"names": ["other.jpg"]}')
+        return found
+
+    monkeypatch.setattr(stage, "open_shards", opened)
+    with collecting() as told:
+        search(params)
+    seen = told.fingerprints()[str(root / "db")]
+    assert set(seen["files"]) - set(seen["sha256"]) == {"0.json"}
 
 
 def test_rankings_name_images_and_their_files(params, root):

@@ -38,8 +38,8 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     if target == folder or folder in target.parents:
         raise UserError(f"photos: directory {target} lies among the photographs; choose another")
     source = Path(resolve_path(index)) if index else None
-    found = read_photos(folder, source)
     used(source or (folder / "index.csv" if (folder / "index.csv").exists() else folder))
+    found = read_photos(folder, source)
     used_files(folder / photo.name for photo in found)
     metadata = write_lists(found, folder, target)
     if turned := metadata["turned_upright"]:
