@@ -101,9 +101,9 @@ class CheckpointFolder:
                 "epochs only; ask for at least as many or choose another directory"
             )
         is_within = within is not None and complete <= within.epoch < epochs
-        if not stored and not is_within:
+        self._continues = bool(stored) or is_within
+        if not self._continues:
             return self._take_over()
-        self._continues = True
         if is_within:
             self._newest, self.source = complete or None, self.within.path
             return within

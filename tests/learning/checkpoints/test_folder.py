@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.weight_files import load_weights
 from mdir.artifacts import collecting
 from mdir.errors import UserError
@@ -11,6 +12,7 @@ from mdir.learning.checkpoints.folder import CheckpointFolder, StoredEpoch
 from mdir.networks.comparing import Differs
 
 PARTS = {"net": False, "a": False, "b": True}  # whether it is frozen
+WITHIN = {"seed": 1, "iteration": 5, "events": {"rows": {}, "processors": {}}}
 
 
 def opened(root, regex=None, **every):
@@ -99,8 +101,8 @@ def test_a_run_goes_on_from_what_is_there(tmp_path):
     assert opened(tmp_path).latest(2).epoch == 2
     again.begin(list(PARTS))
     assert (tmp_path / "epochs/a_bestsofar.pth").exists()
-    again.save_within(StoredEpoch(2, states(2), {"epoch": 2}, {}, {"iteration": 5}))
-    assert opened(tmp_path).latest(4).within == {"iteration": 5}
+    again.save_within(StoredEpoch(2, states(2), {"epoch": 2}, {}, WITHIN))
+    assert opened(tmp_path).latest(4).within == WITHIN
     save(again, 3, 4)
     assert not (tmp_path / "epochs/midepoch.pth").exists()
     previous = sorted(path.name for path in (tmp_path / "epochs/previous").iterdir())
@@ -116,6 +118,22 @@ def test_a_fresh_run_is_not_mistaken_for_what_a_killed_one_left(tmp_path):
     (place / "net_last.pth").symlink_to("a_best.pth")
     opened(tmp_path).begin(list(PARTS))
     assert names(tmp_path) == ["a_best.pth"]  # no link: it is somebody's file
+
+
+def test_after_a_state_that_cannot_be_taken_up_a_first_epoch_begins_anew(tmp_path, capsys):
+    folder = opened(tmp_path)
+    folder.begin(list(PARTS))
+    save(folder, 1, 4, best=True)
+    for path in (tmp_path / "epochs").glob("*_epoch_01.pth"):
+        path.unlink()
+    folder.save_within(StoredEpoch(1, states(1), {"epoch": 1}, {}, WITHIN))
+    again = opened(tmp_path)
+    assert again.latest(4).epoch == 1
+    again.leave_out(DamagedFile("midepoch.pth: is not what a run keeps"))
+    assert again.latest(4) is None
+    assert capsys.readouterr().err.endswith("keeps: going back to the state before it\n")
+    again.begin(list(PARTS))
+    assert names(tmp_path) == ["b_frozen.pth"]
 
 
 def test_a_run_of_no_epochs(tmp_path):
