@@ -13,11 +13,11 @@ from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
 from mdir.report.tables import write_table
 from mdir.stages.step import step
-from mdir.stages.uncertainty import uncertainty_sections
+from mdir.stages.uncertainty import check_rows, uncertainty_sections
 
 
 def _check(params):
-    """Rows that the published table has not."""
+    """Rows that the published table has not, and rows that are not in ``results``."""
     results = params.get("results")
     if not isinstance(results, dict) or is_unresolved(params.get("table")):
         return
@@ -28,10 +28,13 @@ def _check(params):
     for row in results:
         if not is_unresolved(row) and row not in rows:
             yield Problem(("results", row), unknown("published row", row, rows))
-    for number, pair in enumerate(params.get("differences") or ()):
-        for place, row in enumerate(pair):
-            if not is_unresolved(row) and row not in results:
-                yield Problem(("differences", number, place), unknown("row", row, results))
+    if any(map(is_unresolved, results)):
+        return
+    yield from check_rows(params.get("differences"), results, ("differences",))
+    rankings = params.get("rankings")
+    for row in rankings if isinstance(rankings, dict) else ():
+        if not is_unresolved(row) and row not in results:
+            yield Problem(("rankings", row), unknown("row", row, results, rankings))
 
 
 @step(check=_check)

@@ -27,7 +27,7 @@ from mdir.report.uncertainty import seed_means
 from mdir.stages.fine_grained.data_base import read_data_base
 from mdir.stages.fine_grained.summary import class_rankings, class_results, score_data_base
 from mdir.stages.step import step
-from mdir.stages.uncertainty import uncertainty_sections
+from mdir.stages.uncertainty import check_rows, uncertainty_sections
 
 
 class Measured(TypedDict):
@@ -45,30 +45,24 @@ class Translated(TypedDict):
 
 
 def _check(params):
-    """Rows that differences and protocols name, and the table has not."""
+    """Rows that differences, seeds and protocols name, and the table has not."""
     scores = params.get("scores")
     if not isinstance(scores, dict) or any(map(is_unresolved, scores)):
         return
-    differences, protocols = params.get("differences"), params.get("protocols")
+    protocols = params.get("protocols")
     seeds = params.get("seeds") if isinstance(params.get("seeds"), dict) else {}
-    named = _named(seeds, differences, protocols)
+    named = _named(seeds, params.get("differences"), protocols)
     for right, wrong in _misspelt(scores, seeds, named):
         message = f"no other section names the row {wrong!r}. Did you mean {right!r}?"
         yield Problem(("scores", wrong), message)
         scores = {**scores, right: None}
-    rows = [*scores, *seeds]
     for name, members in seeds.items():
         if name in scores:
             yield Problem(("seeds", name), f"{name!r} is a row of its own; take another name")
         if not members:
             yield Problem(("seeds", name), "names no rows")
-        for place, row in enumerate(members):
-            if not is_unresolved(row) and row not in scores:
-                yield Problem(("seeds", name, place), unknown("row", row, scores))
-    for number, pair in enumerate(differences if isinstance(differences, list) else ()):
-        for place, row in enumerate(pair):
-            if not is_unresolved(row) and row not in rows:
-                yield Problem(("differences", number, place), unknown("row", row, rows))
+        yield from check_rows(members, scores, ("seeds", name))
+    yield from check_rows(params.get("differences"), [*scores, *seeds], ("differences",))
     for row in protocols if isinstance(protocols, dict) else ():
         if row not in scores and not is_unresolved(row):
             yield Problem(("protocols", row), unknown("row", row, scores, protocols))
@@ -78,7 +72,8 @@ def _named(seeds, differences, protocols):
     """How often other sections name each row."""
     pairs = differences if isinstance(differences, list) else ()
     lists = [*seeds.values(), *pairs, protocols if isinstance(protocols, dict) else ()]
-    return Counter(row for rows in lists for row in rows or () if isinstance(row, str))
+    known = [rows for rows in lists if rows and not isinstance(rows, str)]  # of a variable: text
+    return Counter(row for rows in known for row in rows if isinstance(row, str))
 
 
 def _misspelt(scores, seeds, named):

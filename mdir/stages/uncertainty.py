@@ -1,13 +1,28 @@
 """How sure the scores of a table are: what the steps report and compare share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mdir.paths import resolve_path
+from mdir.registry import Problem, is_unresolved, unknown
 from mdir.report.page import PageSection
 from mdir.report.scores import MINUS, score_values
 from mdir.report.tables import write_table
 from mdir.report.uncertainty import difference_section, interval_section, seed_section
 from mdir.scores.paired import compare_runs
+
+
+def check_rows(given, rows, path: tuple) -> Iterator[Problem]:
+    """What a list of names, or of lists of names, at ``path`` of a step's parameters mistakes.
+
+    Args:
+        rows: names that there are.
+    """
+    for place, each in enumerate(given if isinstance(given, (list, tuple)) else ()):
+        here = (*path, place)
+        if isinstance(each, str) and each not in rows and not is_unresolved(each):
+            yield Problem(here, unknown("row", each, rows))
+        yield from check_rows(each, rows, here)
 
 
 def uncertainty_sections(

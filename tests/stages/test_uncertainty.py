@@ -8,7 +8,7 @@ import pytest
 
 from mdir.errors import UserError
 from mdir.learning.score_results import write_rankings
-from mdir.registry import ComponentError
+from mdir.registry import ComponentError, check_parameters
 from mdir.scores.measures.intervals import bootstrap, mcnemar, paired_bootstrap, wilson
 from mdir.scores.result import ScoreResult
 from mdir.scores.samples import Sample
@@ -152,6 +152,29 @@ def test_seeds_are_kept_apart_from_queries(root):
 def test_mistakes_are_found_first(root, given, message):
     with pytest.raises(ComponentError, match=message):
         run(root, **given)
+
+
+LATER = "${1_a._output_metadata.rows}"
+TABLE = {"table": "iccv23", "results": {"hedngan vgg16": {}, "cyclegan vgg16": {}}}
+
+
+@pytest.mark.parametrize(
+    "step, given, told",
+    [
+        (report, {"title": "t", "scores": {"a": {}}, "differences": LATER}, []),
+        (report, {"title": "t", "scores": {"a": {}}, "differences": [LATER]}, []),
+        (report, {"title": "t", "scores": {"u": {}}, "seeds": {"s": LATER}}, []),
+        (compare, {**TABLE, "differences": LATER}, []),
+        (compare, {**TABLE, "differences": [["hedngan vgg16", LATER]]}, []),
+        (compare, {**TABLE, "results": {LATER: {}}, "differences": [["a", "b"]]}, []),
+        (compare, {**TABLE, "rankings": {LATER: "r"}}, []),
+        (compare, {**TABLE, "rankings": {"hedngan vgg61": "r"}}, [("rankings", "hedngan vgg61")]),
+        (compare, {**TABLE, "differences": [["hedngan vgg16", "b"]]}, [("differences", 0, 1)]),
+    ],
+)
+def test_rows_that_a_variable_names_are_not_known_yet(step, given, told):
+    problems = check_parameters(step.function, {"directory": "out", **given})
+    assert [problem.path for problem in problems] == told
 
 
 def test_a_broken_file_is_named(root):

@@ -133,7 +133,7 @@ def test_another_description_of_a_network_is_told_with_its_file(stopped, capfd):
 
 @pytest.mark.slow
 def test_any_section_of_another_kind(stopped, capfd):
-    """What the optimizer never had of a parameter cannot be told from what is taken away."""
+    """What was never there, of the optimizer or a log, cannot be told from what is taken away."""
     root, _ = stopped
     names = ["learning_epoch_02", "extra_epoch_02", "last_epoch_02", "net_epoch_02", "midepoch"]
     chance = random.Random(0)
@@ -145,6 +145,8 @@ def test_any_section_of_another_kind(stopped, capfd):
         path = chance.choice([each for each in found if len(each) == depth])
         bad = chance.choice(BAD)
         if path[-3:-1] == ("optimizer_state", "state") and bad is MISSING:
+            continue
+        if path[:3] == ("within", "events", "rows") and (bad is MISSING or bad == {}):
             continue
         try:
             resumed(stopped, name, path, bad, capfd)
