@@ -22,6 +22,7 @@ class Artifacts:
     above them all. ``made`` are outputs of earlier runs of the same step, ``changed`` tells of
     inputs that are no longer what they were when the step last ended well, or when it began to make
     what a stopped run left (``"input changed: PATH"``); ``keep`` keeps in mind what is told so far.
+    ``before`` reads the journal of the steps before this one.
     """
 
     inputs: list[str] = field(default_factory=list)
@@ -30,6 +31,7 @@ class Artifacts:
     made: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     keep: Callable[["Artifacts"], None] | None = None
+    before: Callable[[], list[dict]] | None = None
     _seen: dict[str, dict] = field(default_factory=dict)
 
     @cached_property
@@ -84,9 +86,9 @@ _current: ContextVar[Artifacts | None] = ContextVar("artifacts", default=None)
 
 
 @contextmanager
-def collecting(made=(), changed=(), keep=None):
+def collecting(made=(), changed=(), keep=None, before=None):
     """Collect what is told inside the block; yields the :class:`Artifacts`."""
-    artifacts = Artifacts(made=list(made), changed=list(changed), keep=keep)
+    artifacts = Artifacts(made=list(made), changed=list(changed), keep=keep, before=before)
     token = _current.set(artifacts)
     try:
         yield artifacts
@@ -165,6 +167,12 @@ def changed_files() -> set[str]:
     artifacts = _current.get()
     changed = artifacts.changed if artifacts is not None else []
     return {change.partition(": ")[2] for change in changed}
+
+
+def steps_before() -> list[dict]:
+    """The journal's records of the steps before this one, in their order; [] where none is kept."""
+    artifacts = _current.get()
+    return artifacts.before() if artifacts is not None and artifacts.before is not None else []
 
 
 def is_recorded() -> bool:

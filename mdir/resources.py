@@ -4,11 +4,12 @@ import importlib.metadata
 import importlib.util
 import os
 import resource
-import subprocess
 import time
 from pathlib import Path
 
 import torch
+
+from mdir.origin import GIB, git_head
 
 PACKAGES = {
     "numpy": "numpy",
@@ -17,7 +18,6 @@ PACKAGES = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
 }
-GIB = 2**30
 
 
 class Resources:
@@ -102,22 +102,4 @@ def code_version() -> dict:
         if spec is not None:
             version = importlib.metadata.version(distribution)
             packages[module] = {"version": version, "file": spec.origin}
-    return {"mdir_git": _git(), "python_packages": packages}
-
-
-def _git():
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    found = {}
-    for key, question in (
-        ("commit", ["rev-parse", "HEAD"]),
-        ("head_ref", ["rev-parse", "--abbrev-ref", "HEAD"]),
-    ):
-        command = ["git", "-C", str(root), *question]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        found[key] = answer.stdout.strip() or None
-    return found
+    return {"mdir_git": git_head(), "python_packages": packages}

@@ -1,11 +1,11 @@
 """What one entry of a scenario's ``data`` may hold, and every mistake in it."""
 
-import os
 from collections.abc import Iterator
 from typing import Annotated, TypedDict, get_args
 
 from mdir import registry
 from mdir.data.transforms.parse import check_transforms
+from mdir.origin import usable_cores
 from mdir.registry import Check, Holds, Options, Problem, Section, check_parameters, register
 from mdir.registry.ranges import at_least
 
@@ -34,7 +34,7 @@ def loader_options(
     null: all of them, ``shuffle`` or in turn.
     """
     if num_workers is None:
-        num_workers = min(_MAX_WORKERS, _processors(), items // _ITEMS_A_WORKER)
+        num_workers = min(_MAX_WORKERS, usable_cores(), items // _ITEMS_A_WORKER)
     num_workers = min(num_workers, items)
     alone = num_workers == 0
     return {
@@ -47,11 +47,6 @@ def loader_options(
         "timeout": 0 if alone else timeout,
         "sampler": sampler,
     }
-
-
-def _processors():
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count()
 
 
 def _check_mean_std(value):

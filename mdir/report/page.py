@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jinja2
 
@@ -30,6 +30,13 @@ class Strip:
     pictures: list[Picture]
 
 
+class Fold(NamedTuple):
+    """Text that is unfolded by its title, its lines kept."""
+
+    title: str
+    text: str
+
+
 @dataclass
 class PageSection:
     """A part of a page. What is empty is left out; ``plots`` are paths of wide pictures."""
@@ -39,6 +46,7 @@ class PageSection:
     table: Table | None = None
     plots: list[Picture] = field(default_factory=list)
     strips: list[Strip] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
 
 
 def write_page(path: Path, title: str, sections: list[PageSection], subtitle: str = "") -> None:

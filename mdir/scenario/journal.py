@@ -16,6 +16,7 @@ import mdir
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.fingerprints import content, differences, fingerprint, is_fingerprint, refresh
 from cirtorch.utils.general import get_root
+from mdir.origin import commit, machine
 
 FORMAT = 2
 OLD_FORMAT = 1  # does not know all files that the step read
@@ -103,6 +104,8 @@ def start_record(plan, decision, lines, command) -> dict:
         "seeds": seeds(decision.parameters),
         "command": command,
         "versions": versions(),
+        "commit": commit(),
+        "machine": machine(),
         "started": now(),
     }
 

@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
 
 from cirtorch.utils.general import htime
 from mdir import artifacts
@@ -135,7 +137,8 @@ class _Run:
                 journal.write(step.name, record)
 
         try:
-            with artifacts.collecting(decision.made, decision.changed, keep) as told:
+            before = partial(self._records_before, step.name)
+            with artifacts.collecting(decision.made, decision.changed, keep, before) as told:
                 start = time.monotonic()
                 result = function(copy.deepcopy(decision.parameters), data)
                 seconds = time.monotonic() - start
@@ -162,6 +165,14 @@ class _Run:
                 file=sys.stderr,
             )
         return [metadata, record["identity"]]
+
+    def _records_before(self, name):
+        """What the journal knows of the steps before one, parameters decoded."""
+        if self.journal is None:
+            return []
+        steps = takewhile(lambda step: step.name != name, self.decider.plan.steps)
+        records = filter(None, (self.journal.read(step.name) for step in steps))
+        return [record | {"parameters": decode(record["parameters"])} for record in records]
 
     def _function(self, decision):
         """What to call, its data, and the lines of standard input that are in them."""

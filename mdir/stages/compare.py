@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from mdir.artifacts import produced
+from mdir.artifacts import produced, steps_before
 from mdir.paths import resolve_path
 from mdir.registry import Check, Problem, is_unresolved, unknown
 from mdir.report.comparison import compare_results
@@ -11,6 +11,7 @@ from mdir.report.cost import cost_section, read_costs
 from mdir.report.page import PageSection, write_page
 from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
+from mdir.report.sections.origin import origin_sections
 from mdir.report.tables import write_table
 from mdir.stages.step import step
 from mdir.stages.uncertainty import check_rows, uncertainty_sections
@@ -80,6 +81,7 @@ def compare(
     if cost := cost_section(costs):
         sections.append(cost)
         print(f"{cost.table.as_text()}\n")
+    sections += origin_sections(steps_before())
     write_page(page, f"Comparison with {table}", sections)
     produced(page)
     print(f"Comparison: {page}", flush=True)

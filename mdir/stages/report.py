@@ -5,22 +5,23 @@ from pathlib import Path
 from typing import TypedDict
 
 from cirtorch.utils.errors import nearest
-from mdir.artifacts import produced, used
+from mdir.artifacts import produced, steps_before, used
 from mdir.metric_names import heading
 from mdir.paths import resolve_path
 from mdir.registry import Problem, is_unresolved, unknown
-from mdir.report.classes import classes_section, results_of_rankings
-from mdir.report.clusters import clusters_section
 from mdir.report.cost import cost_notes, cost_section, read_costs
 from mdir.report.curves import draw_series, read_events, read_series
-from mdir.report.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
 from mdir.report.galleries import gallery, read_rankings, worst_gallery
-from mdir.report.identities import identities_section
 from mdir.report.page import PageSection, Picture, write_page
 from mdir.report.pictures import PictureFolder
-from mdir.report.places import places_section
 from mdir.report.protocols import conditions_section, measure_table, read_protocols
 from mdir.report.scores import score_table, score_values
+from mdir.report.sections.classes import classes_section, results_of_rankings
+from mdir.report.sections.clusters import clusters_section
+from mdir.report.sections.embeddings import draw_maps, draw_recalls, read_embeddings, recall_table
+from mdir.report.sections.identities import identities_section
+from mdir.report.sections.origin import origin_sections
+from mdir.report.sections.places import places_section
 from mdir.report.tables import write_table
 from mdir.report.translations import translation_strips
 from mdir.report.uncertainty import seed_means
@@ -192,6 +193,7 @@ def report(
         sections.append(conditions_section(read))
         if costs := cost_section({row: read_costs(path) for row, path in folders.items()}):
             sections.append(costs)
+    sections += origin_sections(steps_before())
     page = folder / "index.html"
     write_page(page, title, sections, subtitle)
     produced(page)

@@ -10,9 +10,9 @@ from cirtorch.search.precision import full_precision
 from mdir.artifacts import used
 from mdir.errors import UserError
 from mdir.learning.compute import default_device
-from mdir.report.classes import ClassMap, ClassResults
 from mdir.report.figures import PALETTE
 from mdir.report.pictures import spread
+from mdir.report.sections.classes import ClassMap, ClassResults
 from mdir.scores.measures.class_recall import ClassScores, class_scores
 from mdir.scores.measures.tsne import class_map
 from mdir.stages.fine_grained.data_base import DataBase, Rows, local_places
