@@ -14,19 +14,20 @@ from mdir.report.pictures import PictureFolder, spread
 
 
 def translation_strips(
-    before: str, after: Path, pictures: PictureFolder, count: int
+    before: str, after: Path, pictures: PictureFolder, count: int, real=()
 ) -> list[Strip]:
     """``count`` pairs, evenly spread over the pictures that lie in ``after``.
 
     Args:
         before: folder of the inputs (a pattern of :func:`mdir.paths.path_join`).
         after: folder of the translations, under the names of their inputs.
+        real: paths of images of the other domain; one, evenly spread over them, ends each strip.
     """
     names = list_images(after, recursive=True, may_be_empty=True) if after.is_dir() else []
     if not names:
         raise UserError(f"report: translations: no pictures in {after}")
-    strips = []
-    for number in spread(len(names), count):
+    strips, chosen = [], spread(len(names), count)
+    for place, number in enumerate(chosen):
         name = names[number]
         source = next((p for p in _sources(before, name) if os.path.exists(p)), None)
         if source is None:
@@ -36,6 +37,9 @@ def translation_strips(
             Picture(pictures.add(source, upright=upright), "input"),
             Picture(pictures.add(after / name), "translation"),
         ]
+        if real:
+            other = real[place * len(real) // len(chosen)]
+            pair.append(Picture(pictures.add(other, upright=upright), "real picture"))
         strips.append(Strip(name, pair))
     return strips
 

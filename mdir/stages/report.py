@@ -2,10 +2,11 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from cirtorch.utils.errors import nearest
 from mdir.artifacts import produced, steps_before, used
+from mdir.data.image_lists import listed_images
 from mdir.metric_names import heading
 from mdir.paths import resolve_path
 from mdir.registry import Problem, is_unresolved, unknown
@@ -38,11 +39,24 @@ class Measured(TypedDict):
     rankings: str
 
 
+class RealPictures(TypedDict):
+    """Images of the domain that a generator translates into.
+
+    Args:
+        names: text file with a name per line, or a folder.
+        image_dir: folder (or pattern) of the images of a text file.
+    """
+
+    names: str
+    image_dir: NotRequired[str]
+
+
 class Translated(TypedDict):
-    """Folders of the images before and after."""
+    """Folders of the images before and after, and what the translations should look like."""
 
     input: str
     output: str
+    real: NotRequired[RealPictures]
 
 
 def _check(params):
@@ -127,7 +141,8 @@ def report(
         measures: name -> ``{eval: metadata of a validate step, rankings: its folder}``: losses and
             scores as they are, such as FID, with the conditions under which they hold.
         losses: name -> folder of a training run; of pseudo labels, the largest clusters, too.
-        translations: name -> ``{input: folder, output: folder}``.
+        translations: name -> ``{input: folder, output: folder}``; pictures of ``real`` stand beside
+            them, whatever scenes they show.
         galleries: name -> rankings file of a step ``validate`` or ``search``; of the score
             ``reid``, its CMC and t-SNE maps, too; of ``class_recall``, recalls and a map; of
             ``place_recall``, a table of conditions.
@@ -177,7 +192,8 @@ def report(
     for name, place in (translations or {}).items():
         before, after = resolve_path(place["input"]), Path(resolve_path(place["output"]))
         used(after)
-        strips = translation_strips(before, after, copies, pictures)
+        real = _real_pictures(**place.get("real", {}))
+        strips = translation_strips(before, after, copies, pictures, real)
         sections.append(PageSection(name, strips=strips))
     rankings = {name: _rankings(path) for name, path in (galleries or {}).items()}
     if places := places_section(rankings):
@@ -199,6 +215,10 @@ def report(
     produced(page)
     print(f"Report: {page}", flush=True)
     return {"page": str(page), "scores": values, "table": table.as_text() if scores else ""}
+
+
+def _real_pictures(names=None, image_dir=None):
+    return listed_images(names, image_dir or names) if names else []
 
 
 def _rankings(path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cirtorch.utils.errors import DataError
 from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.report.curves import draw_weights, read_events, read_series
@@ -240,6 +241,29 @@ def test_translations_without_inputs_are_an_error(root):
     section["T"]["output"] = "nothing"
     with pytest.raises(UserError, match="no pictures in"):
         report({"title": "T", "directory": "page", "translations": section})
+
+
+def test_real_pictures_stand_beside_translations(root):
+    for number in range(3):
+        picture(root / f"in/{number}.png")
+        picture(root / f"out/{number}.png")
+    names = [f"{level}.png" for level in (10, 120, 130, 250)]
+    for name in names:
+        picture(root / "night" / name, int(name[:-4]))
+    (root / "night.txt").write_text("\n".join(names))
+    place = {"input": "in/*", "output": "out"}
+    real = {"names": "night.txt", "image_dir": "night/*"}
+    step = {"title": "T", "directory": "page", "translations": {"Night": {**place, "real": real}}}
+    with collecting() as told:
+        page = Path(report(step)[0]["page"])
+    pictures = [link for link in Links(page).links if link.endswith(".jpg")]
+    levels = [np.asarray(Image.open(page.parent / link)).mean() for link in pictures]
+    assert levels == pytest.approx([100, 100, 10, 100, 100, 120, 100, 100, 130], abs=1)
+    assert page.read_text().count("real picture</figcaption>") == 3
+    assert str(root / "night.txt") in told.inputs
+    real["names"] = "nigth.txt"
+    with pytest.raises(DataError, match=r"nigth\.txt"):
+        report(step)
 
 
 def test_measures_come_with_their_conditions(root):
