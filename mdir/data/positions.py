@@ -45,7 +45,7 @@ def read_positions(source: str, root: Path, names: list[str]) -> np.ndarray:
         DataError: images without a position; the message counts them and names the first ones.
         UserError: the CSV file is absent, or not of this form.
     """
-    reader = _READERS[source](root) if source in _READERS else _of_table(Path(source))
+    reader = position_reader(source, root)
     found, missing = [], []
     for name in names:
         try:
@@ -64,6 +64,14 @@ def read_positions(source: str, root: Path, names: list[str]) -> np.ndarray:
             file=sys.stderr,
         )
     return np.array([(one.east, one.north) for one in found], dtype=np.float64).reshape(-1, 2)
+
+
+def position_reader(source: str, root: Path) -> Callable[[str], Position]:
+    """The function of a name that gives its position or raises DataError.
+
+    For arguments and UserError see :func:`read_positions`.
+    """
+    return _READERS[source](root) if source in _READERS else _of_table(Path(source))
 
 
 def _of_names(_root) -> Callable[[str], Position]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cirtorch.datasets.imagefiles import list_images, read_image_list
 from cirtorch.downloads.known_files import known_folders
 from cirtorch.utils.errors import DataError
+from cirtorch.utils.files import files_below
 from mdir.artifacts import used
 from mdir.data.image_lists import listed
 
@@ -107,6 +108,12 @@ def place_images(root: Path, folder: str) -> list[str]:
     beside = place.with_name(f"{place.name}_images_paths.txt")
     names = _of_list(beside, place) if beside.exists() else _of_folder(place)
     return [os.path.normpath(os.path.join(folder, name)) for name in names]
+
+
+def first_image(root: Path, folder: str) -> str | None:
+    """The first image of a folder and below, relative to ``root``; None where there is none."""
+    found = (entry.path for entry in files_below(root / folder, hidden=False))
+    return next((os.path.relpath(p, root) for p in found if p.lower().endswith(SUFFIXES)), None)
 
 
 def _of_folder(place):

@@ -10,18 +10,26 @@ from typing import Annotated, Literal
 import numpy as np
 from torch.utils.data import Dataset
 
+from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
-from mdir.data.datasets.place_layouts import LAYOUTS, find_folder, place_images, query_folders
+from mdir.data.datasets.place_layouts import (
+    LAYOUTS,
+    QUERIES,
+    find_folder,
+    first_image,
+    place_images,
+    query_folders,
+)
 from mdir.data.image_files import open_image
 from mdir.data.index_files import read_index
 from mdir.data.place_names import name_note
-from mdir.data.positions import read_positions
+from mdir.data.positions import position_reader, read_positions
 from mdir.errors import UserError
 from mdir.paths import resolve_path
-from mdir.registry import Check, Problem, register
+from mdir.registry import Check, Problem, holds_unresolved, register
 
 SetName = Literal[tuple(LAYOUTS)]
-_NOTE = "note"
+_NOTE, _IN_IMAGES = "note", ("names", "exif")
 _SHOWN = 5
 
 
@@ -37,14 +45,42 @@ def check_conditions(text: str) -> None:
 
 def check_positions(text: str) -> None:
     """ValueError unless it is ``names``, ``exif`` or a CSV file."""
-    if text not in ("names", "exif") and not text.endswith(".csv"):
+    if text not in _IN_IMAGES and not text.endswith(".csv"):
         raise ValueError(f"expected 'names', 'exif' or a CSV file, got {text!r}")
 
 
 def _check(params):
-    """A split of a set that has none."""
+    """A split of a set that has none, and a set that is there without positions."""
     if params.get("set") == "folder" and params.get("split") is not None:
         yield Problem(("split",), "the set 'folder' has no splits: name its folder as image_dir")
+    elif not holds_unresolved(params):
+        yield from _check_there(params)
+
+
+def _check_there(params):
+    """What tells no position of the first image of a folder; of a set that is there by now."""
+    layout = LAYOUTS[params["set"]]
+    try:
+        root = Path(resolve_path(params["image_dir"]))
+        root = find_folder(params["set"], root, params.get("split") or layout.split)
+    except DataError:
+        return
+    asked = params.get("queries") or dict(layout.queries, all=QUERIES)
+    folders = [asked] if isinstance(asked, str) else asked.values()
+    source = _source(params.get("positions", "names"))
+    if source not in _IN_IMAGES and not os.path.isfile(source):
+        return
+    try:
+        read = position_reader(source, root)
+        for folder in (params.get("database") or layout.database, *folders):
+            if (name := first_image(root, folder)) is not None:
+                read(name)
+    except (DataError, UserError) as error:
+        yield Problem(("positions",), f"{root}: {error}")
+
+
+def _source(positions):
+    return positions if positions in _IN_IMAGES else resolve_path(positions)
 
 
 @register("dataset", "places", check=_check)
@@ -114,8 +150,7 @@ class Places(Dataset):
         for folder in (database, *folders.values()):
             used(self.root / folder)
         self._refuse_repeats(database, asked)
-        source = positions if positions in ("names", "exif") else resolve_path(positions)
-        self.positions = read_positions(source, self.root, self.names)
+        self.positions = read_positions(_source(positions), self.root, self.names)
         self.conditions = self._by_folder(parts)
         if conditions is not None:
             if self.conditions:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
+from mdir import registry
 from mdir.data.datasets.places import Places
 from mdir.errors import UserError
 
@@ -79,3 +80,24 @@ def test_conditions_of_a_set_that_are_absent_are_told(root, capsys):
     found = Places(None, set="svox", image_dir="data/svox")
     assert {name: group.tolist() for name, group in found.conditions.items()} == {"night": [0]}
     assert "no queries of overcast, rain, snow, sun" in capsys.readouterr().err
+
+
+def told(**options):
+    section = {"name": "places", "set": "folder", "image_dir": "set", **options}
+    problems = registry.check(registry.Section("dataset"), section)
+    return [(".".join(problem.path), problem.message) for problem in problems]
+
+
+def test_a_set_that_is_there_without_positions_is_told_before_anything_runs(city):
+    assert told() == [] and told(positions="later.csv") == [] and told(image_dir="later") == []
+    (city.parent / "few.csv").write_text("file,east,north\ndatabase/@1@1@b.jpg,1,1\n")
+    (city.parent / "feet.csv").write_text("file,x,y\ndatabase/@1@1@b.jpg,1,1\n")
+    write(city / "night", "a.jpg")
+    for options, message in (
+        ({"queries": {"day": "queries", "night": "night"}}, "night/a.jpg: its name does not tell"),
+        ({"positions": "few.csv"}, "queries/@1@2@q.jpeg: is not in"),
+        ({"positions": "feet.csv"}, "either east, north or latitude, longitude; got file, x, y"),
+        ({"positions": "exif"}, "@1@1@b.jpg: its EXIF data tell no GPS position"),
+    ):
+        ((key, text),) = told(**options)
+        assert key == "positions" and message in text

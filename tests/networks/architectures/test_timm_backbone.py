@@ -253,6 +253,7 @@ def _no_net(url, place):
     ("params", "message"),
     [
         ({"name": "resnet5"}, "name: unknown timm model 'resnet5'. Did you mean 'resnet50'"),
+        ({"name": "DINOv2"}, r"unknown timm model 'DINOv2'. Did you mean 'vit_\w+_dinov2'"),
         ({"name": "hf-hub:some/model"}, "name: unknown timm model"),
         ({"name": "test_vit.nowhere"}, "name: timm knows no weights 'nowhere'.*r160_in1k"),
         ({"pooling": "gme"}, "pooling: unknown pooling 'gme'. Did you mean 'gem'"),

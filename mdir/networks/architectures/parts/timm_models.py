@@ -49,7 +49,8 @@ def check_name(name: str) -> None:
     model, _, tag = name.partition(".")
     known = timm.list_models()
     if model not in known:
-        near = difflib.get_close_matches(model, known, n=3)
+        near = difflib.get_close_matches(model.lower(), known, n=3)
+        near = near or [each for each in known if model.lower() in each][:3]
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(
             f"unknown timm model {name!r}.{hint} timm {timm.__version__} has {len(known)}, "
