@@ -1,10 +1,12 @@
 """What descriptors cost, beside the scores that they gave."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from mdir.errors import UserError
 from mdir.report.page import PageSection
+from mdir.report.protocols import of_labels
 from mdir.report.tables import Table
 
 _TEXT = (
@@ -20,8 +22,11 @@ def cost_path(rankings: Path) -> Path:
     return rankings.parent / "cost" / rankings.name
 
 
-def read_costs(folder: Path) -> dict[str, dict]:
+def read_costs(folder: Path, labels: Collection[str] | None = None) -> dict[str, dict]:
     """Validation -> what its descriptors cost, from the ``rankings`` folder of a validate step.
+
+    Args:
+        labels: of these validations alone; null: of all in the folder.
 
     Each mapping has ``dimensions``, ``bytes_per_image``, ``images`` (that count), ``device`` and
     either ``images_per_second`` and ``milliseconds_per_image`` or, in words, ``not_measured``.
@@ -30,7 +35,7 @@ def read_costs(folder: Path) -> dict[str, dict]:
         UserError: a file of it is something else.
     """
     costs = {}
-    for path in sorted((folder / "cost").glob("*.json")):
+    for path in of_labels((folder / "cost").glob("*.json"), labels):
         try:
             costs[path.stem] = json.loads(path.read_text(encoding="utf-8"))
             cost_text(costs[path.stem])

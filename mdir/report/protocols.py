@@ -1,6 +1,7 @@
 """Under which conditions scores hold."""
 
 import json
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from mdir.artifacts import used
@@ -11,14 +12,22 @@ from mdir.report.scores import measured_in
 from mdir.report.tables import Table
 
 
-def read_protocols(folder: Path) -> dict[str, dict]:
+def of_labels(paths: Iterable[Path], labels: Collection[str] | None) -> list[Path]:
+    """The files of these validations, sorted; null: all."""
+    return sorted(path for path in paths if labels is None or path.stem in labels)
+
+
+def read_protocols(folder: Path, labels: Collection[str] | None = None) -> dict[str, dict]:
     """Validation -> conditions of its score, from the ``rankings`` folder of a validate step.
+
+    Args:
+        labels: of these validations alone; null: of all in the folder.
 
     Raises:
         UserError: a file of it is something else.
     """
     protocols = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in of_labels(folder.glob("*.json"), labels):
         used(path)
         try:
             protocols[path.stem] = dict(json.loads(path.read_text(encoding="utf-8"))["protocol"])

@@ -1,6 +1,7 @@
 """A table of evaluations, with the differences between them."""
 
 import math
+from pathlib import Path
 
 from mdir.errors import UserError
 from mdir.metric_names import Metric
@@ -19,6 +20,16 @@ def measured_in(metadata, what: str) -> dict[str, float]:
             f"got {metadata!r}"
         )
     return measured
+
+
+def measured_labels(metadata: dict) -> set[str]:
+    """The names of the rankings files that a validate step, or the step recall, left.
+
+    Others in their folder are of other steps.
+    """
+    if "rankings" in metadata:
+        return {Path(metadata["rankings"]).stem}
+    return {Metric.parse(key).label for key in metadata.get("eval", ())}
 
 
 def score_values(evaluations: dict[str, dict]) -> dict[str, dict[str, float]]:

@@ -11,6 +11,7 @@ from mdir.report.cost import cost_section, read_costs
 from mdir.report.page import PageSection, write_page
 from mdir.report.protocols import read_protocols
 from mdir.report.published_tables import load_table
+from mdir.report.scores import measured_labels
 from mdir.report.sections.origin import origin_sections
 from mdir.report.tables import write_table
 from mdir.stages.step import step
@@ -67,7 +68,8 @@ def compare(
     by_row = isinstance(rankings, dict)
     places = rankings if by_row else dict.fromkeys(results, rankings)
     folders = {row: Path(resolve_path(places[row])) for row in results if places.get(row)}
-    protocols = {row: _protocols(place) for row, place in folders.items()}
+    labels = {row: measured_labels(results[row]) for row in folders}
+    protocols = {row: _protocols(place, labels[row]) for row, place in folders.items()}
     comparison = compare_results(published, results, protocols)
     write_table(comparison, folder, "comparison")
     page = folder / "index.html"
@@ -75,9 +77,10 @@ def compare(
     print(f"\n{comparison.as_text()}\n", flush=True)
     sections += uncertainty_sections(results, differences or [], places if by_row else {}, folder)
     # not in the table, which stays the same from run to run
-    costs = {row: read_costs(place) for row, place in folders.items()}
-    if not by_row:
-        costs = {", ".join(costs): next(iter(costs.values()), {})}
+    costs = {row: read_costs(place, labels[row]) for row, place in folders.items()}
+    if not by_row:  # of one folder
+        found = {label: cost for one in costs.values() for label, cost in one.items()}
+        costs = {", ".join(costs): found}
     if cost := cost_section(costs):
         sections.append(cost)
         print(f"{cost.table.as_text()}\n")
@@ -88,8 +91,8 @@ def compare(
     return {"page": str(page), "table": comparison.as_text()}
 
 
-def _protocols(rankings: Path) -> dict[str, dict]:
+def _protocols(rankings: Path, labels: set[str]) -> dict[str, dict]:
     """Test set -> protocol, from the rankings files of a folder."""
-    protocols = read_protocols(rankings).values()
+    protocols = read_protocols(rankings, labels).values()
     # scores of generators have no test set
     return {protocol["dataset"]: protocol for protocol in protocols if "dataset" in protocol}

@@ -207,8 +207,12 @@ def report(
         folders = {row: Path(resolve_path(path)) for row, path in protocols.items()}
         read = {row: read_protocols(path) for row, path in folders.items()}
         sections.append(conditions_section(read))
-        if costs := cost_section({row: read_costs(path) for row, path in folders.items()}):
-            sections.append(costs)
+        costs = {row: read_costs(path) for row, path in folders.items()}
+    else:
+        files = {name: Path(resolve_path(path)) for name, path in (galleries or {}).items()}
+        costs = {name: read_costs(path.parent, {path.stem}) for name, path in files.items()}
+    if cost := cost_section(costs):
+        sections.append(cost)
     sections += origin_sections(steps_before())
     page = folder / "index.html"
     write_page(page, title, sections, subtitle)

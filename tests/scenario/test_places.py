@@ -29,6 +29,7 @@ def test_the_toy_runs_to_its_page_and_once(tmp_path):
     text = (reports / "toy/index.html").read_text(encoding="utf-8")
     assert "<h2" in text and "without a positive" in text and f">{share} (" in text
     assert " m away" in text and 'class="right"' in text
+    assert ">images/s</th>" in text and ">256</td>" in text
     assert "0 ran" in "".join(vars(perform(tmp_path))[key] for key in ("stdout", "stderr"))
 
 

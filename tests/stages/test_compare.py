@@ -150,3 +150,18 @@ def test_the_cost_stands_on_the_page_and_not_in_the_table(root, capsys):
     for cell in ("cyclegan vgg16", "247tokyo1k", "125.0", "8.00", "2,048", "512", "cpu"):
         assert f"<td>{cell}</td>" in page and cell in printed
     assert "the first batch of an evaluation and the search do not count" in page
+
+
+def test_what_other_steps_left_in_the_folder_is_not_of_a_row(root):
+    write_rankings(root, 1125)
+    before = run(rankings="rankings")
+    other = {"protocol": {"dataset": "roxford5k", "images": 3}, "queries": []}
+    (root / "rankings/elsewhere.json").write_text(json.dumps(other))
+    (root / "rankings/cost").mkdir()
+    cost = {"not_measured": "-", "bytes_per_image": 4, "dimensions": 1, "device": "cpu"}
+    (root / "rankings/cost/elsewhere.json").write_text(json.dumps(cost))
+    assert run(rankings="rankings") == before
+    assert "elsewhere" not in (root / "out/index.html").read_text()
+    of_recall = {**METADATA, "rankings": "rankings/elsewhere.json"}
+    table = run(rankings="rankings", results={"cyclegan vgg16": of_recall})["table"]
+    assert "elsewhere" in (root / "out/index.html").read_text() and table != before["table"]
