@@ -228,8 +228,9 @@ def as_float(value):
         number = float(value)
     except (ValueError, OverflowError):
         return None
-    # The text nan, or 1e999 that overflows, is a slip; .nan and .inf are said on purpose.
-    return None if isinstance(value, str) and not math.isfinite(number) else number
+    # The text nan, or 1e999 that overflows, is a slip; inf, .inf and .nan are said on purpose.
+    is_slip = isinstance(value, str) and not math.isfinite(number) and "inf" not in value.lower()
+    return None if is_slip else number
 
 
 def _check_checked(annotation, value, path, check):

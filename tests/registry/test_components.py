@@ -76,7 +76,12 @@ def messages(annotation, value):
     ("annotation", "good", "bad", "words"),
     [
         (int, [0, -3], [True, 1.0, "1", None], "a whole number"),
-        (float, [0, 1.5, "2e-4", float("inf")], [True, "x", None, [1], "1e999", "nan"], "a number"),
+        (
+            float,
+            [0, 1.5, "2e-4", "inf", "-Infinity", float("inf")],
+            [True, "x", None, [1], "1e999", "nan"],
+            "a number",
+        ),
         (str, ["", "x"], [1, None, []], "text"),
         (bool, [True], [1, "x"], "true or false"),
         (None, [None], [0], "null"),

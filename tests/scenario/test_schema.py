@@ -71,11 +71,12 @@ def renamed(tree, path, new):
 
 
 def cases():
-    """Every key of a scenario once in its surroundings, misspelt."""
+    """Every key of a scenario misspelt once in its surroundings; settings may hold anything."""
     for name in ("quickstart.yml", "judge.yml", "photos.yml"):
         tree, seen = read((FOLDER / name).read_text()), set()
         for path in settled_keys(tree):
-            if len(path) > 2 and path[-2:] not in seen and misspelt(path[-1]):
+            is_held = len(path) > 3 and path[1].endswith("_settings")
+            if len(path) > 2 and not is_held and path[-2:] not in seen and misspelt(path[-1]):
                 seen.add(path[-2:])
                 yield pytest.param(tree, path, id=f"{name} {'.'.join(path)}")
 

@@ -76,15 +76,19 @@ class Definitions:
         return self.define(f"{named.kind}.{name}", make)
 
     def union(self, components, extra: dict | None = None, others=False) -> dict:
-        """A mapping with parameters of any of several components, those of open ones left out."""
+        """A mapping with parameters of any of several components, those of open ones left out.
+
+        With a schema ``others`` of further keys it may hold settings, too: a text under any name.
+        """
         found: dict[str, list[dict]] = {}
+        text = TYPES[str] if isinstance(others, dict) else []
         for component in components:
             fields, more = registry.schema(component)
             for key, field in fields.items():
                 found.setdefault(key, []).append(self.parameter(field))
             if more not in (None, typing.Any):
                 others = self.value(more)
-        properties = {key: either(schemas) for key, schemas in found.items()}
+        properties = {key: either([*schemas, *text]) for key, schemas in found.items()}
         return closed({**properties, **(extra or {})}, others, dotted=True)
 
     def parameters(self, component, extra: dict | None = None) -> tuple[dict, dict | bool]:

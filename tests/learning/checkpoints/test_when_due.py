@@ -63,11 +63,14 @@ def test_each_step_and_never(tmp_path):
 def test_a_state_is_kept_until_it_is_removed(tmp_path):
     within = WithinEpoch(tmp_path, 1)
     assert within.load(["a"]) is None
-    within.save({"a": 1, "b": {"c": [2]}})
+    logged = {"rows": {}, "processors": {}}
+    within_epoch = {"seed": 5, "iteration": 2, "events": logged}
+    state = {"epoch": 1, "networks": {}, "learning": {}, "within": within_epoch}
+    within.save(state)
     assert [path.name for path in tmp_path.iterdir()] == ["midepoch.pth"]
-    assert within.load(["b", "a"]) == {"a": 1, "b": {"c": [2]}}
+    assert within.load(reversed(state)) == state
     with pytest.raises(DamagedFile) as caught:
-        within.load(["a"])
+        within.load(["epoch", "networks", "learning"])
     assert str(caught.value) == f"{tmp_path}/midepoch.pth: not the state of a run in an epoch"
     within.remove()
     within.remove()

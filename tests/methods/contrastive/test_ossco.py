@@ -184,7 +184,7 @@ def test_bfloat16(domains, root):
 
 
 def method(**params):
-    return OSSCo(SimpleNamespace(device="cpu", runtime={}), None, None, **params)
+    return OSSCo(SimpleNamespace(device="cpu", runtime={}, preprocessing={}), None, None, **params)
 
 
 def small(**params):
