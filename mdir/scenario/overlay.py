@@ -86,9 +86,7 @@ class Loader:
             layers = [node, *node.queue]
             node.queue = []
             found = self._template_file(template, folder, path, trail)
-            result = (
-                Node({}, node.place) if found is None else self._template(found, template, path)
-            )
+            result = Node({}, node.place) if found is None else self._read_file(found, path)
             if found is not None:
                 folder, trail = os.path.dirname(found), (*trail, (template.place, found))
             for layer in layers:
@@ -220,10 +218,6 @@ class Loader:
             names = " -> ".join([file for _, file in trail] + [found])
             return self._problem(template, path, f"circular template: {names}")
         return found
-
-    def _template(self, file, template, path):
-        tree = self._read_file(file, path)
-        return Node(tree.value, tree.place, template.key_place)
 
     def _problem(self, node, path, message):
         self.problems.append(Located(Problem(path, message), node.where))

@@ -193,3 +193,29 @@ def test_a_later_layer_covers_what_the_lowest_one_replaces(tmp_path):
     (tmp_path / "o.yml").write_text("t: {s: {k*: {y: 2}, l+: [2], m: {y: 2}}}")
     tree = without_places(load_scenario([str(tmp_path / n) for n in ("s.yml", "o.yml")]).tree)
     assert tree["t"]["s"] == {"k": {"y": 2}, "l": [1, 2], "m": {"x": 1, "y": 2}}
+
+
+def test_own_keys_win_over_merged_ones_in_a_template_of_a_template(tmp_path):
+    (tmp_path / "s.yml").write_text("go: {1_a: {__template__: middle.yml}}\n")
+    middle = "__template__: base.yml\n<<: {note.day: 1, note.dusk: 3}\nnote: {day: 2}\n"
+    (tmp_path / "middle.yml").write_text(middle)
+    (tmp_path / "base.yml").write_text("{__function__: print_scores, note: {night: 0}}\n")
+    step = without_places(load_scenario([str(tmp_path / "s.yml")]).tree)["go"]["1_a"]
+    assert step == {"__function__": "print_scores", "note": {"night": 0, "day": 2, "dusk": 3}}
+
+
+def test_a_null_beside_a_mapping_says_nothing_and_text_there_is_a_second_value(tmp_path):
+    (tmp_path / "base.yml").write_text("__function__: print_scores\n")
+
+    def load(spelling):
+        text = f"go: {{1_a: {{__template__: base.yml, note.day.kept: 1, {spelling}}}}}\n"
+        (tmp_path / "s.yml").write_text(text)
+        return load_scenario([str(tmp_path / "s.yml")], collect=True)
+
+    silent = load("note: {day: null}")
+    assert silent.problems == []
+    step = without_places(silent.tree)["go"]["1_a"]
+    assert step == {"__function__": "print_scores", "note": {"day": {"kept": 1}}}
+    (problem,) = load("note: {day: text}").problems
+    assert problem.problem.path == ("go", "1_a", "note", "day")
+    assert problem.problem.message == "duplicate key 'day' (first in line 1)"
