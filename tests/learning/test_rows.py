@@ -9,8 +9,16 @@ import torch
 
 from cirtorch.utils.weight_files import load_weights
 from mdir.learning import loop, validation
+from mdir.learning.checkpoints.within import Position
 from mdir.learning.events.events import Events
-from mdir.learning.loop import are_samples_due, begin_epoch, log_samples, log_weights
+from mdir.learning.loop import (
+    are_samples_due,
+    begin_epoch,
+    log_samples,
+    log_weights,
+    run_epochs,
+    train_epoch,
+)
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data
 
@@ -153,3 +161,118 @@ def test_the_values_of_an_open_epoch_are_in_order():
         events.register(0, iteration, 2, *LOSS[:1], data, LOSS[1])
     assert events.values(LOSS[0], "total") == [1.0, 2.0]
     assert events.values(LOSS[0], "other") == events.values("no/such/key", "total") == []
+
+
+class Steps:
+    """Stands in for a run, its training and its method: batches are numbers, and their losses."""
+
+    def __init__(self, calls, batches):
+        self.training = self.method = self.network = self
+        self.calls, self.batches, self.members, self.mean_std = calls, batches, {}, None
+        self.events = Rows()
+
+    def named_parameters(self):
+        return iter([("w", torch.ones(2))])
+
+    def train(self):
+        self.calls.append("train")
+
+    def loader(self, seed, epoch, done):
+        self.calls.append(("loader", seed, epoch, done))
+        return self.batches[done:]
+
+    def step(self, batch):
+        return {"total": batch}
+
+    def samples(self):
+        return {"seen": torch.zeros(3, 24, 24)}
+
+    def step_done(self, epoch, position):
+        self.calls.append((epoch, position, len(self.events.rows)))
+
+    def end_epoch(self):
+        self.calls.append("end")
+
+    def results(self):
+        return "finished"
+
+
+@pytest.mark.parametrize(
+    ("epoch", "position", "first", "pictures"),
+    [
+        (0, Position(7), ["params -1", "loss 0", "seen 0", "iteration 0"], [0]),
+        (0, Position(7, 1), ["loss 1", "iteration 1"], []),
+        (1, Position(8), ["loss 0", "iteration 0"], []),
+        (4, Position(11, 2), ["loss 2", "seen 2", "params 2", "iteration 2"], [2]),
+    ],
+)
+def test_rows_and_positions_of_an_epoch_from_any_step(ticks, epoch, position, first, pictures):
+    run = Steps([], [1.0, 2.0, 3.0])
+    train_epoch(run, epoch, position)
+    rows, done = run.events.rows, position.iteration
+    told = [f"{row[3].rpartition('/')[2]} {row[1]}" for row in rows]
+    assert told[: len(first)] == first and told[-2:] == ["params 2", "iteration 2"]
+    assert {(row[0], row[2]) for row in rows} == {(epoch, 3)}
+    found = {key: [row for row in rows if row[3] == key] for key in {row[3] for row in rows}}
+    seen = found.pop("train/data/seen", [])
+    assert [row[1] for row in seen] == pictures and {row[5] for row in seen} <= {"blob"}
+    weights = found.pop("train/net/params")
+    assert [row[1] for row in weights] == ([-1, 2] if epoch == done == 0 else [2])
+    losses, times = found.pop("train/learning/loss"), found.pop("train/learning/iteration")
+    assert [row[1] for row in losses] == [row[1] for row in times] == list(range(done, 3))
+    assert [row[4] for row in losses] == [{"total": each + 1.0} for each in range(done, 3)]
+    assert {row[5] for row in losses} == {"scalar/loss"}
+    spent = {"prepare_data": 1.0, "process_batch": 1.0, "take_statistics": 1.0}
+    assert all(row[4] == spent and row[5] == "scalar/time" for row in times) and not found
+    begun, loader, *steps, end = run.calls
+    assert (begun, loader, end) == ("train", ("loader", position.seed, epoch, done), "end")
+    assert [(each[0], each[1]) for each in steps] == [
+        (epoch, Position(position.seed, number)) for number in range(done + 1, 4)
+    ]
+    assert steps[-1][2] == len(rows) and run.events.results == ["finished"]
+
+
+def test_epochs_from_where_a_run_goes_on(monkeypatch):
+    calls = []
+
+    def tell(name):
+        return lambda *given: calls.append((name, *given))
+
+    def begin(training, events, epoch):
+        return f"beginning of {epoch}"
+
+    monkeypatch.setattr(loop, "train_epoch", lambda run, epoch, where: calls.append((epoch, where)))
+    monkeypatch.setattr(loop, "begin_epoch", begin)
+    monkeypatch.setattr(loop, "require_finite", lambda optimizer, _, epoch: tell(optimizer)(epoch))
+    each = SimpleNamespace(run=lambda _, epoch: tell("each")(epoch), is_due=lambda *_: True)
+    late = SimpleNamespace(run=lambda _, epoch: tell("late")(epoch), is_due=lambda _, last: last)
+    events = SimpleNamespace(
+        begin=tell("begin"),
+        close_epoch=tell("close"),
+        metrics=SimpleNamespace(is_last_best=lambda *given: given),
+    )
+    method = SimpleNamespace(validates=lambda epoch: epoch != 2)
+    training = SimpleNamespace(
+        epochs=4, optimizer="weights", method=method, scheduler=SimpleNamespace(apply=tell("rate"))
+    )
+    validation = SimpleNamespace(
+        decisive_criterion="a:b", ties_are_best=False, members=[each, late]
+    )
+    run = SimpleNamespace(
+        training=training, validation=validation, events=events, start=1, position="within",
+        save=tell("save"),
+    )  # fmt: skip
+    run_epochs(run)
+    assert calls == [
+        ("rate", 1), ("begin", 4),
+        (1, "within"), ("weights", 1), ("each", 1), ("rate", 2), ("close",),
+        ("save", 1, ("a:b", False)),
+        (2, "beginning of 2"), ("weights", 2), ("rate", 3), ("close",),
+        ("save", 2, ("a:b", False)),
+        (3, "beginning of 3"), ("weights", 3), ("each", 3), ("late", 3), ("rate", 4), ("close",),
+        ("save", 3, ("a:b", False)),
+    ]  # fmt: skip
+    del calls[:]
+    run.position, run.start, training.epochs = None, 0, 1
+    run_epochs(run)
+    assert (0, "beginning of 0") in calls

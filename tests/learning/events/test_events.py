@@ -1,21 +1,20 @@
-"""Rows, metrics, files beside the checkpoint, progress lines."""
+"""Rows, metrics, files beside the checkpoint, TensorBoard."""
 
 import csv
 import json
-import re
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mdir.learning.events import event_files
 from mdir.learning.events.event_files import EventFiles
 from mdir.learning.events.events import Events, histogram
 from mdir.learning.events.html_report import HtmlReport
 from mdir.learning.events.processor import Processor
-from mdir.learning.events.progress import Progress
 from mdir.learning.events.tensorboard import TensorBoard
 
 LOSS, SCORE = "train/learning/loss", "val/learning/score_avg"
@@ -158,43 +157,6 @@ def test_blobs_of_names_that_are_alike_or_long_have_files_of_their_own(tmp_path)
     assert not any(character in "".join(paths) for character in "\n:")
 
 
-def test_progress_prints_plain_lines_off_a_terminal(capsys):
-    events = Events([Progress(None, print_each=2, print_each_val=0)])
-    events.register(0, 0, 1, "val/learning/loss", {"total": 7.0}, "scalar/loss")
-    one_epoch(events, 0, [1.0, 2.0, 6.0])
-    first, last = capsys.readouterr().err.splitlines()
-    assert re.match(r"Train \[01\]\[002/003\]: 2\.00 \(1\.50\), \(\d+\.\d\d s/b", first)
-    assert "left" in first
-    assert re.match(r"Train \[01\]\[003/003\]: 6\.00 \(3\.00\), \(\d+\.\d\d s/b\)", last)
-    one_epoch(events, 1, [1.0, 2.0])
-    assert "0 m/e" in capsys.readouterr().err
-    silent = Events([Progress(None, print_each=None)])
-    one_epoch(silent, 0, [1.0])
-    assert capsys.readouterr().err == ""
-
-
-def test_progress_tells_what_is_left_of_the_epoch_and_of_the_run(capsys):
-    progress = Progress(None)
-    progress.begin(3)
-    # iterations of 10 s, and validations of 100 s between the epochs
-    for epoch, start in enumerate((0, 140, 280)):
-        for iteration in range(4):
-            row = {"relative_iteration": iteration, "epoch_size": 4, "data": {"total": 1.0}}
-            moment = {"key": "train/learning/loss", "timestamp": start + 10 * iteration}
-            progress.rows(epoch, [{**row, **moment}])
-    told = [line.rpartition("s/b")[2] for line in capsys.readouterr().err.splitlines()]
-    assert told[2] == ", 0:10 left of the epoch, 1:30 of the run)"
-    assert told[6] == ", 2 m/e, 0:10 left of the epoch, 2:30 of the run)"
-    assert told[7] == ", 2 m/e, 0:00 left of the epoch, 2:20 of the run)"
-    assert told[10:] == [", 2 m/e, 0:10 left of the epoch)", ", 2 m/e)"]
-
-
-def test_progress_shows_a_row_without_iterations(capsys):
-    events = Events([Progress(None, key_suffix="score_avg:map")])
-    one_epoch(events, 0, [1.0], 0.25)
-    assert capsys.readouterr().err == "Val [01]: 0.25\n"
-
-
 def test_the_page_is_drawn_first_and_last_and_seldom_in_between(tmp_path, monkeypatch):
     drawn = []
 
@@ -220,15 +182,6 @@ def test_the_page_is_drawn_first_and_last_and_seldom_in_between(tmp_path, monkey
     HtmlReport(tmp_path).close()
 
 
-def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    one_epoch(Events([Progress(None, print_each=100)]), 0, [1.0, 2.0, 6.0])
-    shown = capsys.readouterr().err
-    assert "Train [01]" in shown
-    assert "3/3" in shown
-    assert "6.00 (3.00)" in shown
-
-
 def test_a_full_disk_ends_tensorboard_with_the_folder_alone(tmp_path, monkeypatch, capfd):
     from tensorboard.compat.tensorflow_stub.io import gfile
 
@@ -247,3 +200,100 @@ def test_a_full_disk_ends_tensorboard_with_the_folder_alone(tmp_path, monkeypatc
     with pytest.raises(OSError, match="No space left on device"):
         board.close()
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_a_checkpoint_keeps_and_the_files_of_blobs(tmp_path, monkeypatch):
+    monkeypatch.setattr("mdir.learning.events.events.time.time", lambda: 50.0)
+    events = Events(files=EventFiles(tmp_path))
+    graph = {"net": {"dtype": "text", "data": "x"}}
+    events.register(None, None, None, "net/graph", graph, "blob")
+    one_epoch(events, 0, [1.0])
+    for iteration, name in ((3, "a"), (None, "b")):
+        blob = {name: {"dtype": "text", "data": name}}
+        events.register(1, iteration, 4, f"val/data/{name}", blob, "blob")
+    events.close_epoch()
+    state = events.state_dict({"progress": 3}, "folder")
+    assert {key: state[key] for key in ("name", "params")} == {
+        "name": "EventBroker",
+        "params": {"processors": {"progress": 3}, "dataroot": "folder"},
+    }
+    row = {"timestamp": 50.0, "relative_iteration": None, "epoch_size": None, "key": "net/graph"}
+    stored = {"net": {"dtype": "text", "path": "blobs/net_graph-net-const.txt"}}
+    assert state["consts"] == {"net/graph": {**row, "data": stored, "dtype": "blob"}}
+    one, two = state["data"]
+    assert one == {
+        LOSS: {
+            "timestamp": [50.0], "relative_iteration": [0], "epoch_size": 1, "key": LOSS,
+            "data": {"total": [1.0], "part": [0.5]}, "dtype": "scalar/loss",
+        }
+    }  # fmt: skip
+    assert two["val/data/a"]["data"]["a"] == [
+        {"dtype": "text", "path": "blobs/val_data_a-a-1-3.txt"}
+    ]
+    assert two["val/data/b"]["data"]["b"]["path"] == "blobs/val_data_b-b-1-null.txt"
+    assert set(state) == {"name", "params", "consts", "data"}
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(event_files.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        EventFiles(tmp_path).append(0, {})
+    error = caught.value
+    assert (error.errno, error.filename) == (28, str(tmp_path / "events.jsonl"))
+    assert error.strerror == "No space left on device"
+
+
+def test_what_tensorboard_is_given(tmp_path):
+    given = []
+
+    def tell(name):
+        return lambda *values, **named: given.append((name, *values, *named.items()))
+
+    names = ("add_scalar", "add_image", "add_histogram_raw", "flush", "close")
+    board = TensorBoard(tmp_path)
+    board._writer = SimpleNamespace(**{name: tell(name) for name in names})
+    events = Events([board], EventFiles(tmp_path))
+    one_epoch(events, 0, [8.0])
+    del given[:]
+    one_epoch(events, 1, [1.0, 3.0], 0.5)
+    for iteration in range(2):
+        spent = {"prepare_data": 2.0}
+        events.register(2, iteration, 2, "train/learning/iteration", spent, "scalar/time")
+    blobs = {
+        "rgb": {"dtype": "image:rgb", "data": torch.full((3, 4, 5), 0.5)},
+        "chan1": {"dtype": "image:gray", "data": torch.full((4, 5), 1.0)},
+        "text": {"dtype": "text", "data": "x"},
+    }
+    events.register(2, 0, 2, "train/data/seen", blobs, "blob")
+    events.register(2, 0, 2, "train/net/params", {"w": torch.tensor([0.0, 2.0])}, "weight/param")
+    events.close_epoch()
+    events.open_state()
+    events.close()
+    images = [each for each in given if each[0] == "add_image"]
+    ((_, tag, *named),) = [each for each in given if each[0] == "add_histogram_raw"]
+    assert [each for each in given if each[0] not in ("add_image", "add_histogram_raw")] == [
+        ("add_scalar", f"{LOSS}/total", 1.0, 2), ("add_scalar", f"{LOSS}/part", 0.5, 2),
+        ("add_scalar", f"{LOSS}/total", 3.0, 3), ("add_scalar", f"{LOSS}/part", 1.5, 3),
+        ("add_scalar", f"{LOSS}/total_avg", 2.0, 1), ("add_scalar", f"{LOSS}/part_avg", 1.0, 1),
+        ("add_scalar", f"{SCORE}/map", 0.5, 1),
+        ("flush",),
+        ("add_scalar", "train/learning/iteration/prepare_data", 2.0, 4),
+        ("add_scalar", "train/learning/iteration/prepare_data", 2.0, 5),
+        ("add_scalar", "train/learning/iteration/prepare_data_sum", 4.0, 2),
+        ("flush",), ("flush",), ("flush",), ("close",),
+    ]  # fmt: skip
+    assert [(each[1], each[2].shape, *each[3:]) for each in images] == [
+        ("train/data/seen/rgb", (4, 5, 3), 2, ("dataformats", "HWC")),
+        ("train/data/seen/chan1", (4, 5), 2, ("dataformats", "HW")),
+    ]
+    assert images[0][2].max() == 127 and images[1][2].min() == 255
+    values, counts = dict(named), [1, *[0] * 198, 1]
+    assert tag == "train/net/params/w" and values.pop("bucket_counts") == counts
+    limits = values.pop("bucket_limits")
+    assert (len(limits), limits[0], limits[-1]) == (200, pytest.approx(0.01), 2.0)
+    # the sums are those of the middles of the buckets
+    assert values.pop("sum_squares") == pytest.approx(0.005**2 + 1.995**2)
+    assert values == {"min": 0.0, "max": 2.0, "num": 2, "sum": 2.0, "global_step": 2}
