@@ -105,7 +105,12 @@ def _print_group(group):
         if finding.advice:
             print(
                 textwrap.fill(
-                    finding.advice, WIDTH, initial_indent=MARGIN, subsequent_indent=MARGIN
+                    finding.advice,
+                    WIDTH,
+                    initial_indent=MARGIN,
+                    subsequent_indent=MARGIN,
+                    break_long_words=False,  # paths and addresses are there to be copied
+                    break_on_hyphens=False,
                 )
             )
     if any(finding.state == ABSENT for finding in group.findings):

@@ -87,3 +87,59 @@ def test_digits_in_a_name_that_are_not_known_to_be_a_digest(root, state):
 def test_begun_download_is_mentioned(root, state):
     write(root / "weights/cyclegan_generator_X.pth.part", bytes(3_000_000))
     assert state("weights/cyclegan_generator_X.pth").detail == "3 MB received"
+
+
+def test_usage(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("usage: perform_scenario.py doctor [-h] [--full] Show which datasets")
+    assert "weights are there, verified, or how to get them." in text
+    assert text.endswith("--full look at every picture, not a sample")
+
+
+@pytest.mark.parametrize(
+    ("size", "detail"),
+    [(7, "7 bytes"), (99_999, "99,999 bytes"), (100_000, "0.1 MB"), (2_345_678, "2.3 MB")],
+)
+def test_sizes(root, state, size, detail):
+    write(root / "weights/bn_inception-52deb4733.pth", bytes(size))
+    assert state("weights/bn_inception").detail == detail
+
+
+def test_links(root, state):
+    link = root / "data/test/roxford5k/jpg"
+    name = "test/roxford5k/jpg -> test/oxford5k/jpg"
+
+    def told():
+        found = state("test/roxford5k/jpg")
+        return found.state, found.name, found.detail, found.advice
+
+    assert told() == ("absent", name, "", "")
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../oxford5k/jpg")
+    assert told() == ("absent", name, "the link leads nowhere yet", "")
+    (root / "data/test/oxford5k/jpg").mkdir(parents=True)
+    assert told() == ("present", name, "", "")
+    link.unlink()
+    link.mkdir()
+    assert told() == ("present", "test/roxford5k/jpg (your own)", "", "")
+
+
+def test_the_report_counts_what_is_damaged(root, capsys, monkeypatch):
+    monkeypatch.setenv("CIRTORCH_MIRROR", "/mirror")
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert "\nCIRTORCH_MIRROR /mirror\n" in text
+    assert text.endswith("\nNothing that is there is damaged.\n")
+    path = root / "data/test/oxford5k/gnd_oxford5k.pkl"
+    write(path, b"<html>")
+    write(root / "data/test/paris6k/gnd_paris6k.pkl", b"<html>")
+    assert main(["--full"]) == 1
+    text = capsys.readouterr().out
+    damaged = "  DAMAGED   test/oxford5k/gnd_oxford5k.pkl (is not a readable pickle)\n"
+    assert damaged in text
+    remedy = " ".join(text.partition(damaged)[2].split())
+    assert remedy.startswith(f"Remove {path}; it will be fetched again.")
+    assert "\n  What is absent: python3 perform_scenario.py download iccv23/eval/hedngan.yml\n" in text
+    assert text.endswith("\n2 damaged\n")

@@ -1,5 +1,6 @@
 """Several processes of one launch: the first decides and writes, the others follow."""
 
+import argparse
 import json
 import os
 import socket
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mdir.errors import UserError
+from mdir.scenario import cli
+from mdir.scenario.failures import StepFailed, Terminated
 from mdir.scenario.processes import Processes
 from tests.scenario.command import STEPS, install, run, start
 
@@ -97,13 +100,14 @@ def test_the_first_broadcasts_its_values(both):
     assert (first.is_first, second.is_first) == (True, False)
     assert first.broadcast("1_a/b.result", {"x": [1]}) == {"x": [1]}
     assert second.broadcast("1_a/b.result", "ignored") == {"x": [1]}
+    assert Path(first.folder, "1_a%2fb.result.json").read_text() == '{"x": [1]}'
 
 
 def test_nobody_waits_for_a_process_that_failed(both):
     first, second = both
     assert first.fails()
     assert not second.fails()
-    with pytest.raises(UserError, match="another process of this launch failed"):
+    with pytest.raises(UserError, match="^another process of this launch failed$"):
         second.broadcast("never")
 
 
@@ -125,6 +129,7 @@ def test_a_process_that_was_killed_is_named_with_its_end(both):
 
 def test_a_process_that_was_terminated_is_named_where_an_exchange_failed(both):
     first, second = both
+    assert first.lost(terminated=True) is None
     second.tell_terminated()
     assert first.lost() is None  # a launcher ends all
     assert first.missed().startswith("process 2 of 2 (rank 1) was ended by SIGTERM; what is done")
@@ -159,3 +164,83 @@ def test_a_process_alone_broadcasts_to_itself(monkeypatch, tmp_path):
     assert alone.broadcast("name", 1) == 1
     assert alone.fails()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def ended(monkeypatch, capsys):
+    """``ended(processes, error)``: exit code and message of a command that ends by an error."""
+
+    def end(processes, error):
+        def fail(options, arguments):
+            raise error
+
+        monkeypatch.setitem(cli.COMMANDS, "list", fail)
+        options = argparse.Namespace(traceback=False, processes=processes)
+        return cli._main(options, ["list", "s.yml"]), capsys.readouterr().err
+
+    return end
+
+
+def failed_exchange(step):
+    error = StepFailed(step, "the connection was closed")
+    error.__cause__ = RuntimeError("the connection was closed")
+    return error
+
+
+GOES_ON = "what is done is kept, the same command goes on\n"
+
+
+def test_the_first_alone_says_that_the_launch_was_terminated(both, ended):
+    first, second = both
+    assert ended(second, Terminated()) == (143, "")
+    assert ended(first, Terminated()) == (143, f"terminated; {GOES_ON}")
+    assert json.loads(Path(first.folder, "rank-0").read_text()) == "SIGTERM"
+
+
+def test_a_process_that_is_missed_is_named_by_one_of_those_that_end(both, ended):
+    first, second = both
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    Path(second.folder, "rank-1").write_text(json.dumps([socket.gethostname(), gone.pid]))
+    end = f"process 2 of 2 (rank 1, pid {gone.pid}) is gone: it was killed, perhaps for want of"
+    assert ended(first, Terminated()) == (143, f"error: {end} memory; {GOES_ON}")
+    assert ended(second, Terminated()) == (143, "")
+
+
+def test_an_exchange_that_failed_names_the_process_that_was_missed(both, ended):
+    first, second = both
+    second.tell_terminated()
+    lost = "process 2 of 2 (rank 1) was ended by SIGTERM"
+    assert ended(first, failed_exchange("1_a")) == (1, f"error: step 1_a failed: {lost}; {GOES_ON}")
+    assert ended(second, failed_exchange("1_a")) == (1, "")
+
+
+def test_other_ends_of_a_process_alone(monkeypatch, ended):
+    for key in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(key, raising=False)
+    alone = Processes()
+    assert ended(alone, KeyboardInterrupt()) == (130, f"interrupted; {GOES_ON}")
+    assert ended(alone, UserError("the list is empty")) == (1, "error: the list is empty\n")
+    told = "error: step 1_a failed: the connection was closed\n"
+    assert ended(alone, failed_exchange("1_a")) == (1, told)
+
+
+def test_a_launch_has_a_folder_of_its_own(monkeypatch, tmp_path):
+    keys = {"RUN_ID": "run/7", "RESTART_COUNT": "2"}
+    for key, value in keys.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{key}", value)
+    for key, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1234"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+
+    def folder():
+        processes = Processes()
+        processes.meet(str(tmp_path))
+        return processes.folder
+
+    assert folder() == f"{tmp_path}/.launches/run_7-2-1234"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert folder() == f"{tmp_path}/.launches/run_7-2-1234-{os.getppid()}"
+    for key in (*(f"TORCHELASTIC_{key}" for key in keys), "MASTER_PORT", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(key)
+    assert folder() == f"{tmp_path}/.launches/0-0-0"
