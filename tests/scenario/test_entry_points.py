@@ -4,9 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 
+from mdir.scenario import step_table
+from mdir.stages import StepEntry
 from tests.scenario.command import COMMAND, COMPONENT, ENTRY_POINTS, STEPS, TABLE, run
 
 SCENARIO = """\
@@ -77,3 +80,45 @@ def _as_toml(text):
         elif line:
             lines.append(f'[project.entry-points."{line.strip("[]")}"]')
     return "\n".join(lines)
+
+
+def declared(params, data=()):
+    return {}
+
+
+declared.reads_stdin = "names"
+declared.in_every_process = True
+RECORD = StepEntry(f"{__name__}:declared", always=True)
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """The table of steps with those of another package."""
+    places = {"record": "RECORD", "declared": "declared", "plain": "check", "broken": "absent"}
+    points = {
+        f"other.{name}": EntryPoint(f"other.{name}", f"{__name__}:{place}", step_table.GROUP)
+        for name, place in places.items()
+    }
+    monkeypatch.setattr(step_table, "_external", lambda: points)
+    yield points
+    step_table.entry.cache_clear()
+
+
+def test_what_the_engine_knows_of_steps_of_others(others):
+    place = f"{__name__}:declared"
+    assert step_table.entry("other.record") is RECORD
+    assert step_table.entry("other.declared") == StepEntry(place, stdin="names", divided=True)
+    assert step_table.entry("other.plain") == StepEntry(f"{__name__}:check")
+    assert step_table.entry("other.broken") == StepEntry(f"{__name__}:absent")
+    assert step_table.entry("print_scores") is step_table.STEPS["print_scores"]
+    assert step_table.load("other.record") is step_table.load("other.declared") is declared
+
+
+def test_names_of_steps(others):
+    assert step_table.names() == sorted([*step_table.STEPS, *others])
+    assert step_table.is_known("other.plain") and step_table.is_known("print_scores")
+    assert not step_table.is_known("other.plian") and not step_table.is_known(["print_scores"])
+    told = "unknown step function 'other.plian'. Did you mean 'other.plain'?"
+    assert step_table.unknown("other.plian") == told
+    known = f"unknown step function '??'. Known: {', '.join(step_table.names())}"
+    assert step_table.unknown("??") == known

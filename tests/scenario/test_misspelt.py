@@ -5,9 +5,16 @@ import random
 import pytest
 
 from cirtorch.utils.errors import nearest
-from mdir.scenario.checks import check_target
-from mdir.scenario.plan import load_scenario
-from mdir.scenario.tree import find
+from mdir.scenario.checks import NOT_YET, check_scenario_level, check_target
+from mdir.scenario.plan import (
+    check_variables,
+    load_scenario,
+    plan_target,
+    sketch,
+    unknown_targets,
+)
+from mdir.scenario.tree import ScenarioError, find
+from mdir.scenario.unread import unread_settings
 from tests.scenario.command import PROJECT, run, run_here
 from tests.scenario.test_shipped_scenarios import SHIPPED
 
@@ -200,3 +207,105 @@ def test_a_misspelt_row_that_other_sections_name_is_told_where_it_is():
     assert "key scores.tuend: no other section names the row 'tuend'. Did you mean" in lines[0]
     lines, is_right = told(scenario, "all", "12_report", ("protocols",), "tuned", "tuend")
     assert len(lines) == 1 and is_right
+
+
+SHOWN = """\
+go:
+  0_all: {__function__: mdir.stages.settings.settings, whole: 1}
+  1_some:
+    __function__: mdir.stages.settings.settings
+    place: a.txt
+    size: 1
+    3: three
+    inner: {deep: 1}
+    remark: mine
+    plcae: b.txt
+  2_show: {__function__: print_scores, metadata: {whole: "${0_all}"}}
+  3_show:
+    __function__: print_scores
+    metadata:
+      - "${1_some.place} and ${1_some.parameters.size}"
+      - {"${1_some.inner.deep}": 1}
+      - ${1_some.absent}
+"""
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yml").write_text(SHOWN)
+    return lambda *arguments: load_scenario(["s.yml", *arguments], collect=True)
+
+
+def texts(problems):
+    return [(str(each), each.problem.warns) for each in problems]
+
+
+def test_what_reads_a_setting(shown):
+    where = "target go, step 1_some, key"
+    given = "go.1_some.abesnt=1"
+    assert texts(unread_settings(plan_target(shown(given), "go"))) == [
+        (f"s.yml:9:5: {where} remark: no step reads this setting", True),
+        (
+            f"s.yml:10:5: {where} plcae: no step reads this setting. Did you mean 'place'?",
+            True,
+        ),
+        (
+            f"argument {given!r}: {where} abesnt: no step reads this setting. "
+            "Did you mean 'absent'?",
+            False,
+        ),
+    ]
+
+
+def test_variables_without_a_value_are_told_with_their_place(shown):
+    given = "go.2_show.metadata.label=${no_such}"
+    (problem,) = check_variables(plan_target(shown("go.1_some.absent=1", given), "go"))
+    where = f"argument {given!r}: target go, step 2_show, key metadata.label: "
+    assert str(problem).startswith(where)
+    assert "no_such" in problem.problem.message
+
+
+def test_a_target_that_only_an_argument_names(shown):
+    given = "og.2_show.metadata=1"
+    found = unknown_targets(shown(given))
+    told = f"argument {given!r}: unknown target 'og'. Did you mean 'go'? Targets: go"
+    assert {name: str(each) for name, each in found.items()} == {"og": told}
+    assert unknown_targets(shown("og.1.__function__=print_scores")) == {}
+
+
+def test_a_step_that_an_overlay_misspells(shown, tmp_path):
+    missing = "missing __function__, the name of the function that performs the step"
+    given = "go.2_shwo.metadata=1"
+    _, (problem,) = sketch(shown(given), "go")
+    hint = f"{missing}. Did you mean '2_show'?"
+    assert str(problem) == f"argument {given!r}: target go, step 2_shwo: {hint}"
+    (tmp_path / "s.yml").write_text(SHOWN + "  2_shwo: {metadata: 1}\n")
+    plan, (problem,) = sketch(shown(), "go")
+    assert str(problem) == f"s.yml:18:3: target go, step 2_shwo: {missing}"
+    assert [step.name for step in plan.steps] == ["0_all", "1_some", "2_show", "3_show"]
+
+
+def test_what_has_not_been_looked_at_yet_is_told(shown):
+    with pytest.raises(ScenarioError) as caught:
+        check_scenario_level(shown("go.2_shwo.metadata=1"), "go")
+    assert caught.value.note == NOT_YET
+    with pytest.raises(ScenarioError) as caught:
+        check_scenario_level(shown(), "og")
+    assert caught.value.note is None
+
+
+def test_a_folder_is_made_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yml").write_text("""\
+go:
+  1_search: {__function__: mdir.stages.search.search, database: out/x, queries: out}
+  2_extract: {__function__: mdir.stages.extract.extract, directory: out//}
+""")
+    plan = plan_target(load_scenario(["s.yml"]), "go")
+    assert [step.name for step in plan.steps] == ["2_extract", "1_search"]
+    (told,) = plan.warnings
+    assert told == (
+        "s.yml:2:55: target go: step 2_extract runs before 1_search, "
+        "which reads out/x that it makes"
+    )

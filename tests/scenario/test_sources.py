@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdir.scenario.plan import load_scenario
-from mdir.scenario.sources import Reader
+from mdir.scenario.sources import Reader, Unreadable
 from mdir.scenario.tree import ScenarioError, find, without_places
 
 KEYS = st.text("abxyz_", min_size=1, max_size=4)
@@ -253,3 +253,11 @@ def test_files_and_arguments_are_told_apart(tmp_path, monkeypatch):
     assert str(caught.value) == (
         "argument 'a=1': the scenario (a .yml file or a dotted name) comes before key=value"
     )
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    reasons = {tmp_path: "Is a directory", tmp_path / "no": "No such file or directory"}
+    for path, why in reasons.items():
+        with pytest.raises(Unreadable, match=f"^{why}$") as caught:
+            Reader().file(str(path))
+        assert str(caught.value.place) == str(path)
