@@ -11,7 +11,7 @@ from mdir.learning.checks import (
     overlay_problems,
     validation_sections,
 )
-from mdir.registry import KINDS, names
+from mdir.registry import KINDS, Problem, names
 from tests.learning.tiny_run import data_section, network
 
 
@@ -50,6 +50,7 @@ def test_validations_that_never_run(monkeypatch):
 
 
 SEQUENCE = {"type": "SequentialNetwork", "first": network(1), "last": network(2)}
+LIKE = {"type": "SequentialNetwork", "last": network(1), "list": network(2)}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,9 @@ SEQUENCE = {"type": "SequentialNetwork", "first": network(1), "last": network(2)
         ),
         ({"model": {}}, network(1),
          {"model": "unknown part of a network 'model'. Allowed: runtime"}),
+        ({"lst": {}, "list": {}}, LIKE,
+         {"lst": "unknown part of a network 'lst'. Did you mean 'last'? "
+                 "Allowed: last, list, rearrange_wrappers, sequence"}),
         ({"sequence": "last", "rearrange_wrappers": True, "${1_a.b}": {}}, SEQUENCE, {}),
         (
             {"frist": {}, "last": {"runtime": {}, "x": 1}},
@@ -171,6 +175,25 @@ def test_the_criterion_that_a_method_takes():
     }
     for given in ({"loss": "simclr"}, {"loss": "${1_a.loss}"}, {}, None):
         assert method("simclr", "a", of_training=given) == {}
+
+
+def test_what_a_method_says_of_its_criterion(monkeypatch):
+    class Choosy:
+        streams, views = (1,), None
+
+        @classmethod
+        def check_criterion(cls, iteration, criterion):
+            yield Problem(("loss",), f"{iteration['data']}: {criterion['loss']}", warns=True)
+
+    names("method")
+    monkeypatch.setitem(KINDS["method"].components, "choosy", Choosy)
+    found = {TRAINING + "epoch_iteration.criterion.loss": "a: l1"}
+    assert method("choosy", "a", {"loss": "l1"}) == found
+    assert method("choosy", "a", of_training={"loss": "l2"}) == {
+        TRAINING + "criterion.loss": "a: l2"
+    }
+    assert method("choosy", "a") == method("choosy", "a", "${1_a.criterion}") == {}
+    assert method("nonesuch", "a", {"loss": "l1"}) == {}
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,22 @@ def test_options_reach_the_parameter_groups_of_a_network():
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1.0)
 
 
+def test_each_of_a_composition_has_the_groups_of_its_network():
+    class Grouped(Pair):
+        def parameters(self, options=None, name=None):
+            found = super().parameters(options, name)
+            return [{"name": name, "params": found, "lr": options["lr"] * 10}]
+
+    pair = Grouped()
+    sections = {"a": SGD, "b": {**ADAM, "lr": 0.5}}
+    optimizer = make_optimizer(composition("b,a", 1, **sections), pair)
+    for name, rate in (("a", 1.0), ("b", 5.0)):
+        (group,) = optimizer[name].param_groups
+        assert (group["name"], group["lr"]) == (name, pytest.approx(rate))
+        assert group["params"] == list(pair.members[name].parameters())
+    assert list(optimizer) == ["b", "a"] and optimizer.alternate_iteration == 1
+
+
 def test_alternation_against_a_table_written_by_hand():
     names = "abc"
     calls = []

@@ -12,10 +12,10 @@ from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.learning import training
 from mdir.learning.compute import Runtime, default_device, leaves, models
-from mdir.learning.train_val import check_processors, make_processors, tell_paths
+from mdir.learning.train_val import TrainValLearning, check_processors, make_processors, tell_paths
 from mdir.learning.training import make_criterion, require_batches
 from mdir.registry import Section, check
-from tests.learning.tiny_run import train_params
+from tests.learning.tiny_run import train_params, write_data
 
 
 def network(model=None, **members):
@@ -99,7 +99,12 @@ def test_a_default_criterion_has_to_be_there():
         "epoch_iteration.criterion": "'default' is the training's criterion, which is null"
     }
     decay = {"algorithm": "lambda_p2p", "n_epochs_decay": 5}
-    assert list(told(scheduler=decay)) == ["scheduler.n_epochs_decay"]
+    assert told(scheduler=decay) == {
+        "scheduler.n_epochs_decay": (
+            "the rate falls over 5 epochs and there are only 2: the first one learns at 0.333 of it"
+        )
+    }
+    assert told(scheduler=decay, epochs=5) == told(scheduler=decay, epochs="${1_a.n}") == {}
 
 
 def test_data_of_less_than_a_batch_are_refused():
@@ -190,6 +195,7 @@ def test_processors_by_name():
 def test_stored_networks_are_told_as_inputs(tmp_path, monkeypatch):
     monkeypatch.setenv("CIRTORCH_ROOT", str(tmp_path))
     names = ("net_[1].pth", "first_[1].pth", "net_2.pth", "alone.pth", "w.pkl")
+    names += ("a_b_c.pth", "d_b_c.pth", "d_c.pth")
     for name in names:
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
@@ -198,9 +204,46 @@ def test_stored_networks_are_told_as_inputs(tmp_path, monkeypatch):
         "first": {"initialize": "alone.pth", "runtime": {"whitening": "w.pkl"}},
         "last": {"path": "folder", "initialize": {"weights": "x", "path": "https://x/y.pth"}},
         "model": "net_2.pth",
+        "second": {"path": "a_b_c.pth"},
     }
     with collecting() as artifacts:
         tell_paths(section)
     files = [os.path.basename(path) for found in artifacts.files.values() for path in found]
-    assert sorted(files) == ["alone.pth", "first_[1].pth", "net_[1].pth", "w.pkl"]
+    expected = ["a_b_c.pth", "alone.pth", "d_b_c.pth", "first_[1].pth", "net_[1].pth", "w.pkl"]
+    assert sorted(files) == expected
     assert artifacts.inputs == [str(tmp_path / "folder")]
+
+
+def test_what_the_parts_of_a_run_are_given(root):
+    write_data(root)
+    params = train_params(epochs=7)
+    sections = params["learning"]
+    sections["training"]["scheduler"] = {"algorithm": "lambda", "fixed_ratio": 0.5}
+    output = {"type": "x", **params["output"]["learning"]}
+    given = {key: value for key, value in sections.items() if key != "type"}
+    names = [["0", "1"]]
+    run = TrainValLearning(params["network"], params["data"], output, "cpu", names, **given)
+    setting = run.validation.setting
+    assert (setting.seed, setting.inputs, setting.stage) == (3, names, "learning")
+    assert setting.network is run.network and setting.data is params["data"]
+    assert setting.criterion is run.training.criterion and run.validation.label == "val"
+    assert (run.start, run.position, run.training.epochs, run.training.seed) == (0, None, 7, 3)
+    rates = []
+    for epoch in range(7):
+        run.training.scheduler.apply(epoch)
+        rates.append(run.training.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3 * (1 - max(0, e + 1 - 3.5) / 4.5) for e in range(7)])
+    state = run._learning_state(4)
+    kept = {key: value for key, value in sections["training"].items() if key != "type"}
+    optimizer = state["training"].pop("optimizer_state")
+    assert set(optimizer) == {"state", "param_groups"}
+    assert state["training"] == {"type": "EpochTraining", "params": kept, "epoch": 4}
+    assert state["validation"] == {"params": sections["validation"]}
+    assert state["datasets"] == params["data"]
+    assert state["events"] == {
+        "name": "EventBroker",
+        "params": {"processors": {"progress": 0}, "dataroot": str(run.folder.folder)},
+        "consts": {},
+        "data": [],
+    }
+    assert set(state) == {"training", "validation", "datasets", "events", "resources"}

@@ -1,16 +1,25 @@
 """Validations: losses, scores, what decides."""
 
+import itertools
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 
+from mdir.artifacts import collecting
+from mdir.learning import validation as validations
 from mdir.learning.events.events import Events
-from mdir.learning.score_results import write_rankings
+from mdir.learning.score_results import register_score, write_rankings
 from mdir.learning.validation import Setting, check_decisive, make_validation
 from mdir.networks.factory import initialize_network
 from mdir.registry import ComponentError, Section, check, register
 from mdir.scores.result import ScoreResult
+from mdir.scores.samples import Sample, interval
 from tests.learning.tiny_run import data_section, network, write_data
 
 
@@ -189,6 +198,33 @@ def test_rankings_are_written_whole(tmp_path):
     assert (tmp_path / "a" / "x.json").read_text() == '{"protocol": {}, "queries": [{"ap": null}]}'
 
 
+def test_details_intervals_and_files_beside_the_rankings(tmp_path):
+    sample = Sample(np.array([0.25, 0.75]))
+    result = ScoreResult(
+        protocol={"size": 3},
+        details=lambda: {"more": [1]},
+        files=lambda: {"_top.tsv": "na\udcffme\n", ".txt": "Näme"},
+        samples={"map": sample},
+    )
+    with collecting() as artifacts:
+        write_rankings(tmp_path / "val.json", result)
+    assert {path.name for path in tmp_path.iterdir()} == {"val.json", "val_top.tsv", "val.txt"}
+    assert json.loads((tmp_path / "val.json").read_text()) == {
+        "protocol": {"size": 3}, "queries": [], "more": [1],
+        "intervals": {"map": interval(sample)}, "samples": {"map": sample.stored()},
+    }  # fmt: skip
+    assert (tmp_path / "val_top.tsv").read_bytes() == b"na\xffme\n"
+    assert (tmp_path / "val.txt").read_text(encoding="utf-8") == "Näme"
+    assert sorted(Path(path).name for path in artifacts.outputs) == sorted(os.listdir(tmp_path))
+
+
+def test_times_of_a_score_without_averages_are_those_of_an_output():
+    rows = []
+    events = SimpleNamespace(register=lambda *row: rows.append(row))
+    register_score(events, 2, "val/{}".format, ScoreResult(timings={"total_s": 2.0}))
+    assert rows == [(2, None, None, "val/output", {"total_s": 2.0}, "scalar/time")]
+
+
 SEVERAL = {"type": "MultiCriterialValidation", "decisive_criterion": None}
 
 
@@ -308,3 +344,28 @@ def test_queries_of_a_score_are_rows(setting):
     ]
     assert rows[5][4]["image0.rgb"]["dtype"] == "image:rgb"
     assert rows[6][4]["protocol"] == {"dtype": "text", "data": '{\n "size": 3\n}'}
+
+
+@pytest.mark.parametrize("mined", [None, {"clusters": 3}])
+def test_rows_of_a_loss(setting, monkeypatch, mined):
+    seconds = itertools.count(100)
+    clock = SimpleNamespace(time=lambda: float(next(seconds)))
+    monkeypatch.setattr(validations, "time", clock)
+    monkeypatch.setattr(validations, "prepare_dataset", lambda *_: mined)
+    setting.data["val"]["loader"]["batch_size"] = 1
+    setting.data["val"]["dataset"]["data_key"] = "train"
+    validation = make_validation(single(data="val", criterion={"loss": "l1"}), setting)
+    rows, losses = [], iter(range(9))
+    monkeypatch.setattr(validation, "_loss", lambda batch: {"total": next(losses)})
+    validation.run(SimpleNamespace(register=lambda *row: rows.append(row)), 3)
+    first = [(3, None, None, "val/validation/data_mining", mined, "scalar/loss")]
+    spent = {"prepare_data": 1.0}
+    expected = first if mined else []
+    expected.append((3, None, None, "val/validation/prepare_epoch", spent, "scalar/time"))
+    for number in range(6):
+        spent = {"prepare_data": 1.0, "process_batch": 1.0}
+        expected += [
+            (3, number, 6, "val/validation/loss", {"total": number}, "scalar/loss"),
+            (3, number, 6, "val/validation/iteration", spent, "scalar/time"),
+        ]
+    assert rows == expected

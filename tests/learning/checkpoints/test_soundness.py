@@ -1,19 +1,31 @@
 """State files whose sections are of another kind: told in a line, and the state before is taken."""
 
+import copy
 import random
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 
+from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.weight_files import load_weights, save_weights
-from mdir.errors import USER_ERRORS
+from mdir.errors import USER_ERRORS, UserError
+from mdir.learning.checkpoints.soundness import (
+    _is_alike,
+    optimizer_faults,
+    require_within,
+    stumbling_is_damage,
+)
+from mdir.learning.optimizers import AlternationOptimizer
 from mdir.networks.comparing import Differs
 from tests.learning.checkpoints.test_damaged import STEPS, params
 from tests.learning.test_killed import assert_same
 from tests.learning.test_within_epoch import Stopped, outcome, performed
 from tests.learning.tiny_run import write_data
 
+NO_TURN = "optimizer_state.alternation is not two whole numbers"
 MISSING = object()
 BAD = [[], {}, "text", float("nan"), None, -1, MISSING, {"x": [1]}, [[1], "x"]]
 
@@ -129,6 +141,102 @@ def test_weights_that_are_no_numbers(stopped, capfd):
 def test_another_description_of_a_network_is_told_with_its_file(stopped, capfd):
     with pytest.raises(Differs, match=r"run/epochs/last_epoch_02.pth: network 'last': model.ngf"):
         resumed(stopped, "last_epoch_02", ["network_params", "model", "ngf"], MISSING, capfd)
+
+
+@pytest.fixture
+def optimizers():
+    """Two that take turns, the second of which comes next."""
+    parts = {}
+    for name in ("a", "b"):
+        weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+        for weight in weights:
+            weight.grad = torch.ones(2)
+        parts[name] = torch.optim.Adam(weights)
+    both = AlternationOptimizer(parts)
+    for _ in range(3):
+        both.step()
+    return both
+
+
+@pytest.mark.parametrize(
+    ("path", "bad", "fault"),
+    [
+        ((), [], "optimizer_state is not a mapping"),
+        (("b",), MISSING, "optimizer_state.b is not a mapping"),
+        (("alternation",), [], NO_TURN),
+        (("alternation", "iteration"), -1, NO_TURN),
+        (("alternation", "optimizer"), True, NO_TURN),
+        (("alternation", "optimizer"), MISSING, NO_TURN),
+        (("alternation", "optimizer"), 2,
+         "optimizer_state.alternation.optimizer is no number of an optimizer"),
+        (("b", "param_groups"), [], "optimizer_state.b.param_groups is not a list of 1"),
+        (("b", "param_groups", 0, "params"), [0],
+         "optimizer_state.b.param_groups.0 is not that of 2 parameters"),
+        (("b", "param_groups", 0, "amsgrad"), 0,
+         "optimizer_state.b.param_groups.0.amsgrad: int 0 stands where False was"),
+        (("a", "state"), {2: {}}, "optimizer_state.a.state does not belong to 2 parameters"),
+        (("a", "state", 1), 1, "optimizer_state.a.state holds what is not a mapping"),
+        (("a", "state", 1, "exp_avg"), torch.ones(3),
+         "optimizer_state.a.state.1.exp_avg is not finite numbers for its parameter"),
+        (("a", "state", 0, "exp_avg_sq"), torch.tensor([1.0, float("inf")]),
+         "optimizer_state.a.state.0.exp_avg_sq is not finite numbers for its parameter"),
+        (("a", "state", 0, "exp_avg"), MISSING,
+         "optimizer_state.a.state is of another kind for some parameters than for others"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_state_of_optimizers(optimizers, path, bad, fault):
+    state = copy.deepcopy(optimizers.state_dict())
+    assert list(optimizer_faults(optimizers, state)) == []
+    assert list(optimizer_faults(optimizers, changed(state, path, bad))) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "alike"),
+    [
+        (True, False, True), (True, 1, False), (1, True, False), (1.5, 2, True), (1, 2.5, True),
+        (1, float("nan"), False), (1.0, "1", False), (None, "x", False), (None, None, True),
+        (None, True, True), (0.5, None, True), ("a", "b", True), ("a", 1, False),
+        ((0.5, 1), [0.9, 2], True), ([0.5], [0.5, 0.5], False), ([0.5], ["x"], False),
+        ([0.5], 0.5, False),
+    ],
+)  # fmt: skip
+def test_settings_of_one_kind(ours, theirs, alike):
+    assert _is_alike(ours, theirs) is alike
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (KeyError("x"), DamagedFile, "run/learning_epoch_02.pth: is not what a run keeps ('x')"),
+        (ValueError("one\ntwo"), DamagedFile,
+         "run/learning_epoch_02.pth: is not what a run keeps (one)"),
+        (RuntimeError(), DamagedFile,
+         "run/learning_epoch_02.pth: is not what a run keeps (nothing is said)"),
+        (UserError("network 'last': no weights"), DamagedFile,
+         "run/last_epoch_02.pth: is not what a run keeps (network 'last': no weights)"),
+        (Differs("network 'first': n"), Differs, "run/first_epoch_02.pth: network 'first': n"),
+        (DamagedFile("network 'last': cut"), DamagedFile, "network 'last': cut"),
+        (torch.OutOfMemoryError("much"), torch.OutOfMemoryError, "much"),
+    ],
+)  # fmt: skip
+def test_what_stumbles_over_a_state_is_told_with_its_file(error, kind, message):
+    with pytest.raises(kind) as caught, stumbling_is_damage(Path("run/learning_epoch_02.pth")):
+        raise error
+    assert type(caught.value) is kind and str(caught.value) == message
+
+
+def test_the_key_and_what_stands_there_are_told():
+    state = {"epoch": 1, "networks": {}, "learning": {}, "within": {"seed": 1, "iteration": "x"}}
+    with pytest.raises(DamagedFile) as caught:
+        require_within(state, "a.pth")
+    message = "a.pth: within.iteration is str 'x', expected a whole number"
+    assert str(caught.value) == message
+    del state["within"]
+    with pytest.raises(DamagedFile, match=r"^a\.pth: within is missing, expected a mapping$"):
+        require_within(state, "a.pth")
+    with pytest.raises(DamagedFile) as caught:
+        require_within({"epoch": "x" * 50}, "a.pth")
+    assert str(caught.value) == f"a.pth: epoch is str '{'x' * 39}..., expected a whole number"
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Two processes that divide every batch learn what one learns, and one of them writes."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +9,11 @@ import torch
 from cirtorch.utils.weight_files import load_weights
 from mdir import distributed
 from mdir.distributed import BatchPart
+from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
-from mdir.learning.parallel.steps import DividedBatches
+from mdir.learning.parallel import normalization
+from mdir.learning.parallel.steps import DividedBatches, DividedLoader, DividedSteps
+from mdir.methods.base import Dividing
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.parallel.launching import launch
@@ -125,3 +129,66 @@ def test_one_process_shares_with_nobody():
     assert distributed.gather(5) == [5]
     assert distributed.own_part([1, 2]) == [1, 2]
     distributed.barrier()
+
+
+def loaders(sizes, drop_last, items=7):
+    return [
+        torch.utils.data.DataLoader(list(range(items)), batch_size=size, drop_last=drop_last)
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "drop_last", "message"),
+    [
+        ([4, 1], False, "batch_size 1 cannot be divided among 2 processes; it is that of all "
+                        "processes together"),
+        ([3, 4], True, "data sections with batches of 3, 4 items cannot be divided among 2 "
+                       "processes: give all of them one batch_size, and drop_last: true"),
+        ([3, 3], False, "data sections with batches of 3, 3 items, the last one incomplete, cannot "
+                        "be divided among 2 processes: give all of them one batch_size, and "
+                        "drop_last: true"),
+    ],
+)  # fmt: skip
+def test_batches_that_cannot_be_divided(monkeypatch, sizes, drop_last, message):
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    with pytest.raises(UserError) as caught:
+        DividedLoader(loaders(sizes, drop_last))
+    assert str(caught.value) == message
+
+
+def test_the_part_of_each_batch(monkeypatch):
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    divided = DividedLoader(loaders([3], False), 1)
+    assert len(divided) == 2
+    assert [(batch.tolist(), part) for batch, part in divided] == [
+        ([4], BatchPart(1, 3)), ([6], BatchPart(0, 1))
+    ]  # fmt: skip
+    for drop_last, items in ((True, 7), (False, 6)):  # no batch is incomplete
+        assert len(DividedLoader(loaders([3, 3], drop_last, items))) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("reports_its_part", [True, False])
+def test_a_step_of_a_part(at_once, reports_its_part):
+    seen = []
+
+    def step(batch, part):
+        seen.append((batch, part, normalization._here))
+        return {"total": torch.tensor(8.0), "plain": 2.0}
+
+    dividing = Dividing(at_once=at_once, reports_its_part=reports_its_part)
+    method = SimpleNamespace(dividing=dividing, step=step)
+    part = BatchPart(1, 4)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    losses = DividedSteps(method, optimizer, []).step("batch", part)
+    assert seen == [("batch", part, part if at_once else None)]
+    share = 1.0 if reports_its_part else 0.25
+    assert losses == {"total": 8.0 * share, "plain": 2.0 * share}
+    assert normalization._here is None
+    method.dividing = Dividing(refused="it looks at whole batches")
+    with pytest.raises(
+        UserError, match="^SimpleNamespace cannot be divided among 1 proc.*: it looks"
+    ):
+        DividedSteps(method, optimizer, [])

@@ -8,7 +8,7 @@ from torch import nn
 from mdir import distributed
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
-from mdir.learning.parallel.normalization import divided, sync_statistics
+from mdir.learning.parallel.normalization import _group_sizes, divided, sync_statistics
 from mdir.networks.architectures.parts.domain_norm import BatchNormInGroups2d, convert_dsbn
 from tests.learning.parallel.launching import launch
 
@@ -108,3 +108,21 @@ def test_groups_that_do_not_divide():
         message = f"{part.whole} items with {rows // part.own} rows here for each"
         with divided(part), pytest.raises(UserError, match=message):
             model(torch.rand(rows, 3, 2, 2).double())
+
+
+@pytest.mark.parametrize(
+    ("groups", "rank", "processes", "part", "rows", "sizes"),
+    [
+        (1, 0, 2, BatchPart(3, 6), 6, [6]),
+        (1, 1, 2, BatchPart(0, 1), 1, [1]),
+        (3, 1, 2, BatchPart(0, 1), 1, [1, 0, 0]),
+        (2, 0, 2, BatchPart(3, 6), 3, [2, 1]),
+        (2, 1, 2, BatchPart(3, 6), 3, [1, 2]),
+        (3, 0, 4, BatchPart(2, 6), 2, [1, 0, 1]),
+        (3, 3, 4, BatchPart(1, 6), 1, [0, 1, 0]),
+    ],
+)
+def test_rows_of_each_group(monkeypatch, groups, rank, processes, part, rows, sizes):
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    monkeypatch.setattr(distributed, "size", lambda: processes)
+    assert _group_sizes(groups, part, rows) == sizes
