@@ -5,6 +5,7 @@ import re
 import pytest
 
 from mdir import registry
+from mdir.scenario.assist.completion import _steps, _words
 from tests.scenario.command import run
 
 SCENARIO = """\
@@ -97,3 +98,21 @@ def test_mistakes_offer_nothing(offered, tmp_path):
     (tmp_path / "bad.yml").write_text("go: [")
     assert offered("mdir go bad.yml go.") == []
     assert offered("mdir go absent.yml --only ") == []
+
+
+def test_words_and_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMP_LINE", 'mdir  "open')
+    monkeypatch.setenv("COMP_POINT", "5")
+    (tmp_path / "s.yml").write_text(SCENARIO)
+
+    def keys(*before, prefix):
+        return [word for word in _words(before, prefix, COMMANDS) if not word.endswith("yml")]
+
+    assert keys(prefix="") == [*COMMANDS, "go", "gather"]
+    assert keys("go", "s.yml", prefix="go.1_write.path=") == []
+    inside = ["path=", "text="]
+    assert keys("go", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
+    assert keys("doctor", "s.yml", prefix="go") == []
+    assert _steps(["go", "s.yml"]) == ["1_write", "2_make"]
+    assert _steps(["absent", "s.yml"]) == _steps(["go", "absent.yml"]) == _steps([]) == []

@@ -7,7 +7,7 @@ import pytest
 
 from mdir import registry
 from mdir.scenario.assist.definitions import VARIABLE_TEXT, Definitions, closed, either, free
-from mdir.scenario.assist.dotted import REST, patterns
+from mdir.scenario.assist.dotted import REST, Routes, patterns
 
 INTEGER, TEXT, NULL = {"type": "integer"}, {"type": "string"}, {"type": "null"}
 VARIABLE_KEYS = {r"\$[{<]": {}}
@@ -163,3 +163,41 @@ def test_dotted_keys_of_several_schemas():
     found = patterns(routes)
     for key, schema in {"b": INTEGER, "c": INTEGER, "d": {"anyOf": [TEXT, NULL]}, "e": {}}.items():
         assert [each for text, each in found.items() if re.search(text, f"a.{key}")] == [schema]
+
+
+def test_a_section_by_the_name_of_its_component():
+    definitions = Definitions()
+    assert definitions.section("pooling") == {"$ref": "#/$defs/pooling"}
+    known = registry.names("pooling")
+    names = [*known, "*", "dotted"]
+    assert list(definitions.defs) == ["variable", "pooling", *(f"pooling.{name}" for name in names)]
+
+    def given(choice):
+        return {"properties": {"type": choice}, "required": ["type"]}
+
+    conditions = [*({"const": name} for name in known), {"enum": known}]
+    *cases, dotted = definitions.defs["pooling"]["then"]["allOf"]
+    *named, unnamed = map(given, conditions)
+    assert [case["if"] for case in cases] == [*named, {"not": unnamed}]
+    references = [{"$ref": f"#/$defs/pooling.{name}"} for name in names]
+    assert [*(case["then"] for case in cases), dotted] == references
+    gem = definitions.defs["pooling.gem"]
+    assert gem["description"].startswith("Generalized mean with one learned exponent.")
+    assert gem["properties"]["type"] == {"const": "gem"}
+    exponent = gem["properties"]["p"]
+    assert (exponent["description"], exponent["default"]) == ("the exponent to begin with.", 3.0)
+
+
+def opened(*, count: int = 1, **others: str):
+    """Any further key is a text."""
+
+
+def test_routes_of_components_and_of_kinds():
+    routes = Routes(Definitions())
+    found = list(routes.of_component(opened))
+    assert found == [(("count",), {"anyOf": [INTEGER, VARIABLE_TEXT]}), (("[^.]+",), TEXT)]
+    assert [route for route, _ in routes.of_component(opened, "x+")][1:] == [("x+",)]
+    assert next(iter(routes.of_kind("pooling"))) == (("type",), {})
+    unnamed = {route for route, _ in routes.of_kind("reranking")}  # by its place, without a key
+    assert {("k",), ("alpha",), ("beta",)} <= unnamed
+    assert all(isinstance(segment, str) for route in unnamed for segment in route)

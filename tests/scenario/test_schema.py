@@ -180,3 +180,9 @@ def test_help_of_commands_of_their_own(capsys, main, name, words):
     told = " ".join(capsys.readouterr().out.split())
     assert caught.value.code == 0 and f" {name} [-h]" in told
     assert all(each in told for each in words)
+
+
+def test_the_schema_is_printed_without_blanks(monkeypatch, capsys):
+    monkeypatch.setattr(schema, "scenario_schema", lambda: {"a": [1, 2], "b": {}})
+    assert schema.main([]) == 0
+    assert capsys.readouterr().out == '{"a":[1,2],"b":{}}\n'

@@ -12,7 +12,7 @@ from mdir.errors import USER_ERRORS
 from mdir.scenario.assist.components import STEP
 from mdir.scenario.plan import load_scenario
 from mdir.scenario.sources import SCENARIOS
-from mdir.scenario.tree import find, without_places
+from mdir.scenario.tree import without_places
 
 MAX_FILES = 10  # read for their targets, where no scenario is named yet
 
@@ -73,7 +73,7 @@ def _files(prefix) -> Iterator[str]:
 def _keys(before, prefix, commands):
     """``target.step.key=`` as far as ``prefix`` reaches; a section alone is entered at once."""
     scenario = _load(before[1:])
-    if scenario is None or "=" in prefix:
+    if scenario is None:
         return []
     lead, parts = "", prefix.split(".")
     level = without_places(scenario.tree)
@@ -99,8 +99,9 @@ def _keys(before, prefix, commands):
 
 def _steps(words):
     scenario = _load(words[1:])
-    target = find(scenario.tree, words[:1]).value if scenario else None
-    return [key for key in target if key[:1] != "_"] if isinstance(target, dict) else []
+    target = scenario.targets.get(words[0]) if scenario else None
+    steps = target.value if target and isinstance(target.value, dict) else ()
+    return [key for key in map(str, steps) if not key.startswith("_")]
 
 
 def _load(words):
