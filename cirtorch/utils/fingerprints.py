@@ -30,11 +30,6 @@ def fingerprint(path: str) -> dict:
     return with_digests(path, glance(path))
 
 
-def fingerprint_files(root: str, paths: Iterable[str]) -> dict:
-    """What is remembered of many files below ``root``: as of a folder, its kind is "files"."""
-    return with_digests(root, as_files(root, {path: stamp_of(path) for path in paths}))
-
-
 def glance(path: str) -> dict:
     """As :func:`fingerprint`, before anything is read: without digests."""
     if os.path.isdir(path):
@@ -46,7 +41,7 @@ def glance(path: str) -> dict:
 
 
 def as_files(root: str, stamps: dict[str, str]) -> dict:
-    """As :func:`glance`, of files below ``root`` whose stamps are known, by path."""
+    """As of a folder, of some files below ``root``: their stamps by path; its kind is "files"."""
     start = len(os.path.join(root, ""))
     files = {path[start:]: stamp for path, stamp in stamps.items()}
     return {"kind": "files", "files": files, "sha256": {}}

@@ -8,17 +8,23 @@ import pytest
 
 from cirtorch.utils import fingerprints
 from cirtorch.utils.fingerprints import (
+    as_files,
     content,
     differences,
     fingerprint,
-    fingerprint_files,
     glance,
     is_fingerprint,
     meets,
     refresh,
+    stamp_of,
     with_digests,
 )
 from cirtorch.utils.general import sha256_hash
+
+
+def fingerprint_files(root, paths):
+    """As a run remembers the files of a list."""
+    return with_digests(root, as_files(root, {path: stamp_of(path) for path in paths}))
 
 
 @pytest.fixture
