@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from mdir.report.page import PageSection, write_page
+from mdir.report.sections.places import places_section
 from mdir.report.tables import Table
 from mdir.report.training_page import write_training_page
 from mdir.stages.report import report
 from tests.report.browser import browser, look_at
+from tests.report.test_places_page import read, row
 from tests.report.test_report import EVALUATIONS, events, picture, rankings
 
 pytestmark = pytest.mark.usefixtures("installed")
@@ -50,6 +52,15 @@ def test_nothing_of_a_page_of_a_training_is_cut_off(tmp_path, width):
     page = write_training_page(events(tmp_path / "epochs"), "Epoch 2")
     seen = look_at(page, width)
     assert is_sound(seen, width) and seen["scrolls"] == [] and seen["images"] == 5
+
+
+def test_recalls_of_four_ranks_and_their_intervals_fit_half_a_screen(tmp_path):
+    ranks, rows = [1, 5, 10, 20], {"sunset": row([0.4, 0.5, 0.5, 0.5], 4)}
+    ends = {f"recall@{n}_sunset": [0.214, 0.785] for n in ranks}
+    section = places_section({"Streets": read({"dataset": "x"}, ranks, rows, intervals=ends)})
+    write_page(tmp_path / "index.html", "T", [section])
+    seen = look_at(tmp_path / "index.html", 800)
+    assert is_sound(seen, 800) and seen["scrolls"] == []
 
 
 def test_a_table_of_many_columns_scrolls_by_a_bar_that_is_seen(tmp_path):

@@ -28,6 +28,8 @@ def test_the_toy_runs_to_its_page_and_once(tmp_path):
     assert f"folder all: R@1: {share}, " in done.stdout
     text = (reports / "toy/index.html").read_text(encoding="utf-8")
     assert "<h2" in text and "without a positive" in text and f">{share} (" in text
+    low, high = (f"{100 * end:.1f}" for end in read["intervals"]["recall@1"])
+    assert f")</td><td>{low} to {high}</td>" in text
     assert " m away" in text and 'class="right"' in text
     assert ">images/s</th>" in text and ">256</td>" in text
     assert "0 ran" in "".join(vars(perform(tmp_path))[key] for key in ("stdout", "stderr"))
