@@ -40,13 +40,20 @@ class Search:
         device: where ``exact`` computes.
         rows_at_once: rows in memory at a time.
         metric: ``inner_product``, or ``l2``, where the score is the squared distance times -1.
+        longest: no row is longer, and all are finite; None: the database is read to see to it.
 
     Raises:
         DataError: unknown engine or metric, FAISS not installed, or NaN or infinity in a row.
     """
 
     def __init__(
-        self, database, engine="exact", device="cpu", rows_at_once=1 << 15, metric="inner_product"
+        self,
+        database,
+        engine="exact",
+        device="cpu",
+        rows_at_once=1 << 15,
+        metric="inner_product",
+        longest=None,
     ):
         for what, given, known in (("engine", engine, ENGINES), ("metric", metric, METRICS)):
             if given not in known:
@@ -55,7 +62,7 @@ class Search:
         self.device = device if engine == "exact" else "cpu"
         self.rows_at_once = rows_at_once
         self._best = _torch_kernel(metric) if engine == "exact" else _faiss_kernel(metric)
-        self._longest = self._longest_row()
+        self._longest = longest_row(database, rows_at_once) if longest is None else longest
 
     def __len__(self):
         return self.database.shape[0]
@@ -95,7 +102,7 @@ class Search:
             values, candidates = self._candidates(queries[open_rows], count)
             still_open = []
             for row, lowest, found in zip(open_rows, values[:, -1], candidates, strict=True):
-                exact, found = self._rescored(queries[row], found)
+                exact, found = rescored(self.database, queries[row], found, self.metric)
                 scores[row], indices[row] = exact[:k], found[:k]
                 if count < len(self) and exact[k - 1] <= lowest + self._error(queries[row]):
                     still_open.append(row)
@@ -117,18 +124,6 @@ class Search:
             indices = positions.gather(1, order)
         return values.cpu().numpy(), indices.cpu().numpy()
 
-    def _rescored(self, query, candidates):
-        """Candidates in their final order with float64 scores, the same sum for every row."""
-        candidates = np.sort(candidates)
-        rows = gather_rows(self.database, candidates)
-        rows, query = rows.astype(np.float64), query.astype(np.float64)
-        if self.metric == "l2":
-            exact = -np.square(rows - query).sum(axis=1)
-        else:
-            exact = (rows * query).sum(axis=1)
-        order = np.argsort(-exact, kind="stable")
-        return exact[order], candidates[order]
-
     def _error(self, query):
         """How far a float32 score may be from the exact one."""
         length = np.linalg.norm(query.astype(np.float64))
@@ -137,10 +132,30 @@ class Search:
             size = (length + self._longest) ** 2
         return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * size
 
-    def _longest_row(self):
-        blocks = row_blocks(self.database, self.rows_at_once)
-        longest = [float(_lengths(block, start, "row").max()) for start, block in blocks]
-        return max(longest, default=0.0)
+
+def longest_row(database, rows_at_once=1 << 15) -> float:
+    """The largest norm of a row; NotFinite where a row holds NaN or infinity."""
+    blocks = row_blocks(database, rows_at_once)
+    longest = [float(_lengths(block, start, "row").max()) for start, block in blocks]
+    return max(longest, default=0.0)
+
+
+def rescored(database, query, candidates, metric="inner_product"):
+    """Candidates in their final order with float64 scores, the same sum for every row.
+
+    Args:
+        database: as of :class:`Search`. query: float array ``[D]``. candidates: int64 ``[n]``.
+
+    Returns:
+        scores ``[n]``, largest first, and the candidates so, of equal scores the lower one first.
+    """
+    candidates = np.sort(candidates)
+    rows = gather_rows(database, candidates)
+    rows, query = rows.astype(np.float64), query.astype(np.float64)
+    parts = -np.square(rows - query) if metric == "l2" else rows * query
+    exact = parts.sum(axis=1)
+    order = np.argsort(-exact, kind="stable")
+    return exact[order], candidates[order]
 
 
 def _lengths(block, start, what):

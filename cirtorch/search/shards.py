@@ -1,7 +1,7 @@
 """Descriptors too many for memory: rows in one or several ``.npy`` files, read block by block."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,34 @@ class ShardedRows:
                 parts.append(part)
         return np.concatenate(parts) if parts else np.zeros((0, self.shape[1]), np.float32)
 
+    def take(self, indices):
+        """Chosen rows ``[n, D]`` float32. Args: indices: int64 array ``[n]``."""
+        found = np.empty((len(indices), self.shape[1]), np.float32)
+        owners = np.searchsorted(self.ends, indices, side="right")
+        for owner in np.unique(owners):
+            array, here = self.arrays[owner], owners == owner
+            found[here] = array[indices[here] - (int(self.ends[owner]) - len(array))]
+        return found
+
+
+class SelectedRows:
+    """Some rows of a database, as a database: ``shape``, slicing of rows.
+
+    Args:
+        rows: as of :func:`row_blocks`. indices: int64 ``[n]``, ascending.
+    """
+
+    def __init__(self, rows, indices):
+        self.rows, self.indices = rows, indices
+        self.shape = (len(indices), rows.shape[1])
+
+    def __getitem__(self, rows):
+        return self.take(np.arange(*rows.indices(len(self.indices))))
+
+    def take(self, indices):
+        """Chosen rows ``[n, D]`` float32. Args: indices: int64 array ``[n]`` of places here."""
+        return gather_rows(self.rows, self.indices[indices])
+
 
 @dataclass(frozen=True)
 class Shards:
@@ -49,7 +77,7 @@ class Shards:
     ``rows``: :class:`ShardedRows` ``[N, D]`` float32; ``names``: of the N images, one per row;
     ``images``: folder that the names are relative to; ``network``: fingerprint of the network.
     These two are None where an index does not tell. ``upright``: the images were turned as their
-    EXIF says.
+    EXIF says. ``preprocessing``: how they were read, as far as the extraction tells.
     """
 
     rows: ShardedRows
@@ -57,6 +85,7 @@ class Shards:
     images: str | None
     network: str | None
     upright: bool = False
+    preprocessing: dict = field(default_factory=dict)
 
 
 def open_shards(folder):
@@ -84,6 +113,7 @@ def open_shards(folder):
     if not arrays:
         raise DataError(f"{folder / INDEX}: names no shards")
     told = index.get("images"), index.get("network"), index.get("upright") is True
+    told = *told, index.get("preprocessing") or {}
     return Shards(ShardedRows(arrays), names, *told)
 
 
@@ -143,4 +173,4 @@ def gather_rows(rows, indices):
         return rows[torch.from_numpy(indices).to(rows.device)].float().cpu().numpy()
     if isinstance(rows, np.ndarray):
         return np.asarray(rows[indices], dtype=np.float32)
-    return np.concatenate([rows[int(i) : int(i) + 1] for i in indices])
+    return rows.take(indices)

@@ -85,7 +85,7 @@ def _of_names(_root) -> Callable[[str], Position]:
 def _of_exif(root) -> Callable[[str], Position]:
     def read(name):
         path = os.path.join(root, name)
-        return _from_degrees(*_gps(path), path)
+        return _from_degrees(*gps_position(path), path)
 
     return read
 
@@ -142,8 +142,8 @@ def _zone(number, letter):
     return f"{int(number):02d} {'north' if letter.upper() >= _NORTHERN else 'south'}"
 
 
-def _gps(path):
-    """Latitude and longitude in degrees."""
+def gps_position(path) -> tuple[float, float]:
+    """Latitude and longitude in degrees, as the EXIF data of an image tell; DataError: or not."""
     try:
         with Image.open(path) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)

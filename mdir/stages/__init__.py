@@ -62,6 +62,9 @@ STEPS = {
     "mdir.stages.extract.extract": StepEntry(
         "mdir.stages.extract:extract", divided=True, makes=("directory",)
     ),
+    "mdir.stages.index.index": StepEntry(
+        "mdir.stages.index:index", makes=("directory",), reads=("database",)
+    ),
     "mdir.stages.search.search": StepEntry(
         "mdir.stages.search:search", reads=("database", "queries")
     ),

@@ -100,7 +100,8 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
         images.strict_images = strict_images
         return images
 
-    settings = {"transforms": repr(transform), **reading, "shard_size": shards.size}
+    preprocessing = {"transforms": repr(transform), **reading}
+    settings = {**preprocessing, "shard_size": shards.size}
     if strict_images:  # shards of pictures that are cut short do not count
         settings["strict_images"] = True
     if distributed.is_first():
@@ -115,7 +116,7 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
     if not distributed.is_first():
         return {}
     origin = {"images": folder, "network": network_fingerprint(model, {})}
-    return shards.finish({**origin, "upright": reading["upright"]})
+    return shards.finish({**origin, "upright": reading["upright"], "preprocessing": preprocessing})
 
 
 @dataclass

@@ -1,0 +1,215 @@
+"""Step: an index over the descriptors of extractions, to be searched again and again."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from cirtorch.datasets.imagefiles import images_of
+from cirtorch.search.catalogue import FILE, Catalogue
+from cirtorch.search.index import Index
+from cirtorch.search.shards import Shards, open_shards
+from cirtorch.utils.errors import DataError
+from cirtorch.utils.fingerprints import differences
+from mdir.artifacts import begun, made_before, produced, used
+from mdir.data.image_lists import listed
+from mdir.errors import UserError
+from mdir.paths import path_join, resolve_path
+from mdir.photos.payload import exif_payload, read_table
+from mdir.stages.step import step
+
+
+@step
+def index(
+    _inputs,
+    *,
+    database: str | list[str],
+    directory: str,
+    engine: Literal["exact"] = "exact",
+    payload: str | None = None,
+    exif: bool = True,
+    without: str | None = None,
+):
+    """Make an index of extracted descriptors, or bring one up to date.
+
+    What is there already stays: another folder in ``database`` adds its images, and a build that
+    was stopped goes on. Descriptors stay in the shards of the step ``extract``.
+    :func:`cirtorch.search.index.open_index` opens the index in Python.
+
+    Args:
+        database: a folder that the step ``extract`` filled, or several, all by the same network;
+            relative to CIRTORCH_ROOT.
+        directory: folder of the index; relative to CIRTORCH_ROOT.
+        engine: ``exact`` compares each query with all images.
+        payload: a CSV file with a column ``path`` and any of ``condition``, ``place`` (or
+            ``landmark``), ``date``, ``latitude`` and ``longitude``, which searches can filter by.
+        exif: date and GPS of images are read from their EXIF where the table does not tell them.
+        without: list of images (a path a line) or folder of images to take out, for good.
+
+    Returns:
+        Metadata: ``index`` (the folder), ``engine``, ``images``, ``dimensions``, ``added`` and
+        ``removed`` (numbers, by this run), and ``missing``, the number of images whose files are
+        gone.
+    """
+    folders = [database] if isinstance(database, str) else database
+    sources = {folder: _open(folder) for folder in dict.fromkeys(map(resolve_path, folders))}
+    if not sources:
+        raise UserError("index: database names no folder; give one that the step extract filled")
+    place, told = Path(resolve_path(directory)), _Payloads(payload, exif)
+    found = _begin(place, sources, engine)
+    added = _add(found, sources, told)
+    removed = _remove(found, without)
+    told.report()
+    missing = [path for _, path in found.catalogue.paths() if not os.path.exists(path)]
+    if missing:
+        print(
+            f"Warning: index: {len(missing)} of {len(found)} images are not where they were when "
+            f"they were described; they are found, but cannot be shown:{listed(missing)}",
+            file=sys.stderr,
+        )
+    found.finish()
+    produced(place)
+    return {
+        "index": str(place),
+        "engine": engine,
+        "images": len(found),
+        "dimensions": found.about.dimensions,
+        "added": added,
+        "removed": removed,
+        "missing": len(missing),
+    }
+
+
+def _open(folder) -> Shards:
+    used(folder)
+    shards = open_shards(folder)
+    if shards.network is None:
+        raise UserError(
+            f"index: {folder} does not tell which network its descriptors are of; perform the step "
+            "extract that made it with --force (its shards are kept)"
+        )
+    return shards
+
+
+def _begin(place, sources, engine):
+    """The index of the folder, or a new one where this step made what is there of other input."""
+    own = made_before(place)
+    options = _options(sources, engine)
+    if (place / FILE).exists() and (outdated := _outdated(place, sources, options)):
+        added = Index(place, Catalogue(place)).added()
+        if not own or added:
+            more = f"; it holds {added} images that were added to it besides" if added else ""
+            raise UserError(
+                f"{outdated}{more}. Remove {place} to make the index anew, or choose another "
+                "directory"
+            )
+        print(f"index: made anew: {outdated}", flush=True)
+        _clear(place)
+    begun(place)
+    return Index.create(place, **options)
+
+
+def _options(sources, engine):
+    folder, first = next(iter(sources.items()))
+    options = {
+        "network": first.network,
+        "preprocessing": first.preprocessing,
+        "dimensions": first.rows.shape[1],
+        "engine": engine,
+    }
+    for other, shards in sources.items():
+        if (shards.network, shards.rows.shape[1]) != (first.network, first.rows.shape[1]):
+            raise UserError(
+                f"index: the descriptors in {folder} and in {other} are of different networks or "
+                "of one with different wrappers; extract both with the same network section"
+            )
+        if shards.preprocessing != first.preprocessing:
+            raise UserError(
+                f"index: the images of {folder} and of {other} were read in different ways "
+                f"({first.preprocessing} and {shards.preprocessing})"
+            )
+    return options
+
+
+def _outdated(place, sources, options):
+    """Why an index cannot be brought up to date; None where it can."""
+    found = Index(place, Catalogue(place))
+    try:
+        found.require(*(options[key] for key in ("network", "preprocessing", "dimensions")))
+    except DataError as error:
+        return str(error)
+    if found.about.engine != options["engine"]:
+        return f"{place}: this index is of the engine {found.about.engine}"
+    for part in found.catalogue.parts():
+        if part.source is not None and part.source not in sources:
+            return f"{place}: this index holds the images of {part.source}"
+        if part.fingerprint is None:
+            continue
+        if changes := differences(found.path_of(part), json.loads(part.fingerprint)):
+            return f"{place}: the descriptors that this index was made of changed ({changes[0]})"
+    return None
+
+
+def _clear(place):
+    (place / FILE).unlink()
+    for path in place.glob("added-*.f32"):
+        path.unlink()
+
+
+def _add(found, sources, told):
+    """Add the shards that the index lacks; the number of their images."""
+    known, added = {found.path_of(part) for part in found.catalogue.parts()}, 0
+    for source, shards in sources.items():
+        ends = [0, *shards.rows.ends.tolist()]
+        for array, start, end in zip(shards.rows.arrays, ends[:-1], ends[1:], strict=True):
+            path = os.path.abspath(array.filename)
+            if path in known:
+                continue
+            names = [path_join(shards.images or source, name) for name in shards.names[start:end]]
+            found.add_file(path, source, told.of(map(os.path.abspath, names)))
+            added += len(names)
+    return added
+
+
+def _remove(found, without):
+    if without is None:
+        return 0
+    source = resolve_path(without)
+    used(source)
+    folder, names = images_of(source)
+    ids = [found.find(os.path.abspath(os.path.join(folder, name))) for name in names]
+    return found.remove(number for number in ids if number is not None)
+
+
+class _Payloads:
+    """Payloads of images by a table and EXIF. ``untold``: how many the table does not name."""
+
+    def __init__(self, table, exif):
+        self.path = None if table is None else Path(resolve_path(table))
+        if self.path is not None:
+            used(self.path)
+        self.table = {} if self.path is None else read_table(self.path)
+        self.exif, self.count, self.untold = exif, 0, 0
+
+    def of(self, paths):
+        return [self._one(path) for path in paths]
+
+    def _one(self, path):
+        told = self.table.get(path, {})
+        self.count += 1
+        self.untold += not told
+        found = exif_payload(path) if self.exif else {}
+        return (
+            found
+            | {key: value for key, value in told.items() if value is not None}
+            | {"path": path}
+        )
+
+    def report(self):
+        if self.path is not None and self.untold:
+            print(
+                f"Warning: index: {self.untold} of {self.count} images have no row in {self.path}; "
+                "filters by its columns do not find them",
+                file=sys.stderr,
+            )
