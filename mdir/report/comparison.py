@@ -30,7 +30,8 @@ def compare_results(
 
     Args:
         results: published row name -> metadata of the step that evaluated it (``{"eval": {metric:
-            value}}``, and its own ``protocol`` where the step tells it).
+            value}}``, and its own ``protocol`` where the step tells it); of several runs their
+            means, with ``spreads`` {metric: (standard deviation or None, count as text)}.
         protocols: row -> test set -> protocol of our evaluation (``images``, ...), for others.
 
     Raises:
@@ -42,6 +43,7 @@ def compare_results(
             raise UserError(f"compare: {unknown('published row', row, published.rows)}")
         ours, own = measured_in(metadata, f"compare: results of {row!r}"), metadata.get("protocol")
         intervals, of_row = metadata.get("intervals", {}), protocols.get(row, {})
+        spreads = metadata.get("spreads", {})
         conditions += [own] if own else of_row.values()
         found = []
         for measure, theirs in zip(published.measures, published.rows[row], strict=True):
@@ -49,6 +51,7 @@ def compare_results(
                 images = (own or of_row.get(measure.set, {})).get("images")
                 value = 100 * ours[measure.metric]
                 cells = _cells(value, theirs, doubtful=row in published.remarks)
+                cells[0] += _spread(*spreads[measure.metric]) if measure.metric in spreads else ""
                 ends = interval_text(intervals.get(measure.metric, ""))
                 counts = [_count(images), _count(measure.images)]
                 found.append([row, measure.name, *cells, *counts, ends])
@@ -71,6 +74,11 @@ def _cells(ours, theirs, doubtful):
     if doubtful:
         return [f"{ours:.1f}", f"{theirs:.1f} ?", ""]
     return [f"{ours:.1f}", f"{theirs:.1f}", _difference(round(ours, 1) - theirs)]
+
+
+def _spread(deviation, count):
+    """Behind a mean over runs."""
+    return f" (n {count})" if deviation is None else f" ± {100 * deviation:.1f} (n {count})"
 
 
 def _count(images):

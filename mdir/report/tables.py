@@ -7,6 +7,15 @@ from mdir.artifacts import write_bytes
 from mdir.data.table_files import csv_text
 
 
+class Link(str):
+    """A cell that leads to a file, on a page; ``target`` is its path from there."""
+
+    def __new__(cls, text: str, target: str):
+        link = super().__new__(cls, text)
+        link.target = target
+        return link
+
+
 @dataclass
 class Table:
     """Rows of texts under column names; the first column names the row.

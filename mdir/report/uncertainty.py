@@ -75,6 +75,11 @@ def _cells(one):
     return [points(one.difference), ends, p, one.test, f"{one.queries:,}", one.verdict]
 
 
+def mean_and_deviation(values) -> tuple[float, float | None]:
+    """The mean and the sample's standard deviation, which one value alone has not."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def seed_means(values: dict[str, dict], seeds: dict[str, list[str]]) -> dict[str, dict]:
     """Name of several seeds -> column -> the mean over their rows that have it all.
 
@@ -95,8 +100,9 @@ def seed_section(values: dict[str, dict], seeds: dict[str, list[str]]) -> PageSe
     lines = []
     for name, rows in seeds.items():
         for column, found in _by_column(values, rows).items():
-            spread = "one seed alone" if len(found) < 2 else percent(np.std(found, ddof=1))
-            lines.append([name, column, percent(np.mean(found)), spread, str(len(found))])
+            mean, deviation = mean_and_deviation(found)
+            spread = "one seed alone" if deviation is None else percent(deviation)
+            lines.append([name, column, percent(mean), spread, str(len(found))])
     columns = ["", "score", "mean", "standard deviation", "seeds"]
     return PageSection("Seeds", _SEEDS, Table(columns, lines)) if lines else None
 

@@ -23,6 +23,14 @@ def values(count, seed=0):
     return np.random.default_rng(seed).random(count)
 
 
+def test_interval_of_student():
+    """Of two degrees of freedom the quantile at p is (2 p - 1) / sqrt(2 p (1 - p))."""
+    found = intervals.student([0.1, 0.2, 0.6])
+    error = np.sqrt(0.07 / 3)
+    half = 0.95 / np.sqrt(2 * 0.975 * 0.025) * error
+    assert found == pytest.approx((0.3, 0.3 - half, 0.3 + half, error))
+
+
 def test_groups_are_drawn_together():
     rows, groups = values(9), np.array(list("aabcccdbd"))
     found = intervals.resampled_means(rows, 50, 3, groups)

@@ -1,8 +1,8 @@
 """How sure a mean over queries is, and whether two systems differ on the same queries.
 
 Percentile bootstrap (Efron, Tibshirani: An Introduction to the Bootstrap, 1993), sign-flip
-permutation (Fisher), exact McNemar test, Wilson's interval (1927). Every generator is made fresh of
-its seed, so that a number does not depend on what was computed before.
+permutation (Fisher), exact McNemar test, Wilson's interval (1927), Student's (1908). Every
+generator is made fresh of its seed, so that a number does not depend on what was computed before.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _NUMBERS_AT_ONCE = 1 << 16  # what a core's cache holds
 
 
 class Interval(NamedTuple):
-    """A mean with its percentile interval and standard error."""
+    """A mean with its interval and standard error."""
 
     mean: float
     low: float
@@ -104,6 +104,16 @@ def mcnemar(a, b) -> tuple[int, int, float]:
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     p = 2 * bdtr(min(only_a, only_b), only_a + only_b, 0.5) if only_a + only_b else 1.0
     return only_a, only_b, min(1.0, float(p))
+
+
+def student(values, level=LEVEL) -> Interval:
+    """The mean of two values or more, such as one a seed, with its interval if they are normal."""
+    # imported late: few evaluations are repeated
+    from scipy.special import stdtrit
+
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
+    return Interval(mean, mean - half, mean + half, error)
 
 
 def wilson(hits, total, z=NORMAL_QUANTILE):

@@ -1,0 +1,203 @@
+"""The tables of a sweep: cells, means over seeds, differences."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mdir.metric_names import Metric
+from mdir.report.scores import MINUS, percent, points
+from mdir.report.tables import Link, Table
+from mdir.report.uncertainty import interval_text
+from mdir.sweep.summary.cell_result import CellResult
+from mdir.sweep.summary.grid import Grid, key_of, label
+from mdir.sweep.summary.statistics import PAIRS_OF_A_CLAIM, Difference, of_axis, of_settings
+
+NAMED = 12  # cells in one sentence
+MEANS = "Means and standard deviations over n runs; 2/3: two of three, the third gave no number."
+UNEQUAL = (
+    "n differs: means of unequal n are of unlike cells and do not compare; the differences pair "
+    "only what both have."
+)
+PAIRED = (
+    "Of scores that agree in all other axes, paired by seed; n is the number of seeds. 95 % "
+    "intervals are Student's, for differences that are about normal. Where one holds zero the two "
+    f"are not distinguishable. Of less than {PAIRS_OF_A_CLAIM} seeds nothing is claimed; of many "
+    "intervals one in twenty misses the truth by chance."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the scores of a metric are told: averages of 0 to 1 in percent, others as they are."""
+
+    metric: str
+    values: tuple[float, ...]
+    alone: bool
+
+    @cached_property
+    def in_percent(self) -> bool:
+        average = Metric.parse(self.metric).is_average_score
+        return average and all(-1 <= value <= 1 for value in self.values)
+
+    @property
+    def title(self) -> str:
+        """``night to day mAP, %``."""
+        title = Metric.parse(self.metric).title() if self.alone else self.metric
+        return f"{title}, %" if self.in_percent else title
+
+    def value(self, value: float | None) -> str:
+        """A score, or a standard deviation."""
+        if value is None:
+            return ""
+        return percent(value) or str(value) if self.in_percent else f"{value:.5g}"
+
+    def gain(self, value: float | None) -> str:
+        """A difference, with its sign."""
+        if value is None:
+            return ""
+        if self.in_percent:
+            return points(value)
+        return f"{'+' if value >= 0 else MINUS}{abs(value):.5g}"
+
+    def interval(self, ends) -> str:
+        """``1.2 to 3.4``."""
+        if self.in_percent:
+            return interval_text(ends)
+        return " to ".join(f"{MINUS if end < 0 else ''}{abs(end):.5g}" for end in ends)
+
+
+def columns_of(grid: Grid) -> dict[str, Column]:
+    """Metric -> how it is told."""
+    metrics = list(dict.fromkeys(metric for metric, _ in grid.columns))
+    titles = Counter(Metric.parse(metric).title() for metric in metrics)
+    found = {metric: [] for metric in metrics}
+    for metric, step in grid.columns:
+        for seeds in grid.scores(metric, step).values():
+            found[metric] += [value for value in seeds.values() if value is not None]
+    return {
+        metric: Column(metric, tuple(values), titles[Metric.parse(metric).title()] == 1)
+        for metric, values in found.items()
+    }
+
+
+def settings_table(grid: Grid, columns: dict[str, Column]) -> Table:
+    """Every setting's scores over its seeds."""
+    rows, counts = [], set()
+    for metric, step in grid.columns:
+        for setting, sample in of_settings(grid, metric, step).items():
+            counts.add(len(sample.values))
+            rows.append(
+                [*_head(grid, columns[metric], step), *setting, *_means(sample, columns[metric])]
+            )
+    table = Table([*_heads(grid), *grid.axes, "mean", "standard deviation", "n"], rows)
+    table.notes = [MEANS, *([UNEQUAL] if len(counts) > 1 else [])]
+    return table
+
+
+def axes_table(grid: Grid, columns: dict[str, Column]) -> Table:
+    """Every value of every axis, over all other axes."""
+    rows, counts = [], {}
+    for metric, step in grid.columns:
+        for axis in grid.axes:
+            for value, sample in of_axis(grid, metric, step, axis).items():
+                counts.setdefault(axis, set()).add(len(sample.values))
+                means = _means(sample, columns[metric])
+                rows.append([*_head(grid, columns[metric], step), axis, value, *means])
+    table = Table([*_heads(grid), "axis", "value", "mean", "standard deviation", "n"], rows)
+    table.notes = [f"{MEANS} They are over all other axes, whose effect is in the deviation, too."]
+    table.notes += [UNEQUAL] if any(len(each) > 1 for each in counts.values()) else []
+    return table
+
+
+def differences_table(found: Iterable[Difference], columns: dict[str, Column], grid: Grid) -> Table:
+    """Each difference with its interval."""
+    rows = []
+    for one in found:
+        column, sample = columns[one.metric], one.sample
+        if one.setting is None:
+            setting = f"mean of {one.settings} settings"
+        else:
+            setting = ", ".join(f"{name} {value}" for name, value in one.setting.items())
+        difference = f"{one.after} {MINUS} {one.before}"
+        rows.append(
+            [
+                *_head(grid, column, one.step or ""),
+                difference if one.axis is None else f"{one.axis} {difference}",
+                setting,
+                column.gain(sample.mean),
+                column.value(sample.deviation),
+                column.interval(one.interval[1:3]) if one.interval else "",
+                sample.count,
+                one.verdict,
+            ]
+        )
+    names = ["difference", "others", "mean", "standard deviation", "95 % interval", "n", "verdict"]
+    names = [*_heads(grid), *names]
+    filled = [at for at in range(len(names)) if any(row[at] for row in rows)]
+    return Table([names[at] for at in filled], [[row[at] for at in filled] for row in rows])
+
+
+def cells_table(grid: Grid, columns: dict[str, Column], cells: Sequence[CellResult], here: Path):
+    """Every cell with its state, links and scores.
+
+    Args:
+        here: folder of the page.
+    """
+    names = [*grid.axes, *grid.seeds]
+    titles = [_name(grid, columns[metric], step) for metric, step in grid.columns]
+    rows = []
+    for cell in cells:
+        axes = [label(cell.axes[name]) if name in cell.axes else "" for name in names]
+        links = [_link("page", cell.page, here), _link("log", cell.log, here)]
+        scores = cell.scores if cell.state == "done" else {}
+        told = [
+            columns[metric].value(scores.get(key_of(step, metric))) for metric, step in grid.columns
+        ]
+        rows.append([cell.name, cell.state, *links, *axes, *told])
+    return Table(["cell", "state", "page", "log", *names, *titles], rows)
+
+
+def missing_notes(grid: Grid, columns: dict[str, Column], cells: Sequence[CellResult]) -> list[str]:
+    """Which cells, and which scores of others, are not in the numbers."""
+    absent = [f"{cell.name} ({cell.state})" for cell in cells if cell.state != "done"]
+    lacking, odd = [], []
+    for cell in (cell for cell in cells if cell.state == "done"):
+        for metric, step in grid.columns:
+            value, name = cell.scores.get(key_of(step, metric)), _name(grid, columns[metric], step)
+            if value is None:
+                lacking.append(f"{cell.name} has no {name}")
+            elif grid.score(cell, metric, step) is None:
+                odd.append(f"{cell.name}: {name} is {value}")
+    told = [(f"{len(absent)} of {len(cells)} cells", absent)]
+    told += [(f"{len(each)} score{'s' * (len(each) > 1)}", each) for each in (lacking, odd)]
+    return [f"Not in the numbers: {count}: {_some(names)}." for count, names in told if names]
+
+
+def _some(names):
+    rest = [f"and {len(names) - NAMED} others"] if len(names) > NAMED else []
+    return ", ".join([*names[:NAMED], *rest])
+
+
+def _name(grid, column, step):
+    """A column of one step."""
+    return f"{step} {column.title}" if len(grid.steps) > 1 else column.title
+
+
+def _heads(grid):
+    return ["score", "step"] if len(grid.steps) > 1 else ["score"]
+
+
+def _head(grid, column, step):
+    return [column.title, step] if len(grid.steps) > 1 else [column.title]
+
+
+def _means(sample, column):
+    alone = "one run alone" if len(sample.values) == 1 else column.value(sample.deviation)
+    return [column.value(sample.mean) if sample.values else "none", alone, sample.count]
+
+
+def _link(text, path, here):
+    return Link(text, os.path.relpath(path, here)) if path is not None else ""
