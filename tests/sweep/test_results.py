@@ -226,6 +226,22 @@ def test_a_sweep_without_any_number_says_so(tmp_path):
     assert (tmp_path / "index.html").exists()
 
 
+@pytest.mark.parametrize(
+    "axis, seeds, settings",
+    [
+        ("train.seed", None, 1),
+        ("city_seed", None, 1),
+        ("draw", ["draw"], 1),
+        ("proceed", None, 2),
+    ],
+)
+def test_seeds_are_told_or_known_by_their_names(tmp_path, axis, seeds, settings):
+    known = cells({1: [0.1], 2: [0.4]}, axis=axis)
+    known = [CellResult(c.name, {axis: c.axes[axis]}, "done", c.scores) for c in known]
+    write_results(known, tmp_path, seeds=seeds)
+    assert len(rows(tmp_path, "scores")) == settings
+
+
 def test_two_cells_of_the_same_values_are_refused(tmp_path):
     twins = [CellResult(name, {"lr": 1}, "done", {MAP: 0.1}) for name in ("one", "two")]
     with pytest.raises(UserError, match="cells one and two have the same value of every axis"):
@@ -345,7 +361,9 @@ def test_the_page_links_every_cell_and_nothing_is_cut_off(tmp_path, width):
     assert [seen["broken"], seen["cut"], seen["console"]] == [[], [], []] and seen["images"] == 1
     text = (folder / "index.html").read_text()
     assert text.count('<a href="../../a%20b/lr-') == text.count('<a href="logs/lr-') == 11
-    assert "<td>lr-10_seed-1</td><td>failed</td>" in text
+    assert '.html">lr-10_seed-1</a></td><td>failed</td>' in text
+    write_results(cells(THREE), folder)
+    assert "<td>lr-1_seed-0</td><td>done</td><td></td>" in (folder / "index.html").read_text()
 
 
 def test_the_same_cells_give_the_same_bytes(tmp_path):

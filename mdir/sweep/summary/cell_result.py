@@ -46,6 +46,8 @@ class Published(NamedTuple):
 def scores_of(evaluations: Mapping[str, dict]) -> dict[str, float]:
     """The scores of a cell: name of a step -> its metadata ``{"eval": {metric: value}}``.
 
+    What is no number is left out.
+
     Raises:
         UserError: the metadata of a step has no such numbers.
     """
@@ -53,4 +55,5 @@ def scores_of(evaluations: Mapping[str, dict]) -> dict[str, float]:
         f"{step}{BETWEEN}{metric}": value
         for step, metadata in evaluations.items()
         for metric, value in measured_in(metadata, f"sweep: the results of {step!r}").items()
+        if isinstance(value, (int, float))
     }

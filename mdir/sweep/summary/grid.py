@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from mdir.errors import UserError
 from mdir.sweep.summary.cell_result import BETWEEN, CellResult, Value
+
+_SEED = re.compile(r"(^|[._-])seeds?$")
 
 
 class Grid:
@@ -83,4 +86,4 @@ def _parts(key):
 
 
 def _is_seed(name, seeds):
-    return name.rpartition(".")[2] in ("seed", "seeds") if seeds is None else name in seeds
+    return bool(_SEED.search(name)) if seeds is None else name in seeds

@@ -141,7 +141,7 @@ def differences_table(found: Iterable[Difference], columns: dict[str, Column], g
 
 
 def cells_table(grid: Grid, columns: dict[str, Column], cells: Sequence[CellResult], here: Path):
-    """Every cell with its state, links and scores.
+    """Every cell, which links its page, with its state, log and scores.
 
     Args:
         here: folder of the page.
@@ -151,13 +151,13 @@ def cells_table(grid: Grid, columns: dict[str, Column], cells: Sequence[CellResu
     rows = []
     for cell in cells:
         axes = [label(cell.axes[name]) if name in cell.axes else "" for name in names]
-        links = [_link("page", cell.page, here), _link("log", cell.log, here)]
+        name = _link(cell.name, cell.page, here) or cell.name
         scores = cell.scores if cell.state == "done" else {}
         told = [
             columns[metric].value(scores.get(key_of(step, metric))) for metric, step in grid.columns
         ]
-        rows.append([cell.name, cell.state, *links, *axes, *told])
-    return Table(["cell", "state", "page", "log", *names, *titles], rows)
+        rows.append([name, cell.state, _link("log", cell.log, here), *axes, *told])
+    return Table(["cell", "state", "log", *names, *titles], rows)
 
 
 def missing_notes(grid: Grid, columns: dict[str, Column], cells: Sequence[CellResult]) -> list[str]:
