@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.published_generators import STEPS
 from mdir import registry
+from mdir.learning.compute import Runtime
 from mdir.learning.optimizers import make_optimizer
 from mdir.networks.factory import initialize_network
 from mdir.registry import KINDS
@@ -72,18 +73,26 @@ def criterion_section(name, patches=256):
     return {**heads, "weights": weights, **losses}
 
 
-def make_method(name, norm=None, filters=64, blocks=9, patches=256, device="cpu"):
-    """A method with the networks, losses and optimizers of its published scenario."""
+def make_method(
+    name, norm=None, filters=64, blocks=9, patches=256, device="cpu", runtime=None
+):  # fmt: skip
+    """A method with the networks, losses and optimizers of its published scenario.
+
+    ``runtime``: a :class:`mdir.learning.compute.Runtime`.
+    """
+    runtime = runtime or Runtime()
     norm = norm or ("instance" if name in ("cyclegan", "cut") else "batch")
     members = {key: network_section(key, norm, filters, blocks) for key in MEMBERS[name]}
     if name == "hedgan":
         members["detector"]["runtime"]["frozen"] = True
     network = initialize_network({"type": "NetworkSet", **members}, device)
     network.train()
+    runtime.prepare(network)
     active = [key for key in MEMBERS[name] if not network[key].frozen]
     composition = {"type": "alternation", "order": ",".join(active), "alternate_iteration": 1}
     optimizer = make_optimizer({"composition": composition, **dict.fromkeys(active, ADAM)}, network)
     criterion = registry.build("criterion", criterion_section(name, patches))
+    runtime.keep_float32(criterion, device)
     return registry.build("method", {KINDS["method"].key: name}, network, optimizer, criterion)
 
 

@@ -15,17 +15,19 @@ import torch
 
 from benchmarks import slow_reid as slow
 from benchmarks.retrieval import PeakMemory, compare
+from mdir import registry
 from mdir.clustering.centroids import class_means
 from mdir.clustering.jaccard import jaccard_distance
 from mdir.clustering.reciprocal import nearest_neighbours
 from mdir.clustering.self_paced import self_paced_labels
-from mdir.learning.compute import default_device
+from mdir.learning.compute import Runtime, default_device
 from mdir.losses.hybrid_memory import HybridMemoryLoss
-from mdir.networks.architectures.reid_resnet import ReidResNet
+from mdir.networks.single import SingleNetwork
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 
 _K1, _K2, _EPS, _GAP = 30, 6, 0.6, 0.02
 _SPREAD = 2.0  # some identities fall apart, some images lie between
+WIDTH = 2048  # of what ResNet-50 gives
 _SIZES = (4_000, 8_000, 16_000, 32_621)
 _SOURCE, _TARGET, _BATCH, _STEPS = 751, 32_621, 64, 5  # Market-1501's identities, MSMT17's images
 
@@ -101,10 +103,30 @@ def step(scale):
     """Seconds of a UDA step of ResNet-50 at 256 x 128, 64 images of each domain, and of labels."""
     device = default_device()
     batch, target = max(2, int(_BATCH * scale)), max(200, int(_TARGET * scale))
-    network = ReidResNet(domains=2, pretrained=False).to(device).train()
-    optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad])
-    rows, ids = identities(target, _SPREAD, network.meta["out_channels"])
+    rows, _ = identities(target, _SPREAD, WIDTH)
     labels, seconds_of_labels = timed(device, our_labels, rows, device)
+    one = uda_step(device, batch, labels)
+    timed(device, one)  # warms up
+    times = [timed(device, one)[1] for _ in range(_STEPS)]
+    print(
+        f"{device}: a step of {batch} + {batch} images takes {np.median(times):.3f} s (median of "
+        f"{_STEPS}), labels of {target} images {seconds_of_labels:.1f} s"
+    )
+
+
+def uda_step(device, batch, labels, runtime=None):
+    """A function that takes one UDA step, ``batch`` images of each domain at 256 x 128.
+
+    Args:
+        labels: int64 ``[N]``, of the images of the target domain.
+        runtime: a :class:`mdir.learning.compute.Runtime`.
+    """
+    runtime = runtime or Runtime()
+    section = {"architecture": "reid_resnet", "domains": 2, "pretrained": False}
+    network = SingleNetwork(registry.build("architecture", section), {"runtime": {}}, device=device)
+    runtime.prepare(network.train())
+    optimizer = torch.optim.Adam([one for one in network.parameters() if one.requires_grad])
+    rows, ids = identities(len(labels), _SPREAD, WIDTH)
     centroids = class_means(rows, ids % _SOURCE)
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
     source, memory = len(centroids), HybridMemoryLoss().to(device)
@@ -112,25 +134,23 @@ def step(scale):
         torch.from_numpy(np.concatenate([centroids, rows])),
         torch.cat([torch.arange(source), source + torch.from_numpy(labels)]),
     )
+    runtime.keep_float32(memory, device)
     images = torch.rand(2 * batch, 3, 256, 128, device=device)
     places = [torch.randint(low, high, (batch,), device=device)
-              for low, high in ((0, source), (source, source + target))]  # fmt: skip
+              for low, high in ((0, source), (source, source + len(labels)))]  # fmt: skip
 
     def one():
-        outputs = network(images).T.chunk(2)
-        loss = sum(memory(x, at) for x, at in zip(outputs, places, strict=True))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        for x, at in zip(outputs, places, strict=True):
-            memory.enqueue(x.detach(), at)
+        with runtime.autocast(device):
+            outputs = network(images).T.float().chunk(2)
+            loss = sum(memory(x, at) for x, at in zip(outputs, places, strict=True))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            for x, at in zip(outputs, places, strict=True):
+                memory.enqueue(x.detach(), at)
+        return loss
 
-    timed(device, one)  # warms up
-    times = [timed(device, one)[1] for _ in range(_STEPS)]
-    print(
-        f"{device}: a step of {batch} + {batch} images takes {np.median(times):.3f} s (median of "
-        f"{_STEPS}), labels of {target} images {seconds_of_labels:.1f} s"
-    )
+    return one
 
 
 def timed(device, function, *arguments):
