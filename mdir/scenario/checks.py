@@ -20,7 +20,7 @@ from mdir.scenario.unread import unread_settings
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
 
-def check_everything(args: list[str]) -> list[str]:
+def check_everything(args: list[str], cell: str | None = None) -> list[str]:
     """Check every target of a scenario, components included; nothing runs.
 
     Returns:
@@ -29,7 +29,7 @@ def check_everything(args: list[str]) -> list[str]:
     Raises:
         ScenarioError: with every problem of every target.
     """
-    scenario = load_scenario(args, collect=True)
+    scenario = load_scenario(args, collect=True, cell=cell)
     problems, warnings = list(scenario.problems), list(scenario.warnings)
     unknown = unknown_targets(scenario)
     for target in [name for name in scenario.targets if name not in unknown]:

@@ -12,11 +12,13 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import nullcontext
 from importlib import import_module
 
 import yaml
 
 from cirtorch.utils.errors import suggest
+from cirtorch.utils.locks import held
 from mdir.errors import USER_ERRORS
 from mdir.registry import Problem
 from mdir.scenario.checks import (
@@ -39,6 +41,7 @@ Perform the steps of one target of a scenario.
     %(prog)s list SCENARIO                  show the targets of a scenario
     %(prog)s validate SCENARIO [OVERLAY]    check every target, run nothing
     %(prog)s TARGET SCENARIO [OVERLAY]      run a target; what is up to date is skipped
+    %(prog)s sweep TARGET SCENARIO ... SWEEP  run many cells: seeds, values, overlays; one table
     %(prog)s doctor                         show which datasets and weights are there
     %(prog)s components [KIND [NAME]]       show what a scenario can name, with its parameters
     %(prog)s schema                         write a JSON Schema of scenarios, for editors
@@ -66,6 +69,7 @@ MODULES = {
     "components": "mdir.scenario.assist.components",
     "doctor": "mdir.scenario.doctor",
     "schema": "mdir.scenario.assist.schema",
+    "sweep": "mdir.sweep.cli",
 }
 FORCE = (
     "run every step, also those that are up to date; a training that is finished is kept, remove "
@@ -142,6 +146,7 @@ def _parser():
     add("--force", action="store_true", help=FORCE)
     add("--from", dest="start", metavar="STEP", help="run this step and all that follow, only them")
     add("--only", metavar="STEP", help="run this step alone")
+    add("--cell", metavar="NAME", help="run as this cell of a sweep, with a journal of its own")
     add("--traceback", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -155,13 +160,13 @@ def _parse(arguments, options):
 
 
 def _list(options, arguments):
-    print(_target_list(load_scenario(options.layers)))
+    print(_target_list(_scenario(options)))
     return 0
 
 
 def _validate(options, arguments):
-    _print_warnings(check_everything(options.layers))
-    scenario = load_scenario(options.layers)
+    _print_warnings(check_everything(options.layers, options.cell))
+    scenario = _scenario(options)
     steps = [len(plan_target(scenario, name).steps) for name in scenario.targets]
     print(f"nothing is wrong: {_counted(len(steps), 'target')}, {_counted(sum(steps), 'step')}")
     return 0
@@ -174,20 +179,24 @@ def _counted(count, noun):
 COMMANDS = {"list": _list, "validate": _validate}
 
 
+def _scenario(options, collect=False):
+    return load_scenario(options.layers, collect, options.cell)
+
+
 def _run(options, arguments):
     if options.print_steps:
-        plan = plan_target(load_scenario(options.layers), options.target)
+        plan = plan_target(_scenario(options), options.target)
         steps = {step.name: step.parameters for step in plan.steps}
         print(yaml.safe_dump(steps), end="")
         return 0
-    plan = check_scenario_level(load_scenario(options.layers, collect=True), options.target)
+    plan = check_scenario_level(_scenario(options, collect=True), options.target)
     _print_warnings(plan.scenario.warnings + plan.warnings)
     _require_steps(plan, options)
     return _perform(plan, options, arguments)
 
 
 def _perform(plan, options, arguments):
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     processes, journal = options.processes, Journal(plan.scenario.journal_name, plan.target)
     processes.meet(journal.folder)
     if not processes.is_first:
@@ -203,16 +212,24 @@ def _perform(plan, options, arguments):
         _say(_dry_run(decisions))
         return 0
     start, command = time.monotonic(), [program(), *arguments]
-    if processes.is_first:
-        _open(plan, decisions, journal, command)
     say = _say if processes.is_first else lambda line: None
-    summary = perform(
-        plan, journal=journal, choice=choice, command=command, say=say, processes=processes
-    )
+    with _alone(plan, processes, journal):
+        if processes.is_first:
+            _open(plan, decisions, journal, command)
+        summary = perform(
+            plan, journal=journal, choice=choice, command=command, say=say, processes=processes
+        )
     for line in closing_lines(summary, journal, time.monotonic() - start):
         say(line)
     processes.leave()
     return 0
+
+
+def _alone(plan, processes, journal):
+    """Hold the cell of a sweep, which an earlier sweep may have left running."""
+    if plan.scenario.cell is None or not processes.is_first:
+        return nullcontext()
+    return held(journal.lock, lambda holder: _say(f"waits for the cell's earlier run ({holder})"))
 
 
 def _say(line):
@@ -300,7 +317,7 @@ def _fail(error, options, code, text):
     return code
 
 
-def _terminate(number, frame):
+def terminate(number, frame):
     """SIGTERM ends the main process in order; a worker that inherited this just ends."""
     if os.getpid() != _MAIN_PROCESS:
         os._exit(143)

@@ -1,7 +1,7 @@
 """What ran, with which parameters and versions, and what it produced.
 
 One JSON file per step: ``<CIRTORCH_ROOT>/journal/<SCENARIO>/<TARGET>/<STEP>.json``; under an
-overlay file SCENARIO is ``BASE_NAME+SCENARIO_NAME``.
+overlay file SCENARIO is ``BASE_NAME+SCENARIO_NAME``, in a cell of a sweep it ends in ``+CELL``.
 """
 
 import datetime
@@ -44,12 +44,17 @@ class Journal:
     """The records of one target's steps; ``warnings`` tells of records that cannot be read."""
 
     def __init__(self, scenario: str, target: str):
-        self.folder = os.path.join(get_root(), "journal", _safe(scenario), _safe(target))
+        self.folder = os.path.join(get_root(), "journal", safe(scenario), safe(target))
         self.warnings: list[str] = []
+
+    @property
+    def lock(self) -> str:
+        """The lock of a run that must be alone."""
+        return os.path.join(self.folder, ".lock")
 
     def path(self, step: str) -> str:
         """The file of a step's record."""
-        return os.path.join(self.folder, _safe(step) + ".json")
+        return os.path.join(self.folder, safe(step) + ".json")
 
     def read(self, step: str) -> dict | None:
         """A step's last record; None where there is none or it is damaged."""
@@ -57,7 +62,7 @@ class Journal:
         try:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
-            if _is_sound(record):
+            if is_sound(record):
                 return record
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -264,7 +269,7 @@ def now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def _is_sound(record):
+def is_sound(record) -> bool:
     """Whether a record has all that later runs read of it, of the right types."""
     if not isinstance(record, dict) or record.get("format") not in (FORMAT, OLD_FORMAT):
         return False
@@ -280,7 +285,8 @@ def _is_sound(record):
     )
 
 
-def _safe(name):
+def safe(name) -> str:
+    """A name as that of one file or folder."""
     name = re.sub(r"[^\w.+ -]", lambda match: f"%{ord(match[0]):02x}", str(name))
     return re.sub(r"^\.", "%2e", name)
 

@@ -31,7 +31,7 @@ class Scenario:
     """A finished tree: ``{target: {step: parameters}}`` with places, and what to warn about.
 
     ``name`` is that of the last file, ``base_name`` that of the first, ``later`` are the places
-    of the top keys that other layers than the first wrote.
+    of the top keys that other layers than the first wrote, ``cell`` is the cell of a sweep.
     """
 
     name: str
@@ -41,11 +41,13 @@ class Scenario:
     warnings: list[str] = field(default_factory=list)
     problems: list[Located] = field(default_factory=list)
     later: set[Place] = field(default_factory=set)
+    cell: str | None = None
 
     @property
     def journal_name(self) -> str:
-        """``BASE+NAME``, so that scenarios under one overlay keep records of their own."""
-        return self.name if self.base_name == self.name else f"{self.base_name}+{self.name}"
+        """``BASE+NAME+CELL``: scenarios under one overlay, and cells, keep records of their own."""
+        name = self.name if self.base_name == self.name else f"{self.base_name}+{self.name}"
+        return name if self.cell is None else f"{name}+{self.cell}"
 
     @property
     def targets(self) -> dict[str, Node]:
@@ -103,15 +105,17 @@ class Plan:
     def context(self) -> Context:
         """A fresh context for the variables of this plan."""
         scenario = self.scenario
-        return Context(scenario.name, [step.name for step in self.steps], scenario.base_name)
+        names = [step.name for step in self.steps]
+        return Context(scenario.name, names, scenario.base_name, scenario.cell)
 
 
-def load_scenario(args: list[str], collect: bool = False) -> Scenario:
+def load_scenario(args: list[str], collect: bool = False, cell: str | None = None) -> Scenario:
     """Read and cover the layers of a scenario.
 
     Args:
         args: the scenario (a ``.yml`` path or dotted name), then ``.yml`` files and ``key=value``.
         collect: leave problems in the result instead of raising them.
+        cell: the name of the cell of a sweep that this is.
 
     Raises:
         ScenarioError: with every problem of all layers.
@@ -136,6 +140,7 @@ def load_scenario(args: list[str], collect: bool = False) -> Scenario:
         loader.warnings,
         problems + loader.problems,
         loader.later,
+        cell,
     )
     if problem := one_step.problem(tree, layers[0][0]):
         scenario.problems.append(problem)
@@ -204,6 +209,11 @@ def resolved(plan: Plan) -> Iterator[tuple[Step, dict, list[Problem]]]:
         parameters = resolver.resolve(step.parameters)
         yield step, parameters, resolver.problems
         context.finish(step.name, parameters, Pending(step.name))
+
+
+def written_places(step: Step, parameters: dict) -> Iterator[tuple[tuple, str]]:
+    """Keys and text of the resolved parameters that name where a step writes."""
+    return _paths_at(parameters, dict.fromkeys((*step.entry.makes, *step.entry.writes)))
 
 
 def check_variables(plan: Plan) -> list[Located]:
@@ -347,12 +357,16 @@ def _readings(plan):
 
 def _made_folders(step, parameters):
     """The folders that a step fills, with a slash behind them."""
-    for dotted in step.entry.makes:
-        value = parameters
-        for key in dotted.split("."):
+    return (f"{path}/" for _, path in _paths_at(parameters, step.entry.makes))
+
+
+def _paths_at(parameters, dotted_keys):
+    for dotted in dotted_keys:
+        keys, value = tuple(dotted.split(".")), parameters
+        for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if isinstance(value, str) and value:
-            yield value.rstrip("/") + "/"
+            yield keys, value.rstrip("/")
 
 
 def _read_paths(value, reads, keys=()):

@@ -33,6 +33,7 @@ from mdir.scenario.journal import (
 )
 from mdir.scenario.plan import Plan, check_parameters
 from mdir.scenario.processes import Processes
+from mdir.scenario.shared import SharedSteps
 from mdir.scenario.tree import refuse
 
 
@@ -72,8 +73,12 @@ def perform(
     """
     decider = Decider(plan, journal, choice)
     run = _Run(decider, journal, functions or {}, list(command), say, processes)
+    is_cell = journal is not None and plan.scenario.cell is not None
+    shared = SharedSteps(decider, say) if is_cell and run.is_first else None
     for step in plan.steps:
-        run.step(decider.decide(step))
+        decision = decider.decide(step)
+        with shared.turn(decision) if shared else contextlib.nullcontext(decision) as decision:
+            run.step(decision)
     return run.summary
 
 
@@ -92,13 +97,15 @@ class _Run:
         agreed = [decision.action, decision.why, decision.made, decision.changed]
         agreed = self._broadcast(f"{name}.decision", agreed)
         action, why, decision.made, decision.changed = agreed
+        if action == SKIP != decision.action:  # the first process took it over from another cell
+            decision.record = self.journal.read(name)
         if action == LEAVE:
             self.decider.enter(decision, *recorded_result(decision))
             return
         self.say(f"-- {name} --")
         if action == SKIP:
             self.say(f"skipped: {why}")
-            if self.journal and self._is_first and decision.record:
+            if self.journal and self.is_first and decision.record:
                 self.journal.refresh(name, decision.record)
             metadata, identity = recorded_result(decision)
             self.summary.skipped.append(name)
@@ -114,7 +121,7 @@ class _Run:
     def _run(self, decision):
         step, result = decision.step, [None, None]
         with as_step_failure(step.name):
-            if self._is_first or step.entry.divided:
+            if self.is_first or step.entry.divided:
                 require_results(decision)
                 result = self._recorded(decision)
             metadata, identity = self._broadcast(f"{step.name}.result", result)
@@ -122,7 +129,7 @@ class _Run:
 
     def _recorded(self, decision):
         """Call a step's function under the journal; its encoded metadata and identity."""
-        step, journal = decision.step, self.journal if self._is_first else None
+        step, journal = decision.step, self.journal if self.is_first else None
         function, data, lines = self._function(decision)
         record: dict = {}
         status = "failed"
@@ -186,7 +193,7 @@ class _Run:
         return getattr(function, "perform", function), data, lines
 
     @property
-    def _is_first(self):
+    def is_first(self):
         return self.processes is None or self.processes.is_first
 
     def _broadcast(self, name, value):

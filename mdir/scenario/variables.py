@@ -3,7 +3,8 @@
 ``${STEP.parameters.section.key}``, in short ``${STEP.section.key}``, is a parameter,
 ``${STEP._output_metadata.key}`` a result, ``${STEP.function}`` the name of the function and
 ``${SCENARIO_NAME}`` the name of the scenario, that is of its last file; ``${BASE_NAME}`` is that of
-the first file, which an overlay for many scenarios keeps them apart by.
+the first file, which an overlay for many scenarios keeps them apart by. ``${SWEEP_CELL}`` is the
+name of the cell of a sweep, and has no value elsewhere.
 """
 
 import copy
@@ -15,6 +16,7 @@ from mdir.registry import Problem
 from mdir.registry.annotations import VARIABLE
 
 RESULTS = "_output_metadata"
+CELL = "SWEEP_CELL"
 PUBLISHED = ("function", "parameters", RESULTS)
 MAX_VALUES = 1_000_000  # that variables put in, over all steps of a target
 MAX_TEXT = 1_000_000  # characters of a text that variables make
@@ -44,11 +46,19 @@ class NotYet(Exception):
 class Context:
     """What variables may name while a target's steps are resolved in order."""
 
-    def __init__(self, scenario_name: str, steps: list[str], base_name: str | None = None):
+    def __init__(
+        self,
+        scenario_name: str,
+        steps: list[str],
+        base_name: str | None = None,
+        cell: str | None = None,
+    ):
         self.names: dict[str, Any] = {
             "SCENARIO_NAME": scenario_name,
             "BASE_NAME": base_name or scenario_name,
         }
+        if cell is not None:
+            self.names[CELL] = cell
         self.steps = steps
         self._left = MAX_VALUES
 
@@ -191,6 +201,8 @@ class Resolver:
     def _missing(self, value, part, before, where):
         if not before and part in self.context.steps:
             return f"step {part} runs later"
+        if not before and part == CELL:
+            return "only a cell of a sweep has a name; --cell NAME gives one"
         if len(before) == 1 and part == RESULTS:
             return f"step {before[0]} has no results before it has run"
         known = [str(key) for key in value]

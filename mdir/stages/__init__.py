@@ -19,6 +19,7 @@ class StepEntry:
             of them; other steps run in the first.
         makes: dotted parameters that name folders which the step fills.
         reads: keys, at any depth, that name files which the step reads.
+        writes: dotted parameters that name other folders and files which it writes.
     """
 
     place: str
@@ -27,6 +28,7 @@ class StepEntry:
     divided: bool = False
     makes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ("path",)
+    writes: tuple[str, ...] = ("directory",)
 
     def reads_stdin(self, parameters: dict) -> bool:
         """Whether the step, given these parameters, takes the lines of standard input."""
@@ -37,10 +39,19 @@ STEPS = {
     "mdir.stages.train.train": StepEntry(
         "mdir.stages.train:train", divided=True, makes=("learning.checkpoints.directory",)
     ),
-    "mdir.stages.validate.validate": StepEntry("mdir.stages.validate:validate", divided=True),
-    "mdir.stages.infer.infer": StepEntry("mdir.stages.infer:infer", stdin="names", divided=True),
+    "mdir.stages.validate.validate": StepEntry(
+        "mdir.stages.validate:validate", divided=True, writes=("rankings",)
+    ),
+    "mdir.stages.infer.infer": StepEntry(
+        "mdir.stages.infer:infer",
+        stdin="names",
+        divided=True,
+        writes=("output.inference.image_dir",),
+    ),
     "mdir.stages.multistep.infer_and_learn_whitening": StepEntry(
-        "mdir.stages.whiten:infer_and_learn_whitening", divided=True
+        "mdir.stages.whiten:infer_and_learn_whitening",
+        divided=True,
+        writes=("whitening.directory",),
     ),
     "print_scores": StepEntry("mdir.stages.print_scores:print_scores", always=True),
     "mdir.stages.settings.settings": StepEntry("mdir.stages.settings:settings"),
@@ -68,8 +79,8 @@ STEPS = {
     "mdir.stages.search.search": StepEntry(
         "mdir.stages.search:search", reads=("database", "queries")
     ),
-    "mdir.stages.export.export": StepEntry("mdir.stages.export:export"),
-    "mdir.stages.convert.convert": StepEntry("mdir.stages.convert:convert"),
+    "mdir.stages.export.export": StepEntry("mdir.stages.export:export", writes=("target",)),
+    "mdir.stages.convert.convert": StepEntry("mdir.stages.convert:convert", writes=("target",)),
     "cirtorch.utils.download.download_train": StepEntry(
         "mdir.stages.download:download_train", always=True
     ),

@@ -36,6 +36,8 @@ def complete(parser, commands: list[str]) -> None:
 def _words(before, prefix, commands):
     if not before:
         return [*commands, *_targets(_scenarios_behind() or glob.glob("*.yml")[:MAX_FILES])]
+    if before[0] == "sweep":  # behind it are the words of a run
+        return _words(before[1:], prefix, [])
     if before[0] == "components":
         return [STEP, *registry.KINDS] if len(before) == 1 else []
     if before[0] in commands and before[0] not in ("list", "validate"):

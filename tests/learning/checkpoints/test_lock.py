@@ -10,7 +10,6 @@ import socket
 import pytest
 
 from mdir.errors import UserError
-from mdir.learning.checkpoints import lock
 from mdir.learning.checkpoints.lock import claimed
 from mdir.stages.train import train
 from tests.learning.tiny_run import train_params, write_data
@@ -84,7 +83,7 @@ def test_a_full_disk_does_not_keep_a_run_from_its_lock(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mdir.learning.checkpoints.lock.os.write", full)
+    monkeypatch.setattr("cirtorch.utils.locks.os.write", full)
     with claimed(tmp_path / "epochs"):
         assert (tmp_path / "epochs/.lock").exists()
     assert not (tmp_path / "epochs").exists()
@@ -110,7 +109,7 @@ def test_a_folder_that_another_run_holds(tmp_path, monkeypatch, error, holder, t
     def lockf(*_):
         raise error
 
-    monkeypatch.setattr(lock.fcntl, "lockf", lockf)
+    monkeypatch.setattr(fcntl, "lockf", lockf)
     (tmp_path / ".lock").write_text(holder)
     with pytest.raises(UserError) as caught, claimed(tmp_path):
         pass
@@ -124,7 +123,7 @@ def test_where_the_file_system_knows_no_locks(tmp_path, monkeypatch):
     def lockf(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock.fcntl, "lockf", lockf)
+    monkeypatch.setattr(fcntl, "lockf", lockf)
     with claimed(tmp_path / "a/b"):
         assert (tmp_path / "a/b/.lock").exists()
     assert not (tmp_path / "a/b").exists()
@@ -139,7 +138,7 @@ def test_a_lock_file_that_its_last_holder_just_removed_is_made_anew(tmp_path, mo
             os.unlink(file.name)
         original(file, flags)
 
-    monkeypatch.setattr(lock.fcntl, "lockf", lockf)
+    monkeypatch.setattr(fcntl, "lockf", lockf)
     with claimed(tmp_path):
         assert f"process {os.getpid()} on" in (tmp_path / ".lock").read_text()
     assert [file.closed for file in opened] == [True, True]

@@ -1,0 +1,142 @@
+"""All that can be wrong with a sweep, looked for before any of its cells starts."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from cirtorch.utils.errors import suggest
+from mdir.registry import Problem
+from mdir.scenario.checks import check_target
+from mdir.scenario.journal import digest
+from mdir.scenario.plan import Plan, load_scenario, sketch, unknown_targets, written_places
+from mdir.scenario.tree import Located, find, refuse
+from mdir.scenario.variables import Pending, Resolver
+from mdir.sweep.cells import Cell
+from mdir.sweep.definition import Sweep
+
+
+def plan_cells(sweep: Sweep, cells: Sequence[Cell], target: str, whole: bool) -> dict[str, Plan]:
+    """The plan of every cell by its name.
+
+    Args:
+        whole: check the parameters of all steps as well, for which these are imported.
+
+    Raises:
+        ScenarioError: with every problem of the sweep file and of all cells.
+    """
+    plans, problems, bad = {}, list(sweep.problems), []
+    for cell in cells if not problems else ():
+        plan, found = _plan(cell, target, whole)
+        plans[cell.name] = plan
+        if not all(each.problem.warns for each in found):
+            bad.append(cell.name)
+        problems += [_in_sweep_file(cell, each) for each in found]
+    if plans and not bad:
+        problems += [*_unknown_steps(sweep, plans), *_stdin(plans)]
+        problems += [*_same_runs(sweep, cells, plans), *_same_folders(cells, plans)]
+    if not cells and not problems:
+        problems.append(Located(Problem((), "exclude leaves no cell"), None))
+    note = f"found in {len(bad)} of {len(cells)} cells, first in {bad[0]}" if bad else None
+    refuse(problems, note)
+    return plans
+
+
+def _plan(cell, target, whole):
+    scenario = load_scenario(cell.layers, collect=True, cell=cell.name)
+    unknown = unknown_targets(scenario)
+    problems = [*scenario.problems, *unknown.values()]
+    if target in unknown or not whole:
+        plan, found = sketch(scenario, target)
+    else:
+        plan, found = check_target(scenario, target, problems)
+    return plan, [*problems, *found]
+
+
+def _in_sweep_file(cell, located):
+    """A problem with its place in the sweep file, where a setting from there has it."""
+    place = located.place
+    node = cell.settings.get(place.source) if place and not place.is_file else None
+    if node is None:
+        return located
+    inner = located.problem.path[len(place.source.partition("=")[0].split(".")) :]
+    return Located(located.problem, find(node, inner).where)
+
+
+def _unknown_steps(sweep, plans):
+    for name, step in sweep.compare.items():
+        lacking = [cell for cell, plan in plans.items() if step not in _names(plan)]
+        if lacking:
+            known = _names(plans[lacking[0]])
+            hint = f"{suggest(step, known)} Steps: {', '.join(known)}"
+            message = f"compare: cell {lacking[0]} has no step {step!r}.{hint}"
+            yield Located(Problem((), message), sweep.compare_places[name])
+
+
+def _names(plan):
+    return [step.name for step in plan.steps]
+
+
+def _stdin(plans):
+    for plan in plans.values():
+        for step in plan.steps:
+            if step.entry.reads_stdin(step.parameters):
+                message = "reads the lines of standard input, which cells of a sweep have not"
+                yield from plan.locate(step, [Problem((), message)])
+
+
+def _same_runs(sweep, cells, plans) -> Iterator[Located]:
+    """Cells that would do the very same: what sets them apart has no effect."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        key = digest([each for _, each in contents(plans[cell.name])])
+        other = first.setdefault(key, cell)
+        if other is not cell:
+            label = next(label for label in cell.axes if cell.axes[label] != other.axes[label])
+            message = f"cells {other.name} and {cell.name} are the same run: no step reads this"
+            axis = next(axis for axis in sweep.axes if axis.label == label)
+            yield Located(Problem((), message), axis.place)
+
+
+def _same_folders(cells, plans) -> Iterator[Located]:
+    """Steps of two cells that differ and would write to the same place."""
+    makers: dict[str, dict[str, tuple]] = defaultdict(dict)  # place -> cell -> keys, step, content
+    for cell in cells:
+        plan = plans[cell.name]
+        for (step, parameters), content in contents(plan):
+            for keys, place in written_places(step, parameters):
+                known = makers[place].get(cell.name, (step, keys, []))
+                makers[place][cell.name] = (*known[:2], [*known[2], content])
+    told = set()
+    by_name = {cell.name: cell for cell in cells}
+    for place, found in makers.items():
+        first, *others = found.items()
+        for name, (step, keys, made) in others:
+            if made != first[1][2] and (step.name, keys) not in told:
+                told.add((step.name, keys))
+                differ = [
+                    label
+                    for label, value in by_name[name].axes.items()
+                    if value != by_name[first[0]].axes[label]
+                ]
+                message = (
+                    f"cells {first[0]} and {name} would both write {place}; let this key differ "
+                    f"with {' and '.join(differ)}, or put ${{SWEEP_CELL}} into it"
+                )
+                yield from plans[name].locate(step, [Problem(keys, message)])
+
+
+def contents(plan: Plan) -> list[tuple[tuple, str]]:
+    """``((step, resolved parameters), digest)`` of the steps.
+
+    The digest is that of all that a step does, as far as it is known before any runs: steps of two
+    cells with the same one are made once.
+    """
+    context, digests, found = plan.context(), {}, []
+    for step in plan.steps:
+        context.add(step.name, step.function, step.parameters)
+        resolver = Resolver(context)
+        parameters = resolver.resolve(step.parameters)
+        before = [digests.get(name) for name in sorted(resolver.steps - {step.name})]
+        digests[step.name] = digest([step.name, step.function, parameters, before])
+        found.append(((step, parameters), digests[step.name]))
+        context.finish(step.name, parameters, Pending(step.name))
+    return found

@@ -1,0 +1,164 @@
+"""The command ``sweep``: many cells of one scenario as one table."""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from cirtorch.utils.general import get_root
+from cirtorch.utils.locks import held
+from mdir.errors import UserError
+from mdir.scenario.cli import terminate
+from mdir.scenario.journal import safe
+from mdir.scenario.plan import load_scenario
+from mdir.scenario.program import program
+from mdir.sweep.cells import make_cells
+from mdir.sweep.checks import plan_cells
+from mdir.sweep.definition import read_sweep
+from mdir.sweep.journals import CellJournal
+from mdir.sweep.local import LocalRunner
+from mdir.sweep.watch import Watch, cell_lines
+
+DESCRIPTION = """\
+Run many cells of one target of a scenario, and make one table of them.
+
+The sweep file, the last one, names what differs from cell to cell:
+
+    axes:
+      all.00_settings.seed: 0..4            # dotted keys: a range, or a list of values
+      method: {plain: null, toy: toy.yml}   # a name: overlays, files or settings, by name
+    exclude: [{seed: 4, method: toy}]
+    compare: 10_evaluate_tuned              # whose numbers make the table
+    resources: {cpus: 2, gpus: 1, time: 12h, memory: 16G, partition: gpu, setup: []}
+
+A cell is an ordinary run: what is up to date is skipped, what was stopped goes on, and steps that
+several cells have in common are made once. Its name is ${SWEEP_CELL} in the scenario. The same
+command goes on where an earlier one ended; cells that are done are not started again.
+"""
+JOBS = (
+    "cells at a time; by default as many as the graphics cards suffice for (one each, unless "
+    "resources.gpus says otherwise), without any 1. Processors are divided among them "
+    "(OMP_NUM_THREADS, unless it is set or resources.cpus says how many)"
+)
+POLL_S = 0.1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cells, or show how far they are."""
+    options = _options(arguments)
+    sweep = read_sweep(options.sweep)
+    scenario = load_scenario(options.layers, collect=True)
+    place = ("sweeps", safe(scenario.journal_name), safe(options.target), safe(sweep.name))
+    folder = Path(get_root(), *place)
+    cells = make_cells(sweep, options.target, options.layers, folder)
+    plans = plan_cells(sweep, cells, options.target, whole=not options.status)
+    journals = {cell.name: CellJournal(plans[cell.name]) for cell in cells}
+    run = _Run(sweep, cells, journals, folder, f"{program()} sweep {shlex.join(arguments)}")
+    if options.status or options.dry_run:
+        print("\n".join(cell_lines(cells, journals, run.look())))
+        return 0
+    signal.signal(signal.SIGTERM, terminate)
+    with held(folder / ".lock", _refuse):
+        return run.perform(_runner(options))
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(
+        prog=f"{program()} sweep",
+        usage="%(prog)s [OPTIONS] TARGET SCENARIO [OVERLAY ...] SWEEP",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("words", nargs="*", help=argparse.SUPPRESS)
+    add("--on", choices=("local", "slurm"), default="local", help="where the cells run")
+    add("--jobs", type=int, metavar="N", help=JOBS)
+    add("--status", action="store_true", help="show how far the cells are, and nothing else")
+    add("--dry-run", action="store_true", help="check all cells, and show which are done")
+    options = parser.parse_intermixed_args(arguments)
+    if len(options.words) < 3:
+        parser.error("TARGET, SCENARIO and SWEEP are needed; --help shows an example")
+    options.target, *options.layers, options.sweep = options.words
+    if not options.sweep.endswith(".yml"):
+        parser.error(f"the last word must be the sweep file, a .yml file, not {options.sweep!r}")
+    if options.jobs is not None and options.jobs < 1:
+        parser.error("--jobs is a whole number from 1")
+    return options
+
+
+def _runner(options):
+    return LocalRunner(options.jobs)
+
+
+def _refuse(holder):
+    raise UserError(f"this sweep runs already ({holder}); --status shows how far it is")
+
+
+class _Run:
+    """One call of the command over its cells."""
+
+    def __init__(self, sweep, cells, journals, folder, command):
+        self.sweep, self.cells, self.journals = sweep, cells, journals
+        self.folder, self.command = folder, command
+
+    def look(self) -> dict[str, str]:
+        """The state of every cell by its journal."""
+        states = {}
+        for name, journal in self.journals.items():
+            if journal.is_running():
+                states[name] = "running"
+            elif journal.is_done():
+                states[name] = "done"
+            else:
+                states[name] = "failed" if journal.has_failed() else "missing"
+        return states
+
+    def perform(self, runner) -> int:
+        """Run what is not done, write the table; 1 where a cell is missing."""
+        states = self.look()
+        todo = [cell for cell in self.cells if states[cell.name] != "done"]
+        print(f"{len(self.cells)} cells, {len(self.cells) - len(todo)} done, in {self.folder}")
+        runner.start(todo, self.sweep.resources, self.folder)
+        try:
+            states |= self._wait(runner)
+        except BaseException:
+            runner.stop()
+            raise
+        return self._close({name: states[name] for name in self.journals})
+
+    def _wait(self, runner):
+        watch = Watch(self.cells, self.journals)
+        while True:
+            states = runner.states()
+            watch.tell(states)
+            if not {"waiting", "running"} & set(states.values()):
+                return states
+            time.sleep(POLL_S)
+
+    def _close(self, states):
+        from mdir.sweep.outcome import cell_results, clashes
+        from mdir.sweep.results import write_results
+
+        clashing = clashes(self.cells, self.journals)
+        for message in dict.fromkeys(clashing.values()):
+            print(f"error: {message}", file=sys.stderr)
+        states |= dict.fromkeys(clashing, "failed")
+        found = cell_results(self.sweep, self.cells, self.journals, states)
+        print(
+            write_results(
+                found, self.folder, title=self.command, differences=self.sweep.differences
+            )
+        )
+        missing = [cell for cell in self.cells if states[cell.name] != "done"]
+        for cell in missing:
+            print(
+                f"error: cell {cell.name} {states[cell.name]}; see {os.path.relpath(cell.log)}",
+                file=sys.stderr,
+            )
+        if missing:
+            print("the same command runs these cells again", file=sys.stderr)
+        return 1 if missing else 0
