@@ -192,14 +192,14 @@ def main(arguments=None):
     deadline = time.monotonic() + 60 * args.minutes - _MARGIN_S
     if args.golden:
         os.environ["GOLDEN_ROOT"] = str(Path(args.golden).resolve())
-    from benchmarks import gpu_cases
+    from benchmarks import gpu_bench, gpu_cases
 
     warnings.simplefilter("ignore")
     device = torch.device(args.device)
-    sizes = gpu_cases.FULL if device.type == "cuda" else gpu_cases.SMALL
+    sizes = gpu_bench.FULL if device.type == "cuda" else gpu_bench.SMALL
     about = machine(device)
     results = earlier(args.json, about, json.loads(json.dumps(vars(sizes))))
-    bench = gpu_cases.Bench(device, sizes)
+    bench = gpu_bench.Bench(device, sizes)
     bench.peaks |= results["cases"].get("roofline", {}).get("peaks", {})
     print(f"{about['device']}, torch {about['torch']}", flush=True)
     wanted = [

@@ -1,26 +1,17 @@
-"""The cases of :mod:`benchmarks.gpu`: each gives its figures as a mapping.
-
-A mode says how a network computes: ``float32``; ``tf32``, which is float32 as torch computes it on
-a card by default; ``bf16``; ``compiled``, which is bf16 with ``torch.compile``.
-"""
+"""The cases of :mod:`benchmarks.gpu`: each gives its figures as a mapping."""
 
 import statistics
-import tempfile
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.distributed as dist
-import torchvision.transforms as T
-from PIL import Image
 
 from benchmarks import generators, reid, slow_reid, slow_retrieval
+from benchmarks.gpu_bench import WARM_UP, Sizes, computing, median, peak_memory
+from benchmarks.gpu_descriptors import door, loading, network_of_descriptors, one_by_one
 from benchmarks.published_generators import STEPS
 from benchmarks.retrieval import unit
 from benchmarks.roofline import (
@@ -31,132 +22,9 @@ from benchmarks.roofline import (
     synchronize,
     tensor_cores,
 )
-from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.datasets.mining import mine_hard_negatives
-from cirtorch.networks.imageretrievalnet import extract_vectors
 from mdir import distributed
-from mdir.inference.descriptors import extract_descriptors
 from mdir.learning.compute import Runtime
-from mdir.networks.factory import initialize_network
-from mdir.origin import usable_cores
-
-SCALES = (1, 2**-0.5, 0.5)
-_NORMALIZE = T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-_WARM_UP = 2
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large the cases are."""
-
-    side: int  # of a product of matrices
-    copied: int  # float32 numbers
-    images: int
-    pixels: int
-    backbone: str
-    batch: int  # of an extraction
-    translated: int  # pixels
-    batches: tuple[int, int]
-    filters: int
-    mined: tuple[int, int, int]  # queries, pool, dimensions
-    learned: int  # images of each domain
-    clustered: int
-    seconds: float  # of repetitions
-    most: int  # repetitions
-
-
-FULL = Sizes(
-    8192, 1 << 29, 1000, 1024, "resnet101", 8, 256, (1, 8), 64, (2000, 22_000, 2048), 64, 12_936,
-    3.0, 30,
-)  # fmt: skip
-SMALL = Sizes(
-    128, 1 << 16, 4, 64, "squeezenet1_1", 2, 32, (1, 2), 4, (20, 400, 16), 2, 200, 0.0, 1
-)  # fmt: skip
-
-
-@dataclass
-class Bench:
-    """Where and how large; what several cases need is made once."""
-
-    device: torch.device
-    sizes: Sizes
-    peaks: dict = field(default_factory=dict)  # operations a second by mode, bytes a second
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.device.type == "cuda"
-
-    @cached_property
-    def folder(self) -> tempfile.TemporaryDirectory:
-        return tempfile.TemporaryDirectory(prefix="benchmark")
-
-    @cached_property
-    def files(self) -> list[str]:
-        """JPEG files, every other one upright."""
-        long, short = self.sizes.pixels, self.sizes.pixels * 3 // 4
-
-        def write(number):
-            rng = np.random.default_rng(number)
-            size = (long, short) if number % 2 else (short, long)
-            pixels = Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
-            path = Path(self.folder.name) / f"{number}.jpg"
-            pixels.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
-            return str(path)
-
-        with ThreadPool(usable_cores()) as pool:
-            return pool.map(write, range(self.sizes.images))
-
-    def descriptor_network(self, runtime=None):
-        """An embedding network with its scales, as a scenario names it, of random weights."""
-        model = {"architecture": "cirnet", "cir_architecture": self.sizes.backbone}
-        model |= {"local_whitening": False, "pooling": "gem", "regional": False}
-        model |= {"whitening": False, "pretrained": False}
-        scales = {"0_cirmultiscale": {"scales": list(SCALES)}}
-        section = {"type": "SingleNetwork", "model": model, "initialize": False}
-        section["runtime"] = {"wrappers": {"train": None, "eval": scales}}
-        torch.manual_seed(0)
-        network = initialize_network(section, self.device).eval()
-        if runtime is not None:
-            runtime.prepare(network)
-        return network
-
-    def share(self, mode, flops, seconds):
-        """Share of the roofline, where the peak of the mode was measured."""
-        peak = self.peaks.get("bf16" if mode.startswith(("bf16", "compiled")) else mode)
-        return None if peak is None else flops / seconds / peak
-
-
-@contextmanager
-def computing(mode: str):
-    """The runtime settings of a mode, its precision of products set inside."""
-    runtime = Runtime(
-        precision="bf16" if mode.startswith(("bf16", "compiled")) else "float32",
-        channels_last=mode == "bf16 channels-last",
-        compile=mode == "compiled",
-    )
-    with tensor_cores(mode != "float32"):
-        yield runtime
-
-
-def median(function, bench: Bench) -> float:
-    """Median seconds of a function that is warm."""
-    begin, times = time.perf_counter(), []
-    while not times or (
-        time.perf_counter() - begin < bench.sizes.seconds and len(times) < bench.sizes.most
-    ):
-        times.append(seconds_of(function, bench.device))
-    return statistics.median(times)
-
-
-def peak_memory(function, bench: Bench) -> float | None:
-    """MiB that torch holds at most on a card while a function runs; null on a CPU."""
-    if not bench.is_cuda:
-        function()
-        return None
-    torch.cuda.reset_peak_memory_stats()
-    function()
-    synchronize(bench.device)
-    return torch.cuda.max_memory_allocated() / 2**20
 
 
 def roofline(bench):
@@ -184,114 +52,6 @@ def goldens(bench, tf32, names=None):
                 found[name] = {"errors": [f"{type(error).__name__}: {error}"[:500]]}
     wrong = [n for n, g in found.items() if g["errors"] or g["of_bound"] > 1]
     return {"groups": found, "outside": wrong}
-
-
-def network_of_descriptors(bench, mode):
-    """Images a second through network and scales, in batches that lie on the device."""
-    short = bench.sizes.pixels * 3 // 4
-    images = torch.rand(bench.sizes.batch, 3, short, bench.sizes.pixels, device=bench.device)
-    with computing(mode) as runtime, torch.no_grad():
-        flops = flops_of(lambda: bench.descriptor_network()(images[:1])) * len(images)
-        network = bench.descriptor_network(runtime)
-
-        def describe():
-            with runtime.autocast(bench.device):
-                return network(images)
-
-        first = seconds_of(describe, bench.device)
-        for _ in range(_WARM_UP):
-            describe()
-        memory = peak_memory(describe, bench)
-        seconds = median(describe, bench)
-        reference = bench.descriptor_network()(images)
-        difference = float((describe().float() - reference).abs().max())
-    return {
-        "first_seconds": first,
-        "images_per_second": len(images) / seconds,
-        "milliseconds_per_image": 1000 * seconds / len(images),
-        "roofline": bench.share(mode, flops, seconds),
-        "difference": difference,
-        "peak_mib": memory,
-    }
-
-
-def door(bench, mode):
-    """Images a second from JPEG files to descriptors by the project's extraction."""
-    transform = T.Compose([T.ToTensor(), _NORMALIZE])
-    dataset = ImagesFromList("", bench.files, bench.sizes.pixels, transform=transform)
-    loader = {"num_workers": min(usable_cores(), len(dataset)) if bench.is_cuda else 0}
-    with computing(mode) as runtime:
-        network = bench.descriptor_network(runtime)
-
-        def extract(data):
-            with runtime.autocast(bench.device):
-                return extract_descriptors(network, data, loader)
-
-        extract(torch.utils.data.Subset(dataset, range(min(len(dataset), 4 * bench.sizes.batch))))
-        timed = []
-        memory = peak_memory(
-            lambda: timed.append(seconds_of(lambda: extract(dataset), bench.device)), bench
-        )
-    return {
-        "images_per_second": len(dataset) / timed[0],
-        "peak_mib": memory,
-        "images": len(dataset),
-    }
-
-
-def loading(bench):
-    """Images a second that the loader alone gives: read, decoded, made tensors."""
-    from mdir.inference.batches import load_same_size
-
-    transform = T.Compose([T.ToTensor(), _NORMALIZE])
-    dataset = ImagesFromList("", bench.files, bench.sizes.pixels, transform=transform)
-    loader = {"num_workers": min(usable_cores(), len(dataset)) if bench.is_cuda else 0}
-    seconds = seconds_of(
-        lambda: sum(len(at) for at, _ in load_same_size(dataset, loader, bench.sizes.batch, "")),
-        "cpu",
-    )
-    return {"images_per_second": len(dataset) / seconds, "images": len(dataset)}
-
-
-def one_by_one(bench, mode):
-    """The twin, one image after the other, and cirtorch's own extraction of the same files."""
-    transform = T.Compose([T.ToTensor(), _NORMALIZE])
-    files = bench.files[: max(1, len(bench.files) // 4)]
-    network = bench.descriptor_network().model
-    power = float(network.pool.p.item())
-
-    class OnDevice:
-        meta = network.meta
-
-        def __call__(self, x):
-            return network(x.to(bench.device)).cpu()
-
-    workers = min(8, usable_cores()) if bench.is_cuda else 0
-    found = {}
-
-    def plain(files):
-        found["plain"] = slow_retrieval.extract(
-            OnDevice(), files, bench.sizes.pixels, transform, SCALES, power, workers
-        )
-
-    def ours(files):
-        found["ours"] = extract_vectors(
-            network, files, bench.sizes.pixels, transform, ms=SCALES, msp=power, print_freq=10**9
-        )
-
-    with tensor_cores(mode != "float32"):
-        times = {}
-        for side, function in (("plain", plain), ("ours", ours)):
-            function(files[:8])
-            times[side] = seconds_of(lambda run=function: run(files), bench.device)
-    difference = float((found["plain"] - found["ours"]).abs().max())
-    return {
-        "images_per_second": len(files) / times["ours"],
-        "twin_images_per_second": len(files) / times["plain"],
-        "ratio": times["plain"] / times["ours"],
-        "difference": difference,
-        "images": len(files),
-    }
 
 
 def translation(bench, name, batch, mode):
@@ -329,7 +89,7 @@ def translation(bench, name, batch, mode):
             abs(losses["ours"][key] - value) / max(1, abs(value))
             for key, value in losses["published"].items()
         )
-        for _ in range(_WARM_UP):
+        for _ in range(WARM_UP):
             for step in sides.values():
                 step()
         memory = {side: peak_memory(step, bench) for side, step in sides.items()}
@@ -394,7 +154,7 @@ def spcl_step(bench, mode):
     with computing(mode) as runtime:
         step = reid.uda_step(bench.device, bench.sizes.learned, labels, runtime)
         first = seconds_of(step, bench.device)
-        for _ in range(_WARM_UP):
+        for _ in range(WARM_UP):
             step()
         memory = peak_memory(step, bench)
         seconds = median(step, bench)
@@ -488,18 +248,18 @@ def cases(sizes: Sizes) -> list[Case]:
     ]
     for mode in ("float32", "tf32", "bf16"):
         made.append(Case(f"SpCL step, {mode}", spcl_step, 12, (mode,)))
-    for batch in (small, large):
+    for batch, modes in ((small, ("tf32", "bf16")), (large, ("float32", "tf32", "bf16"))):
         for name in ("cyclegan", "cut", "hedngan"):
-            for mode in ("float32", "tf32", "bf16"):
+            for mode in modes:
                 label = f"{name}, {sizes.translated} px, batch {batch}, {mode}"
-                made.append(Case(label, translation, 12, (name, batch, mode)))
+                made.append(Case(label, translation, 10, (name, batch, mode)))
     for mode in ("float32", "tf32", "bf16", "bf16 channels-last"):
         made.append(Case(f"descriptors, network, {mode}", network_of_descriptors, 12, (mode,)))
     made.append(Case("descriptors, loader alone", loading, 15))
     for mode in ("tf32", "bf16"):
         made.append(Case(f"descriptors, files, {mode}", door, 20, (mode,)))
     made.append(Case("descriptors, one by one, tf32", one_by_one, 25, ("tf32",)))
-    made.append(Case("clustering", clustering, 30, (False,)))
+    made.append(Case("clustering", clustering, 50, (False,)))
     made.append(Case("goldens tf32", goldens, 30, (True,)))
     made.append(Case("descriptors, network, compiled", network_of_descriptors, 90, ("compiled",)))
     made.append(Case(

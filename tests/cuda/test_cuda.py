@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.generators import MEMBERS, make_method
-from benchmarks.gpu_cases import SMALL, Bench
+from benchmarks.gpu_bench import SMALL, Bench
 from benchmarks.reid import identities, our_labels, uda_step
 from benchmarks.roofline import tensor_cores
 from cirtorch.datasets.mining import diverse_anchors, mine_hard_negatives
@@ -23,7 +23,10 @@ from tests.learning.tiny_run import train_params, write_data
 from tests.methods.test_pseudo_labels import given  # noqa: F401
 from tests.stages.test_train_gan import data  # noqa: F401
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here"),
+    pytest.mark.filterwarnings("default"),  # drivers and libraries of a card warn of each other
+]
 DEVICE = torch.device("cuda")
 CPU = torch.device("cpu")
 
