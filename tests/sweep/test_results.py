@@ -64,6 +64,7 @@ def test_means_deviations_and_paired_differences(tmp_path):
     ends = numbers(three, "mean", "low", "high")
     assert ends == pytest.approx([1.3 / 3, 1.3 / 3 - half, 1.3 / 3 + half])
     assert three["verdict"] == "higher" and (three["from"], three["to"]) == ("1", "3")
+    assert "n differs" not in text and "n 2/3" not in text
     lines = [re.split(r" {3,}", line) for line in text.splitlines()]
     assert ["night mAP, %", "3", "63.3", "15.3", "3"] in lines
     told = ["+10.0", "10.0", "−14.8 to 34.8", "3", "not distinguishable"]
@@ -74,7 +75,7 @@ def test_means_deviations_and_paired_differences(tmp_path):
 def test_a_failed_cell_is_named_and_its_pair_left_out(tmp_path):
     text = write_results(cells({1: [0.1, None, 0.3, 0.5], 2: [0.4, 0.9, 0.6, 0.7]}), tmp_path)
     assert "Not in the numbers: 1 of 8 cells: lr-1_seed-1 (failed)." in text
-    assert "n differs: means of unequal n are of unlike cells" in text
+    assert "n differs: means of unequal n are of unlike cells" in text and "n 2/3: two" in text
     (one,) = rows(tmp_path, "differences")
     assert numbers(one, "mean", "n", "of") == pytest.approx([0.8 / 3, 3, 4])
     first, second = rows(tmp_path, "scores")
@@ -152,7 +153,7 @@ def test_an_excluded_setting_is_no_missing_one(tmp_path):
     found = {row["axis"]: row for row in rows(tmp_path, "differences")}
     assert len(found) == 2 and "Not in the numbers" not in text
     assert (found["net"]["lr"], found["net"]["n"]) == ("1", "3")
-    assert "n differs" in text  # of the axes' means
+    assert "n differs" in text and "n 2/3" not in text  # of the axes' means
 
 
 def test_the_first_value_is_the_sweep_files_not_that_of_the_first_cell(tmp_path):
@@ -185,6 +186,15 @@ def test_steps_are_compared_within_every_cell(tmp_path):
     assert ["night mAP, %", "untuned", "20.0", "10.0", "3"] in lines
     told = ["+30.0", "10.0", "5.2 to 54.8", "3", "higher"]
     assert ["night mAP, %", "tuned − untuned", *told] in lines
+
+
+def test_scores_of_a_step_are_its_averages_or_all_that_it_has():
+    single, loss = "night/validation/score:ap", "val/validation/loss:total"
+    measured = {MAP: 0.5, single: 0.4, "note": "text"}
+    scores = scores_of({"a": {"eval": measured}, "b": {"eval": {loss: 2.0, "note": None}}})
+    assert scores == {f"a / {MAP}": 0.5, f"b / {loss}": 2.0}
+    with pytest.raises(UserError, match="the results of 'c' must be the metadata of a validate"):
+        scores_of({"c": None})
 
 
 def test_pairs_of_steps_can_be_named(tmp_path):
@@ -227,18 +237,17 @@ def test_a_sweep_without_any_number_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "axis, seeds, settings",
+    "axis, settings",
     [
-        ("train.seed", None, 1),
-        ("city_seed", None, 1),
-        ("draw", ["draw"], 1),
-        ("proceed", None, 2),
+        ("train.seed", 1),
+        ("city_seed", 1),
+        ("proceed", 2),
     ],
 )
-def test_seeds_are_told_or_known_by_their_names(tmp_path, axis, seeds, settings):
+def test_seeds_are_known_by_the_end_of_their_names(tmp_path, axis, settings):
     known = cells({1: [0.1], 2: [0.4]}, axis=axis)
     known = [CellResult(c.name, {axis: c.axes[axis]}, "done", c.scores) for c in known]
-    write_results(known, tmp_path, seeds=seeds)
+    write_results(known, tmp_path)
     assert len(rows(tmp_path, "scores")) == settings
 
 
@@ -288,7 +297,7 @@ def test_five_hundred_cells_are_cut_on_a_terminal_and_whole_in_files(tmp_path):
 
 def test_lines_of_a_plot_have_the_means_in_the_order_of_numbers():
     known = cells({"1e-3": [0.1, 0.3], "1e-4": [0.5, 0.6], 1: [None, 0.7]})
-    grid = Grid(known, None, None)
+    grid = Grid(known)
     found = series(grid, "lr", {"1e-3": 0.001, "1e-4": 0.0001, "1": 1.0})
     assert list(found) == [MAP] and list(found[MAP]) == [""]
     x, mean, deviation = found[MAP][""].T
@@ -330,7 +339,7 @@ def test_what_cannot_stand_beside_published_numbers_is_told_and_the_rest_written
 
 
 def test_mistakes_of_what_is_beside_published_numbers_are_found_before_a_run():
-    axes = {"net": ["cyc", "hed"], "lr": [1, 2]}
+    axes = {"net": ["cyc", "hed"], "lr": [1, 2], "seed": [0, 1], "epochs": [3]}
 
     def told(table, rows):
         found = published_problems(Published(table, rows), axes, ["tuned"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from mdir.metric_names import Metric
 from mdir.report.scores import measured_in
 
 BETWEEN = " / "
@@ -46,14 +47,15 @@ class Published(NamedTuple):
 def scores_of(evaluations: Mapping[str, dict]) -> dict[str, float]:
     """The scores of a cell: name of a step -> its metadata ``{"eval": {metric: value}}``.
 
-    What is no number is left out.
+    These are the average scores of a step; of one that has none, all its numbers.
 
     Raises:
         UserError: the metadata of a step has no such numbers.
     """
-    return {
-        f"{step}{BETWEEN}{metric}": value
-        for step, metadata in evaluations.items()
-        for metric, value in measured_in(metadata, f"sweep: the results of {step!r}").items()
-        if isinstance(value, (int, float))
-    }
+    found = {}
+    for step, metadata in evaluations.items():
+        measured = measured_in(metadata, f"sweep: the results of {step!r}")
+        numbers = {name: one for name, one in measured.items() if isinstance(one, (int, float))}
+        averages = [name for name in numbers if Metric.parse(name).is_average_score]
+        found |= {f"{step}{BETWEEN}{name}": numbers[name] for name in averages or numbers}
+    return found

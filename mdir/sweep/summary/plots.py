@@ -12,7 +12,7 @@ from mdir.sweep.summary.statistics import of_settings
 from mdir.sweep.summary.tables import Column
 
 PICTURES = 4  # of an axis, a line of each colour in each
-LOGARITHMIC_FROM = 30  # between the largest and the smallest value
+LOGARITHMIC_FROM = 10  # between the largest and the smallest value
 
 
 def plot_sections(grid: Grid, columns: dict[str, Column], folder: Path) -> list[PageSection]:

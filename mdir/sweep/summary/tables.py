@@ -1,5 +1,6 @@
 """The tables of a sweep: cells, means over seeds, differences."""
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,9 @@ from mdir.sweep.summary.grid import Grid, key_of, label
 from mdir.sweep.summary.statistics import PAIRS_OF_A_CLAIM, Difference, of_axis, of_settings
 
 NAMED = 12  # cells in one sentence
-MEANS = "Means and standard deviations over n runs; 2/3: two of three, the third gave no number."
+MEANS = "Means and standard deviations over n runs."
+ALL_ELSE = "They are over all other axes, whose effect is in the deviation, too."
+INCOMPLETE = "n 2/3: two of three, the third gave no number."
 UNEQUAL = (
     "n differs: means of unequal n are of unlike cells and do not compare; the differences pair "
     "only what both have."
@@ -85,30 +88,31 @@ def columns_of(grid: Grid) -> dict[str, Column]:
 
 def settings_table(grid: Grid, columns: dict[str, Column]) -> Table:
     """Every setting's scores over its seeds."""
-    rows, counts = [], set()
+    table = Table([*_heads(grid), *grid.axes, "mean", "standard deviation", "n"], [], [MEANS])
+    groups = []
     for metric, step in grid.columns:
-        for setting, sample in of_settings(grid, metric, step).items():
-            counts.add(len(sample.values))
-            rows.append(
-                [*_head(grid, columns[metric], step), *setting, *_means(sample, columns[metric])]
-            )
-    table = Table([*_heads(grid), *grid.axes, "mean", "standard deviation", "n"], rows)
-    table.notes = [MEANS, *([UNEQUAL] if len(counts) > 1 else [])]
+        samples, head = of_settings(grid, metric, step), _head(grid, columns[metric], step)
+        table.rows += [
+            [*head, *setting, *_means(sample, columns[metric])]
+            for setting, sample in samples.items()
+        ]
+        groups.append(samples.values())
+    table.notes += _counts(groups)
     return table
 
 
 def axes_table(grid: Grid, columns: dict[str, Column]) -> Table:
     """Every value of every axis, over all other axes."""
-    rows, counts = [], {}
-    for metric, step in grid.columns:
-        for axis in grid.axes:
-            for value, sample in of_axis(grid, metric, step, axis).items():
-                counts.setdefault(axis, set()).add(len(sample.values))
-                means = _means(sample, columns[metric])
-                rows.append([*_head(grid, columns[metric], step), axis, value, *means])
-    table = Table([*_heads(grid), "axis", "value", "mean", "standard deviation", "n"], rows)
-    table.notes = [f"{MEANS} They are over all other axes, whose effect is in the deviation, too."]
-    table.notes += [UNEQUAL] if any(len(each) > 1 for each in counts.values()) else []
+    names = ["axis", "value", "mean", "standard deviation", "n"]
+    table, groups = Table([*_heads(grid), *names], [], [f"{MEANS} {ALL_ELSE}"]), []
+    for (metric, step), axis in itertools.product(grid.columns, grid.axes):
+        samples, head = of_axis(grid, metric, step, axis), _head(grid, columns[metric], step)
+        table.rows += [
+            [*head, axis, value, *_means(sample, columns[metric])]
+            for value, sample in samples.items()
+        ]
+        groups.append(samples.values())
+    table.notes += _counts(groups)
     return table
 
 
@@ -192,6 +196,14 @@ def _heads(grid):
 
 def _head(grid, column, step):
     return [column.title, step] if len(grid.steps) > 1 else [column.title]
+
+
+def _counts(groups):
+    """What is to be said of samples, each group of which is there to be compared."""
+    groups = [[(len(sample.values), sample.planned) for sample in group] for group in groups]
+    notes = [INCOMPLETE] if any(n < planned for group in groups for n, planned in group) else []
+    unequal = any(len({n for n, _ in group}) > 1 for group in groups)
+    return [*notes, UNEQUAL] if unequal else notes
 
 
 def _means(sample, column):
