@@ -1,6 +1,6 @@
 """The result of a sweep: its tables as text, Markdown and CSV, and its page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +34,11 @@ def write_results(
     *,
     title: str = "Sweep",
     axes: Mapping[str, Sequence[Value]] | None = None,
+    seeds: Collection[str] | None = None,
     differences: Sequence[tuple[str, str]] = (),
     published: Published | None = None,
 ) -> str:
     """Write the tables of a sweep and its page, ``index.html``.
-
-    Values of an axis whose name ends with ``seed`` stand for nothing but another draw.
 
     The tables are in ``results.txt`` and ``.md``; ``cells.csv``, ``scores.csv`` and
     ``differences.csv`` have all numbers unrounded.
@@ -47,6 +46,8 @@ def write_results(
     Args:
         cells: in the order of the sweep, those that failed or never ran among them.
         axes: their values in order; differences are from the first. Null: as the cells have them.
+        seeds: the axes whose values stand for nothing but another draw; null: those whose names end
+            with ``seed``.
         differences: pairs (from, to) of names of steps, compared within every cell; none: the first
             step with each of the others.
 
@@ -56,7 +57,7 @@ def write_results(
     Raises:
         UserError: two cells have the same value of every axis.
     """
-    grid = Grid(cells, axes)
+    grid = Grid(cells, axes, seeds)
     columns, found = columns_of(grid), list(all_differences(grid, differences))
     done = sum(cell.state == "done" for cell in cells)
     notes = [f"{done} of {len(cells)} cells are done.", *missing_notes(grid, columns, cells)]

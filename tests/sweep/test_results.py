@@ -237,17 +237,19 @@ def test_a_sweep_without_any_number_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "axis, settings",
+    "axis, seeds, settings",
     [
-        ("train.seed", 1),
-        ("city_seed", 1),
-        ("proceed", 2),
+        ("train.seed", None, 1),
+        ("city_seed", None, 1),
+        ("proceed", None, 2),
+        ("draw", ["draw"], 1),
+        ("train.seed", [], 2),
     ],
 )
-def test_seeds_are_known_by_the_end_of_their_names(tmp_path, axis, settings):
+def test_seeds_are_told_or_known_by_the_end_of_their_names(tmp_path, axis, seeds, settings):
     known = cells({1: [0.1], 2: [0.4]}, axis=axis)
     known = [CellResult(c.name, {axis: c.axes[axis]}, "done", c.scores) for c in known]
-    write_results(known, tmp_path)
+    write_results(known, tmp_path, seeds=seeds)
     assert len(rows(tmp_path, "scores")) == settings
 
 
@@ -297,7 +299,7 @@ def test_five_hundred_cells_are_cut_on_a_terminal_and_whole_in_files(tmp_path):
 
 def test_lines_of_a_plot_have_the_means_in_the_order_of_numbers():
     known = cells({"1e-3": [0.1, 0.3], "1e-4": [0.5, 0.6], 1: [None, 0.7]})
-    grid = Grid(known)
+    grid = Grid(known, None, None)
     found = series(grid, "lr", {"1e-3": 0.001, "1e-4": 0.0001, "1": 1.0})
     assert list(found) == [MAP] and list(found[MAP]) == [""]
     x, mean, deviation = found[MAP][""].T
@@ -339,7 +341,7 @@ def test_what_cannot_stand_beside_published_numbers_is_told_and_the_rest_written
 
 
 def test_mistakes_of_what_is_beside_published_numbers_are_found_before_a_run():
-    axes = {"net": ["cyc", "hed"], "lr": [1, 2], "seed": [0, 1], "epochs": [3]}
+    axes = {"net": ["cyc", "hed"], "lr": [1, 2]}
 
     def told(table, rows):
         found = published_problems(Published(table, rows), axes, ["tuned"])

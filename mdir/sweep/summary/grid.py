@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mdir.errors import UserError
 from mdir.sweep.summary.cell_result import BETWEEN, CellResult, Value
@@ -25,14 +25,17 @@ class Grid:
     """
 
     def __init__(
-        self, cells: Sequence[CellResult], axes: Mapping[str, Sequence[Value]] | None = None
+        self,
+        cells: Sequence[CellResult],
+        axes: Mapping[str, Sequence[Value]] | None,
+        seeds: Collection[str] | None,
     ):
         values = {name: list(map(label, known)) for name, known in (axes or {}).items()}
         for cell in cells:
             for name, value in cell.axes.items():
                 values.setdefault(name, []).append(label(value))
         values = {name: list(dict.fromkeys(known)) for name, known in values.items()}
-        self.seeds = [name for name in values if is_seed(name)]
+        self.seeds = [name for name in values if is_seed(name, seeds)]
         others = {name: known for name, known in values.items() if name not in self.seeds}
         self.axes = {name: known for name, known in others.items() if len(known) > 1}
         self.fixed = {name: known[0] for name, known in others.items() if len(known) == 1}
@@ -82,6 +85,6 @@ def _parts(key):
     return (step, metric) if between else ("", key)
 
 
-def is_seed(name: str) -> bool:
+def is_seed(name: str, seeds: Collection[str] | None) -> bool:
     """Whether the values of an axis stand for nothing but another draw."""
-    return _SEED.search(name) is not None
+    return bool(_SEED.search(name)) if seeds is None else name in seeds

@@ -8,7 +8,7 @@ from mdir.report.comparison import compare_results
 from mdir.report.published_tables import load_table
 from mdir.report.tables import Table
 from mdir.sweep.summary.cell_result import Published, Value
-from mdir.sweep.summary.grid import Grid, is_seed, label
+from mdir.sweep.summary.grid import Grid, label
 from mdir.sweep.summary.statistics import of_settings
 
 STEP = "step"
@@ -20,18 +20,14 @@ def published_problems(
     """What of it fits neither the published table nor the sweep.
 
     Args:
-        axes: all, with all their values. steps: all names.
+        axes: those with several values that are no seeds, with all values. steps: all names.
     """
     try:
         known = load_table(published.table).rows
     except ValueError as error:
         yield Problem(("table",), str(error))
         return
-    choices = {
-        name: list(map(label, values))
-        for name, values in axes.items()
-        if len(values) > 1 and not is_seed(name)
-    }
+    choices = {name: list(map(label, values)) for name, values in axes.items()}
     choices |= {STEP: list(steps)} if len(steps) > 1 else {}
     for row, where in published.rows.items():
         if row not in known:
