@@ -1,14 +1,25 @@
-"""Files that are held by one process at a time, however that ends."""
+"""Files that are held by one process at a time, however that ends.
 
+Record locks of POSIX hold between machines where their file system passes them on: NFS 4, NFS 3
+with its lock service, Lustre mounted with ``flock``, GPFS. :func:`why_not_shared` looks for file
+systems that do not.
+"""
+
+import errno
 import fcntl
 import os
+import re
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cirtorch.utils.files import lies_at
+
+MOUNTS = "/proc/self/mounts"
+LOCAL_LOCKS = {"nolock", "localflock", "local_lock=all", "local_lock=posix"}
 
 
 @contextmanager
@@ -56,6 +67,7 @@ def _opened(path, taken):
         except FileNotFoundError:  # the folder has been removed with it
             continue
         try:
+            links = os.fstat(file.fileno()).st_nlink
             if not _is_lockable(file):
                 file.seek(0)
                 if not is_told:
@@ -63,12 +75,26 @@ def _opened(path, taken):
                 is_told = True
                 with suppress(OSError):
                     fcntl.lockf(file, fcntl.LOCK_EX)
-            if lies_at(file, path):
+            if _is_in_place(file, path, links):
                 return file
         except BaseException:
             file.close()
             raise
         file.close()
+
+
+def _is_in_place(file, path, links):
+    """Whether nobody has removed a file since it had so many links.
+
+    NFS may know a name for a while after another machine removed it; of an open, locked file it
+    knows better.
+    """
+    try:
+        return lies_at(file, path) and os.fstat(file.fileno()).st_nlink >= links
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            return False
+        raise
 
 
 def _is_lockable(file):
@@ -79,3 +105,33 @@ def _is_lockable(file):
     except OSError:  # a file system without locks
         pass
     return True
+
+
+def why_not_shared(folder: str | os.PathLike) -> str | None:
+    """Why a lock in a folder would not hold off other machines; None: nothing speaks against it.
+
+    Only what can be seen from here is known: a file system without locks, and mounts whose locks
+    stay on this machine (NFS, Lustre).
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=place) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return f"this file system knows no locks ({error.strerror})"
+    point, options = _mount(os.path.realpath(place))
+    local = sorted(LOCAL_LOCKS & set(options))
+    return f"the locks of {point} stay on this machine ({local[0]})" if local else None
+
+
+def _mount(path):
+    """Mount point and options of the file system of a path, as far as the system tells."""
+    best = ("", [])
+    with suppress(OSError), open(MOUNTS, encoding="utf-8") as file:
+        for line in file:
+            _, point, _, options, *_ = line.split(" ")
+            point = re.sub(r"\\(\d{3})", lambda match: chr(int(match[1], 8)), point)
+            if os.path.commonpath([path, point]) == point and len(point) >= len(best[0]):
+                best = point, options.split(",")
+    return best

@@ -20,6 +20,7 @@ from mdir.sweep.checks import plan_cells
 from mdir.sweep.definition import read_sweep
 from mdir.sweep.journals import CellJournal
 from mdir.sweep.local import LocalRunner
+from mdir.sweep.slurm import SlurmRunner, cluster_states
 from mdir.sweep.watch import Watch, cell_lines
 
 DESCRIPTION = """\
@@ -41,7 +42,12 @@ command goes on where an earlier one ended; cells that are done are not started 
 JOBS = (
     "cells at a time; by default as many as the graphics cards suffice for (one each, unless "
     "resources.gpus says otherwise), without any 1. Processors are divided among them "
-    "(OMP_NUM_THREADS, unless it is set or resources.cpus says how many)"
+    "(OMP_NUM_THREADS, unless it is set or resources.cpus says how many). On a cluster: by default "
+    "as many as it allows"
+)
+ON = (
+    "processes of this machine, or an array of jobs of a Slurm cluster, which needs "
+    "resources.time, the extra 'slurm' and a CIRTORCH_ROOT that all machines share"
 )
 POLL_S = 0.1
 
@@ -58,7 +64,7 @@ def main(arguments: list[str]) -> int:
     journals = {cell.name: CellJournal(plans[cell.name]) for cell in cells}
     run = _Run(sweep, cells, journals, folder, f"{program()} sweep {shlex.join(arguments)}")
     if options.status or options.dry_run:
-        print("\n".join(cell_lines(cells, journals, run.look())))
+        print("\n".join(cell_lines(cells, journals, run.seen())))
         return 0
     signal.signal(signal.SIGTERM, terminate)
     with held(folder / ".lock", _refuse):
@@ -75,7 +81,7 @@ def _options(arguments):
     )
     add = parser.add_argument
     add("words", nargs="*", help=argparse.SUPPRESS)
-    add("--on", choices=("local", "slurm"), default="local", help="where the cells run")
+    add("--on", choices=("local", "slurm"), default="local", help=ON)
     add("--jobs", type=int, metavar="N", help=JOBS)
     add("--status", action="store_true", help="show how far the cells are, and nothing else")
     add("--dry-run", action="store_true", help="check all cells, and show which are done")
@@ -91,7 +97,7 @@ def _options(arguments):
 
 
 def _runner(options):
-    return LocalRunner(options.jobs)
+    return {"local": LocalRunner, "slurm": SlurmRunner}[options.on](options.jobs)
 
 
 def _refuse(holder):
@@ -117,6 +123,15 @@ class _Run:
                 states[name] = "failed" if journal.has_failed() else "missing"
         return states
 
+    def seen(self) -> dict[str, str]:
+        """The state of every cell by its journal and, where it has a job, by the cluster."""
+        states = self.look()
+        try:
+            states |= cluster_states(self.cells, self.folder)
+        except UserError as error:
+            print(f"error: {error}; states are those of the journals", file=sys.stderr)
+        return states
+
     def perform(self, runner) -> int:
         """Run what is not done, write the table; 1 where a cell is missing."""
         states = self.look()
@@ -136,8 +151,15 @@ class _Run:
             states = runner.states()
             watch.tell(states)
             if not {"waiting", "running"} & set(states.values()):
-                return states
+                return {name: self._checked(name, state) for name, state in states.items()}
             time.sleep(POLL_S)
+
+    def _checked(self, name, state):
+        """A cell that ended well may have begun before its settings changed."""
+        if state != "done" or self.journals[name].is_done():
+            return state
+        print(f"error: cell {name} ran with other settings than those of now", file=sys.stderr)
+        return "missing"
 
     def _close(self, states):
         from mdir.sweep.outcome import cell_results, clashes
