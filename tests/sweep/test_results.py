@@ -262,6 +262,7 @@ def test_two_cells_of_the_same_values_are_refused(tmp_path):
 def test_losses_and_distances_stay_as_they_are(tmp_path):
     text = write_results(cells({1: [12.5, 14.5]}, key="fid/validation/score_avg:fid"), tmp_path)
     assert "fid fid   13.5               1.4142   2" in text
+    assert Column(MAP, (0.0, 1.0000001), True).title == "night mAP, %"
     loss = Column("train/learning/loss:total", (0.5,), True)
     assert (loss.title, loss.value(0.5), loss.gain(-0.25)) == ("train loss total", "0.5", "−0.25")
     assert loss.interval((-1.5, 2.0)) == "−1.5 to 2"

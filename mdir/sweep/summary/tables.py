@@ -16,6 +16,7 @@ from mdir.sweep.summary.cell_result import CellResult
 from mdir.sweep.summary.grid import Grid, key_of, label
 from mdir.sweep.summary.statistics import PAIRS_OF_A_CLAIM, Difference, of_axis, of_settings
 
+_ROUNDING = 1e-6  # of means in float32
 NAMED = 12  # cells in one sentence
 MEANS = "Means and standard deviations over n runs."
 ALL_ELSE = "They are over all other axes, whose effect is in the deviation, too."
@@ -43,7 +44,7 @@ class Column:
     @cached_property
     def in_percent(self) -> bool:
         average = Metric.parse(self.metric).is_average_score
-        return average and all(-1 <= value <= 1 for value in self.values)
+        return average and all(abs(value) <= 1 + _ROUNDING for value in self.values)
 
     @property
     def title(self) -> str:
