@@ -62,13 +62,13 @@ def _in_sweep_file(cell, located):
 
 
 def _unknown_steps(sweep, plans):
-    for name, step in sweep.compare.items():
+    for name, step in sweep.compare.steps.items():
         lacking = [cell for cell, plan in plans.items() if step not in _names(plan)]
         if lacking:
             known = _names(plans[lacking[0]])
             hint = f"{suggest(step, known)} Steps: {', '.join(known)}"
             message = f"compare: cell {lacking[0]} has no step {step!r}.{hint}"
-            yield Located(Problem((), message), sweep.compare_places[name])
+            yield Located(Problem((), message), sweep.compare.places[name])
 
 
 def _names(plan):
@@ -105,23 +105,28 @@ def _same_folders(cells, plans) -> Iterator[Located]:
             for keys, place in written_places(step, parameters):
                 known = makers[place].get(cell.name, (step, keys, []))
                 makers[place][cell.name] = (*known[:2], [*known[2], content])
+    axes = {cell.name: cell.axes for cell in cells}
     told = set()
-    by_name = {cell.name: cell for cell in cells}
     for place, found in makers.items():
-        first, *others = found.items()
-        for name, (step, keys, made) in others:
-            if made != first[1][2] and (step.name, keys) not in told:
-                told.add((step.name, keys))
-                differ = [
-                    label
-                    for label, value in by_name[name].axes.items()
-                    if value != by_name[first[0]].axes[label]
-                ]
-                message = (
-                    f"cells {first[0]} and {name} would both write {place}; let this key differ "
-                    f"with {' and '.join(differ)}, or put ${{SWEEP_CELL}} into it"
-                )
+        (first, (_, _, made)), *others = found.items()
+        others = [(name, one) for name, one in others if one[2] != made]
+        if others:
+            name, (step, keys, _) = others[0]
+            apart = " and ".join(_apart(axes[first], [axes[other] for other, _ in others]))
+            message = (
+                f"cells {first} and {name} would both write {place}; let this key differ with "
+                f"{apart}, or put ${{SWEEP_CELL}} into it"
+            )
+            if (step.name, keys) not in told:
                 yield from plans[name].locate(step, [Problem(keys, message)])
+            told.add((step.name, keys))
+
+
+def _apart(axes, others):
+    """The axes that alone set a cell apart from some other one; else all that do."""
+    differing = [{key for key in axes if axes[key] != other[key]} for other in others]
+    alone = set().union(*(keys for keys in differing if len(keys) == 1)) or differing[0]
+    return [key for key in axes if key in alone]
 
 
 def contents(plan: Plan) -> list[tuple[tuple, str]]:
@@ -130,13 +135,19 @@ def contents(plan: Plan) -> list[tuple[tuple, str]]:
     The digest is that of all that a step does, as far as it is known before any runs: steps of two
     cells with the same one are made once.
     """
-    context, digests, found = plan.context(), {}, []
+    context, found = plan.context(), []
+    digests: dict[str, str] = {}
+    writing: set[str] = set()
     for step in plan.steps:
         context.add(step.name, step.function, step.parameters)
         resolver = Resolver(context)
         parameters = resolver.resolve(step.parameters)
-        before = [digests.get(name) for name in sorted(resolver.steps - {step.name})]
+        # of a step without files nothing but values is taken, which stand among the parameters
+        names = resolver.waiting | (resolver.steps & writing)
+        before = [digests[name] for name in sorted(names - {step.name})]
         digests[step.name] = digest([step.name, step.function, parameters, before])
         found.append(((step, parameters), digests[step.name]))
+        if any(written_places(step, parameters)):
+            writing.add(step.name)
         context.finish(step.name, parameters, Pending(step.name))
     return found

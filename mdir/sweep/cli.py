@@ -163,18 +163,26 @@ class _Run:
 
     def _close(self, states):
         from mdir.sweep.outcome import cell_results, clashes
-        from mdir.sweep.results import write_results
+        from mdir.sweep.results import Published, write_results
 
         clashing = clashes(self.cells, self.journals)
         for message in dict.fromkeys(clashing.values()):
             print(f"error: {message}", file=sys.stderr)
         states |= dict.fromkeys(clashing, "failed")
-        found = cell_results(self.sweep, self.cells, self.journals, states)
-        print(
-            write_results(
-                found, self.folder, title=self.command, differences=self.sweep.differences
-            )
+        found, compare = (
+            cell_results(self.sweep, self.cells, self.journals, states),
+            self.sweep.compare,
         )
+        text = write_results(
+            found,
+            self.folder,
+            title=self.command,
+            axes=self.sweep.values,
+            seeds=compare.seeds,
+            differences=compare.differences,
+            published=Published(**compare.published) if compare.published else None,
+        )
+        print(text)
         missing = [cell for cell in self.cells if states[cell.name] != "done"]
         for cell in missing:
             print(

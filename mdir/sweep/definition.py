@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from cirtorch.utils.errors import suggest
 from mdir.registry import Problem
 from mdir.scenario.sources import SCENARIOS, Reader, Unreadable, find_file
-from mdir.scenario.tree import Located, Node, Place, kind, without_places
+from mdir.scenario.tree import Located, Node, Place, without_places
+from mdir.sweep.comparison import Comparison, items_of, read_comparison, told
 from mdir.sweep.resources import Resources, read_resources
 from mdir.sweep.words import argument, label_of, labels_of, value_of
 
 KEYS = ("axes", "exclude", "compare", "resources")
-COMPARE = ("steps", "differences")
 RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 MOST_CELLS = 10_000
 
@@ -46,19 +46,21 @@ class Axis:
 class Sweep:
     """A sweep file that was read; ``problems`` is what is wrong with it.
 
-    ``exclude`` has ``{label: values}`` of the cells that are left out, ``compare`` the steps by
-    what they are called in the table, with their places.
+    ``exclude`` has ``{label: values}`` of the cells that are left out.
     """
 
     name: str
     path: str
     axes: list[Axis] = field(default_factory=list)
     exclude: list[dict[str, set]] = field(default_factory=list)
-    compare: dict[str, str] = field(default_factory=dict)
-    compare_places: dict[str, Place] = field(default_factory=dict)
-    differences: list[tuple[str, str]] = field(default_factory=list)
+    compare: Comparison = field(default_factory=Comparison)
     resources: Resources = field(default_factory=Resources)
     problems: list[Located] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, list]:
+        """The values of every axis by its label."""
+        return {axis.label: [choice.value for choice in axis.choices] for axis in self.axes}
 
 
 def read_sweep(text: str) -> Sweep:
@@ -96,10 +98,11 @@ class _Reading:
             self.problem(tree, "axes are missing; the last file of the command is the sweep file")
             return
         self._axes(tree.value["axes"])
-        readers = {"exclude": self._exclude, "compare": self._compare}
-        for key, read in readers.items():
-            if key in tree.value:
-                read(tree.value[key])
+        if "exclude" in tree.value:
+            self._exclude(tree.value["exclude"])
+        if "compare" in tree.value:
+            self.sweep.compare = read_comparison(tree.value["compare"], self.sweep.values)
+            self.sweep.problems += self.sweep.compare.problems
         if "resources" in tree.value:
             found, problems = read_resources(tree.value["resources"])
             self.sweep.resources = found
@@ -108,7 +111,7 @@ class _Reading:
     def _axes(self, node):
         if not isinstance(node.value, dict) or not node.value:
             message = "axes is a mapping of dotted keys to values, and of names to overlays"
-            self.problem(node, f"{message}, not {_told(node)}")
+            self.problem(node, f"{message}, not {told(node)}")
             return
         axes = {key: child for key, child in node.value.items() if isinstance(key, str)}
         for key in node.value.keys() - axes.keys():
@@ -134,7 +137,7 @@ class _Reading:
             items = [node]
         else:
             message = "the values of an axis are a list, or a range such as 0..4"
-            self.problem(node, f"{message}, not {_told(node)}")
+            self.problem(node, f"{message}, not {told(node)}")
             items = []
         return [choice for item in items for choice in self._choices(key, item)]
 
@@ -178,7 +181,7 @@ class _Reading:
         """The words of an overlay: files, or the settings of a mapping."""
         if isinstance(node.value, dict):
             return [word for key, child in node.value.items() for word in self._setting(key, child)]
-        items = [] if node.value is None else _items(node)
+        items = [] if node.value is None else items_of(node)
         return [(self._file(item), item) for item in items]
 
     def _setting(self, key, node):
@@ -192,7 +195,7 @@ class _Reading:
         text = node.value
         if not isinstance(text, str) or not text.endswith(".yml"):
             self.problem(
-                node, f"an overlay is a .yml file, a list of them or settings, not {_told(node)}"
+                node, f"an overlay is a .yml file, a list of them or settings, not {told(node)}"
             )
             return ""
         beside = os.path.normpath(os.path.join(os.path.dirname(self.sweep.path), text))
@@ -211,10 +214,10 @@ class _Reading:
                 )
 
     def _exclude(self, node):
-        for item in _items(node):
+        for item in items_of(node):
             if not isinstance(item.value, dict) or not item.value:
                 message = "exclude is a list of mappings, an axis to a value or to a list of them"
-                self.problem(item, f"{message}, not {_told(item)}")
+                self.problem(item, f"{message}, not {told(item)}")
                 continue
             rules = {}
             for key, child in item.value.items():
@@ -224,69 +227,18 @@ class _Reading:
     def _rule(self, key, node):
         axes = {name: axis for axis in self.sweep.axes for name in (axis.label, axis.key)}
         if key not in axes:
-            known = [axis.label for axis in self.sweep.axes]
-            self.problem(
-                node, f"there is no axis {key!r}.{suggest(key, axes)} Axes: {', '.join(known)}"
-            )
+            hint = f"{suggest(key, axes)} Axes: {', '.join(self.sweep.values)}"
+            self.problem(node, f"there is no axis {key!r}.{hint}")
             return {}
         axis, values = axes[key], set()
         names = [choice.name for choice in axis.choices]
-        for item in _items(node):
+        for item in items_of(node):
             numbers = self._range(item)
-            told = [without_places(item)] if numbers is None else numbers
-            known = {name for each in told if (name := label_of(value_of(each))) in names}
+            given = [without_places(item)] if numbers is None else numbers
+            known = {name for each in given if (name := label_of(value_of(each))) in names}
             if not known:
                 name = label_of(value_of(without_places(item)))
                 hint = f"{suggest(name, names)} Its values: {', '.join(names)}"
                 self.problem(item, f"{axis.label} has no value {name}.{hint}")
             values |= known
         return {axis.label: values}
-
-    def _compare(self, node):
-        parts = node.value if isinstance(node.value, dict) else {"steps": node}
-        for key, child in parts.items():
-            if key not in COMPARE:
-                hint = suggest(key, COMPARE) or f" Known: {', '.join(COMPARE)}"
-                self.problem(child, f"compare has no {key!r}.{hint}")
-        if "steps" not in parts:
-            self.problem(node, "compare lacks steps, those whose numbers make the table")
-            return
-        self._steps(parts["steps"])
-        if "differences" in parts:
-            self._differences(parts["differences"])
-
-    def _steps(self, node):
-        if isinstance(node.value, dict):
-            items = list(node.value.items())
-        else:
-            items = [(item.value, item) for item in _items(node)]
-        for name, item in items:
-            if not isinstance(item.value, str) or not item.value:
-                message = "what is compared is a step, a list of steps or a mapping, NAME: STEP"
-                self.problem(item, f"{message}, not {_told(item)}")
-                continue
-            self.sweep.compare[str(name)] = item.value
-            self.sweep.compare_places[str(name)] = item.where
-
-    def _differences(self, node):
-        steps = self.sweep.compare
-        for item in _items(node):
-            pair = without_places(item)
-            if not (isinstance(pair, list) and len(pair) == 2):
-                self.problem(
-                    item, f"a difference is a pair of steps, [FROM, TO], not {_told(item)}"
-                )
-                continue
-            for name in map(str, pair):
-                if name not in steps:
-                    hint = f"{suggest(name, steps)} Known: {', '.join(steps)}"
-                    self.problem(item, f"differences: nothing compared is called {name!r}.{hint}")
-            self.sweep.differences.append((str(pair[0]), str(pair[1])))
-
-
-def _items(node: Node) -> list[Node]:
-    return node.value if isinstance(node.value, list) else [node]
-
-
-def _told(node: Node) -> str:
-    return kind(node.value) if not isinstance(node.value, str) else repr(node.value)

@@ -30,7 +30,7 @@ def _result(sweep, cell, journal, state):
     scores, page = {}, None
     if state == "done":
         metadata = {name: decode(record["metadata"]) for name, record in records.items()}
-        compared = {name: metadata.get(step) for name, step in sweep.compare.items()}
+        compared = {name: metadata.get(step) for name, step in sweep.compare.steps.items()}
         try:
             scores = scores_of(compared)
         except UserError as error:

@@ -17,9 +17,12 @@ _MOST = 80
 def cell_lines(
     cells: Sequence[Cell], journals: Mapping[str, CellJournal], states: Mapping[str, str]
 ) -> list[str]:
-    """A line a cell: name, state and, where it runs, step, time left and the log's last line."""
+    """A line a cell: name, state and, where it runs, step, time left and the log's last line.
+
+    ``journals`` are those of all cells of the sweep.
+    """
     known = usual_seconds(journals.values())
-    width = max(len(cell.name) for cell in cells)
+    width = max(map(len, journals))
     lines = []
     for cell in cells:
         line = f"{cell.name:<{width}}  {states[cell.name]:<7}"

@@ -17,7 +17,8 @@ from mdir.scenario.tree import ScenarioError
 from tests.scenario.command import PROJECT, run
 
 FOLDER = PROJECT / "scenarios"
-FILES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yml"))
+SCENARIOS = [path.relative_to(FOLDER) for path in FOLDER.rglob("*.yml")]
+FILES = sorted(str(path) for path in SCENARIOS if path.parts[0] != "sweeps")
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ def is_overlay(path):
 
 
 def is_scenario(path):
-    """Whether a file is performed as it is: no overlay, no template.
+    """Whether a file is performed as it is: no overlay, no template, no sweep.
 
     Files below ``parameters`` are templates of steps, names with an underscore in front templates
     of scenarios.
     """
     inside = path.relative_to(PROJECT / "scenarios")
-    is_template = "parameters" in inside.parts or path.name.startswith("_")
+    is_template = {"parameters", "sweeps"} & set(inside.parts) or path.name.startswith("_")
     return not is_template and not is_overlay(path)
 
 

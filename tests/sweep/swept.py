@@ -1,13 +1,16 @@
 """A package of cheap steps for cells, and the real command over a scenario of them."""
 
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import patch
 
-from tests.conftest import PROJECT
+from mdir.scenario import step_table
+from tests.scenario.command import COMMAND, run_here
 
-COMMAND = [sys.executable, str(PROJECT / "perform_scenario.py")]
 STEPS = '''
 import hashlib
 import json
@@ -112,20 +115,29 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-def start(folder: Path, *words: str, **environ) -> subprocess.Popen:
-    """``mdir sweep go s.yml WORDS sweep.yml`` in the folder, its root there, too."""
-    found = os.environ | {
+def environment(folder: Path, **environ) -> dict[str, str]:
+    """What the command finds its root and the package by."""
+    return {
         "CIRTORCH_ROOT": str(folder / "root"),
         "PYTHONPATH": str(folder / "site"),
         "CALLS": str(folder / "calls.txt"),
         **environ,
     }
+
+
+def words_of(words: Sequence[str]) -> list[str]:
+    """``sweep go s.yml WORDS sweep.yml``, options last."""
     options = [word for word in words if word.startswith("--")]
     layers = [word for word in words if not word.startswith("--")]
+    return ["sweep", "go", "s.yml", *layers, "sweep.yml", *options]
+
+
+def start(folder: Path, *words: str, **environ) -> subprocess.Popen:
+    """The command in a process of its own; folder and root are those of a test."""
     return subprocess.Popen(
-        [*COMMAND, "sweep", "go", "s.yml", *layers, "sweep.yml", *options],
+        [*COMMAND, *words_of(words)],
         cwd=folder,
-        env=found,
+        env=os.environ | environment(folder, **environ),
         text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -134,10 +146,26 @@ def start(folder: Path, *words: str, **environ) -> subprocess.Popen:
 
 
 def sweep(folder: Path, *words: str, **environ) -> subprocess.CompletedProcess:
-    """As :func:`start`, to its end."""
-    process = start(folder, *words, **environ)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+    """The command in this process, the cells in theirs."""
+    with patch.dict(os.environ, environment(folder, **environ)), known(folder / "site"):
+        return run_here(*words_of(words), folder=folder)
+
+
+@contextlib.contextmanager
+def known(site: Path):
+    """The package in a folder as if it were installed."""
+    caches = (step_table._external, step_table.entry)
+    sys.path.insert(0, str(site))
+    for cache in caches:
+        cache.cache_clear()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(site))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "swept"]:
+            del sys.modules[name]
+        for cache in caches:
+            cache.cache_clear()
 
 
 def table(folder: Path) -> str:
