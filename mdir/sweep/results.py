@@ -25,6 +25,7 @@ from mdir.sweep.summary.tables import (
 )
 
 __all__ = ["CellResult", "Published", "scores_of", "write_results"]
+PAGE = "index.html"
 LINES = 24  # of a table on a terminal
 
 
@@ -68,7 +69,7 @@ def write_results(
     write_csv_files(folder, grid, cells, found)
     write_bytes(folder / "results.txt", _as_text(notes, sections).encode())
     write_bytes(folder / "results.md", _as_markdown(title, notes, sections).encode())
-    page = folder / "index.html"
+    page = folder / PAGE
     table = cells_table(grid, columns, cells, folder)
     shown = [*plot_sections(grid, columns, folder), *sections, *by_setting]
     shown.append(PageSection("Cells", table=table))
@@ -83,14 +84,16 @@ def _sections(grid, columns, found, published) -> tuple[list[PageSection], list[
         sections.append(PageSection("Axis by axis", table=axes_table(grid, columns)))
     if grid.columns:
         sections.append(PageSection("Settings", table=settings_table(grid, columns)))
-    means = {one.kind for one in found if one.setting is None}
-    parts = [one for one in found if one.setting is not None and one.kind in means]
-    if found:
-        overall = [one for one in found if one not in parts]
-        table = differences_table(overall, columns, grid)
-        sections.append(PageSection("Differences", PAIRED, table))
-    if parts:
-        table = differences_table(parts, columns, grid)
+    means = {one.kind for one in found if one.setting is None and len(found) > LINES}
+    shown, left = [], []
+    for one in found:
+        (left if one.setting is not None and one.kind in means else shown).append(one)
+    if shown:
+        table = differences_table(shown, columns, grid)
+        text = f"{PAIRED} Each setting by itself: differences.csv, {PAGE}." if left else PAIRED
+        sections.append(PageSection("Differences", text, table))
+    if left:
+        table = differences_table(left, columns, grid)
         by_setting.append(PageSection("Differences by setting", table=table))
     if published is not None:
         section = PageSection("Beside the published scores")

@@ -129,13 +129,17 @@ def test_over_several_settings_differences_are_averaged_seed_by_seed(tmp_path):
     assert float(found["net", ""]["standard deviation"]) == pytest.approx(deviation)
     # 2 - 1: 0.1, 0, 0.2 of a and 0.1, 0.1, 0.4 of b; by seed 0.1, 0.05, 0.3
     assert float(found["lr", ""]["mean"]) == pytest.approx(0.15)
-    assert len(found) == 6 and "Differences by setting" not in text
+    lines = [re.split(r" {3,}", line) for line in text.splitlines()]
+    assert ["night mAP, %", "net b − a", "lr 1", "+26.7", "11.5", "−2.0 to 55.4", "3"] in [
+        line[:-1] for line in lines
+    ]
+    assert ["night mAP, %", "net b − a", "mean of 2 settings", "+31.7"] in [
+        line[:4] for line in lines
+    ]
     by_axis = [line.split() for line in text.splitlines() if line.startswith("night")]
     # over lr and seeds: (0.1 + 0.2 + 0.3 + 0.2 + 0.2 + 0.5) / 6
     assert ["night", "mAP,", "%", "net", "a", "25.0", "13.8", "6"] in by_axis
     assert ["night", "mAP,", "%", "lr", "2", "48.3", "27.9", "6"] in by_axis
-    page = (tmp_path / "index.html").read_text()
-    assert "Differences by setting" in page and "<td>net b − a</td><td>lr 2</td>" in page
 
 
 def test_a_seed_that_lacks_a_setting_is_not_in_the_mean_of_settings(tmp_path):
@@ -295,7 +299,9 @@ def test_five_hundred_cells_are_cut_on_a_terminal_and_whole_in_files(tmp_path):
     assert (tmp_path / "results.txt").read_text().count("night mAP, %") == 20 + 100 + 18
     assert len(rows(tmp_path, "differences")) == 18 * 11 and len(rows(tmp_path, "scores")) == 100
     page = (tmp_path / "index.html").read_text()
-    assert page.count("axis_0_") == 4 - 2 and "Of 10 lines" not in page
+    assert page.count("axis_0_") == 2 and "Of 10 lines" not in page
+    assert "Each setting by itself: differences.csv, index.html." in text
+    assert "Differences by setting" not in text and "<td>a 9 − 0</td><td>b 9</td>" in page
 
 
 def test_lines_of_a_plot_have_the_means_in_the_order_of_numbers():
