@@ -336,6 +336,9 @@ def test_means_stand_beside_published_numbers(tmp_path):
     told = ["50.0 (n 1/3)", "88.8", "−38.8", "unknown", "1,125"]
     assert ["hedngan vgg16", "Tokyo 24/7", *told] in lines
     assert "Source: A. Mohwald" in text
+    known, where = cells({1e-4: [0.8], 1: [0.5]}, key=TOKYO), {"cyclegan vgg16": {"lr": "1e-4"}}
+    text = write_results(known, tmp_path, published=Published("iccv23", where))
+    assert "80.0 (n 1)" in text
 
 
 def test_what_cannot_stand_beside_published_numbers_is_told_and_the_rest_written(tmp_path):
@@ -348,14 +351,14 @@ def test_what_cannot_stand_beside_published_numbers_is_told_and_the_rest_written
 
 
 def test_mistakes_of_what_is_beside_published_numbers_are_found_before_a_run():
-    axes = {"net": ["cyc", "hed"], "lr": [1, 2]}
+    axes = {"net": ["cyc", "hed"], "lr": [1, 2e-4]}
 
     def told(table, rows):
         found = published_problems(Published(table, rows), axes, ["tuned"])
         return [(problem.path, problem.message.split(".")[0]) for problem in found]
 
     row = next(iter(load_table("iccv23").rows))
-    assert told("iccv23", {row: {"net": "hed", "lr": 2}}) == []
+    assert told("iccv23", {row: {"net": "hed", "lr": "2e-4"}}) == []
     assert told("iccv24", {}) == [(("table",), "unknown published table 'iccv24'")]
     assert told("iccv23", {"x": {"net": "cycle", "lr": 1}}) == [
         (("rows", "x"), "unknown published row 'x'"),

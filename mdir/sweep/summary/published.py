@@ -10,6 +10,7 @@ from mdir.report.tables import Table
 from mdir.sweep.summary.cell_result import Published, Value
 from mdir.sweep.summary.grid import Grid, label
 from mdir.sweep.summary.statistics import of_settings
+from mdir.sweep.words import value_of
 
 STEP = "step"
 
@@ -35,8 +36,8 @@ def published_problems(
         for name, value in where.items():
             if name not in choices:
                 yield Problem(("rows", row, name), unknown("axis", name, choices))
-            elif label(value) not in choices[name]:
-                yield Problem(("rows", row, name), unknown(name, label(value), choices[name]))
+            elif (told := label(value_of(value))) not in choices[name]:
+                yield Problem(("rows", row, name), unknown(name, told, choices[name]))
         if lacking := [name for name in choices if name not in where]:
             message = f"tell the value of {', '.join(lacking)}: a mean over several is no setting"
             yield Problem(("rows", row), message)
@@ -53,7 +54,7 @@ def published_table(grid: Grid, published: Published) -> Table:
         raise UserError(f"published: {place}: {problem.message}")
     results = {}
     for row, where in published.rows.items():
-        setting = tuple(label(where[name]) for name in grid.axes)
+        setting = tuple(label(value_of(where[name])) for name in grid.axes)
         step = where.get(STEP, grid.steps[0] if grid.steps else "")
         means, spreads = {}, {}
         for metric, other in grid.columns:
