@@ -80,16 +80,11 @@ class Search:
         Raises:
             DataError: other dimensions than the database's, or NaN or infinity in a query.
         """
-        if len(queries.shape) != 2 or queries.shape[1] != self.database.shape[1]:
-            raise DataError(
-                f"search: queries of shape {list(queries.shape)} in a database of "
-                f"{self.database.shape[1]} dimensions; [Q, {self.database.shape[1]}] expected"
-            )
+        require_queries(queries, self.database.shape[1])
         k = min(k, len(self))
         scores = np.zeros((len(queries), k), dtype=np.float32)
         indices = np.zeros((len(queries), k), dtype=np.int64)
         for start, block in row_blocks(queries, _QUERIES_AT_ONCE):
-            _lengths(block, start, "query")
             part = slice(start, start + len(block))
             scores[part], indices[part] = self._search(block.numpy(), k)
         return scores, indices
@@ -131,6 +126,17 @@ class Search:
         if self.metric == "l2":
             size = (length + self._longest) ** 2
         return 4 * np.finfo(np.float32).eps * np.sqrt(len(query)) * size
+
+
+def require_queries(queries, dimensions: int) -> None:
+    """DataError: other queries than ``[Q, dimensions]``, or NaN or infinity in one."""
+    if len(queries.shape) != 2 or queries.shape[1] != dimensions:
+        raise DataError(
+            f"search: queries of shape {list(queries.shape)} in a database of {dimensions} "
+            f"dimensions; [Q, {dimensions}] expected"
+        )
+    for start, block in row_blocks(queries, _QUERIES_AT_ONCE):
+        _lengths(block, start, "query")
 
 
 def longest_row(database, rows_at_once=1 << 15) -> float:

@@ -9,6 +9,7 @@ stay in their own files, which must not change; those that are added later lie i
 """
 
 import json
+import math
 import os
 import threading
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from cirtorch.search.catalogue import Catalogue
-from cirtorch.search.exact import Search, longest_row
+from cirtorch.search.exact import Search, longest_row, require_queries, rescored
+from cirtorch.search.ivfpq import Lists
 from cirtorch.search.payload import checked_payload, parse_filter
 from cirtorch.search.shards import SelectedRows, ShardedRows, map_rows
+from cirtorch.search.tuning import K
 from cirtorch.utils.errors import DamagedFile, DataError
 from cirtorch.utils.fingerprints import differences, fingerprint
 
 ENGINES = ("exact", "ivfpq", "qdrant")
 _OWN = "added-{:09d}.f32"
 _FORMAT = 1
+_EXACT_BELOW = 10_000  # rows that are compared as fast as lists are looked at
 
 
 @dataclass(frozen=True)
@@ -156,11 +160,46 @@ class Index:
         allowed = self.catalogue.allowed(parse_filter(where))
         opened = self._open()  # later, so that it has all rows that are allowed
         descriptors = np.ascontiguousarray(descriptors, dtype=np.float32)
-        everything = len(allowed) == opened.rows.shape[0]
-        rows = opened.rows if everything else SelectedRows(opened.rows, allowed)
-        search = Search(rows, device=self.device, longest=opened.longest)
-        scores, found = search.search(descriptors, k)
+        require_queries(descriptors, opened.rows.shape[1])
+        k = min(k, len(allowed))
+        if opened.lists is not None and len(allowed) > _EXACT_BELOW and k:
+            return self._approximate(opened, descriptors, k, allowed)
+        scores, found = self._exact(opened, allowed).search(descriptors, k)
         return allowed[found], scores
+
+    def _exact(self, opened, allowed):
+        everything = len(allowed) == len(opened.rows)
+        rows = opened.rows if everything else SelectedRows(opened.rows, allowed)
+        return Search(rows, device=self.device, longest=opened.longest)
+
+    def _approximate(self, opened, queries, k, allowed):
+        """As by ``_exact``, of candidates: those of the lists and the best of the rows behind."""
+        lists, effort, share = opened.lists, opened.effort, len(allowed) / len(opened.rows)
+        ids, scores = np.zeros((len(queries), k), np.int64), np.zeros((len(queries), k), np.float32)
+        candidates = lists.candidates(
+            queries,
+            min(math.ceil(effort["candidates"] * max(k / K, 1)), lists.rows),
+            math.ceil(effort["probes"] / share),
+            None if share == 1 else allowed,
+        )
+        behind = allowed[np.searchsorted(allowed, lists.rows) :]
+        if len(behind):
+            _, best = self._exact(opened, behind).search(queries, k)
+            candidates = np.concatenate([candidates, behind[best]], axis=1)
+        for number, (query, found) in enumerate(zip(queries, candidates, strict=True)):
+            found = found[found >= 0]
+            if len(found) < k:  # the lists that were looked at hold too few that are allowed
+                best, found = self._exact(opened, allowed).search(query[None], k)
+                ids[number], scores[number] = allowed[found[0]], best[0]
+            else:
+                best, found = rescored(opened.rows, query, found)
+                ids[number], scores[number] = found[:k], best[:k]
+        return ids, scores
+
+    def live(self):
+        """Ids int64, ascending, of the images that there are, and the opened files."""
+        live = self.catalogue.allowed(())
+        return live, self._open()
 
     def payload(self, ids) -> list[dict | None]:
         """``path``, ``condition``, ``place``, ``date``, ``latitude`` and ``longitude`` of images.
@@ -233,10 +272,10 @@ class Index:
         with self.catalogue.writing():
             return self.catalogue.remove(ids)
 
-    def finish(self, **details):
+    def finish(self):
         """All images of the build are there: the index can be opened."""
         with self.catalogue.writing():
-            self.catalogue.put(finished=True, details=details)
+            self.catalogue.put(finished=True)
 
     def _note_longest(self, rows):
         self.catalogue.put(longest=max(self.catalogue.get("longest"), longest_row(rows)))
@@ -264,23 +303,30 @@ class Index:
         with self._lock:
             version = self.catalogue.version()
             if self._opened is None or self._opened.version != version:
-                known = {} if self._opened is None else self._opened.arrays
-                self._opened = _Opened(self, version, known)
+                self._opened = _Opened(self, version, self._opened)
             return self._opened
 
 
 class _Opened:
-    """The rows of an index at one moment. ``known``: arrays that were checked before."""
+    """The files of an index at one moment. ``before``: what was opened and checked, or None."""
 
-    def __init__(self, index, version, known):
-        self.version, self.longest = version, index.catalogue.get("longest")
-        dimensions = index.catalogue.get("dimensions")
-        self.arrays = {}
+    def __init__(self, index, version, before):
+        get = index.catalogue.get
+        self.version, self.longest = version, get("longest")
+        known, self.arrays = before.arrays if before else {}, {}
         for part in index.catalogue.parts():
             key = part.first, part.rows
-            self.arrays[key] = known[key] if key in known else _map(index, part, dimensions)
-        empty = np.zeros((0, dimensions), np.float32)
+            if key in known:
+                self.arrays[key] = known[key]
+            else:
+                self.arrays[key] = _map(index, part, get("dimensions"))
+        empty = np.zeros((0, get("dimensions")), np.float32)
         self.rows = ShardedRows([*self.arrays.values()] or [empty])
+        self.effort, self.lists = get("effort"), before and before.lists
+        if self.effort is None:
+            self.lists = None
+        elif self.lists is None or self.lists.told != (get("trained"), get("encoded")):
+            self.lists = Lists(index.folder, get("trained"), get("encoded"))
 
 
 def _map(index, part, dimensions):

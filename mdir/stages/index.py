@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cirtorch.datasets.imagefiles import images_of
 from cirtorch.search.catalogue import FILE, Catalogue
 from cirtorch.search.index import Index
+from cirtorch.search.quantize import quantize
 from cirtorch.search.shards import Shards, open_shards
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.fingerprints import differences
@@ -17,6 +19,7 @@ from mdir.data.image_lists import listed
 from mdir.errors import UserError
 from mdir.paths import path_join, resolve_path
 from mdir.photos.payload import exif_payload, read_table
+from mdir.registry.ranges import between
 from mdir.stages.step import step
 
 
@@ -26,7 +29,9 @@ def index(
     *,
     database: str | list[str],
     directory: str,
-    engine: Literal["exact"] = "exact",
+    engine: Literal["exact", "ivfpq"] = "exact",
+    recall: Annotated[float, between(0, 1)] = 0.99,
+    code_bytes: Annotated[int, between(1, 256)] = 64,
     payload: str | None = None,
     exif: bool = True,
     without: str | None = None,
@@ -41,7 +46,11 @@ def index(
         database: a folder that the step ``extract`` filled, or several, all by the same network;
             relative to CIRTORCH_ROOT.
         directory: folder of the index; relative to CIRTORCH_ROOT.
-        engine: ``exact`` compares each query with all images.
+        engine: ``exact`` compares each query with all images; ``ivfpq`` with candidates that FAISS
+            finds in inverted lists of quantised descriptors, for millions of images.
+        recall: of ``ivfpq``: how many of the ten best by ``exact`` are to be found, on a sample
+            that it has not seen; as much as that needs is looked at.
+        code_bytes: of ``ivfpq``: bytes an image in its lists.
         payload: a CSV file with a column ``path`` and any of ``condition``, ``place`` (or
             ``landmark``), ``date``, ``latitude`` and ``longitude``, which searches can filter by.
         exif: date and GPS of images are read from their EXIF where the table does not tell them.
@@ -49,8 +58,9 @@ def index(
 
     Returns:
         Metadata: ``index`` (the folder), ``engine``, ``images``, ``dimensions``, ``added`` and
-        ``removed`` (numbers, by this run), and ``missing``, the number of images whose files are
-        gone.
+        ``removed`` (numbers, by this run), ``missing``, the number of images whose files are gone,
+        and ``details`` of the engine, the recall that was reached among them; ``warning`` where it
+        is less than ``recall``.
     """
     folders = [database] if isinstance(database, str) else database
     sources = {folder: _open(folder) for folder in dict.fromkeys(map(resolve_path, folders))}
@@ -68,9 +78,13 @@ def index(
             f"they were described; they are found, but cannot be shown:{listed(missing)}",
             file=sys.stderr,
         )
+    if engine == "ivfpq":
+        quantize(found, recall, code_bytes, tell=partial(print, flush=True))
     found.finish()
     produced(place)
-    return {
+    details = found.about.details
+    warning = {"warning": details["warning"]} if "warning" in details else {}
+    return warning | {
         "index": str(place),
         "engine": engine,
         "images": len(found),
@@ -78,6 +92,7 @@ def index(
         "added": added,
         "removed": removed,
         "missing": len(missing),
+        "details": details,
     }
 
 
@@ -153,7 +168,7 @@ def _outdated(place, sources, options):
 
 def _clear(place):
     (place / FILE).unlink()
-    for path in place.glob("added-*.f32"):
+    for path in [*place.glob("added-*.f32"), *place.glob("ivfpq-*.faiss")]:
         path.unlink()
 
 

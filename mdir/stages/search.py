@@ -1,28 +1,47 @@
 """Step: the images of one extraction looked up among those of another."""
 
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
+from cirtorch.search.catalogue import FILE
 from cirtorch.search.exact import NotFinite
-from cirtorch.search.shards import Shards, open_shards
+from cirtorch.search.index import open_index
+from cirtorch.search.payload import parse_filter
+from cirtorch.search.shards import Shards, open_shards, row_blocks
+from cirtorch.utils.errors import DataError
+from mdir import registry
 from mdir.artifacts import used, write_bytes
 from mdir.errors import UserError
 from mdir.learning.compute import default_device
 from mdir.learning.score_results import write_rankings
 from mdir.paths import path_join, resolve_path
+from mdir.registry import Problem
 from mdir.registry.ranges import at_least
 from mdir.report.run_files import pair_list, run_file
 from mdir.report.tables import Table
-from mdir.scores.reranking import Reranking, RerankSection, check_rerank
+from mdir.scores.reranking import Found, Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
 from mdir.stages.step import step
 
+_QUERIES_AT_ONCE = 1024
 
-@step(check=check_rerank)
+
+def _check(params):
+    yield from check_rerank(params)
+    where = params.get("where")
+    if where is not None and not registry.holds_unresolved(where):
+        try:
+            parse_filter(where)
+        except DataError as error:
+            yield Problem(("where",), str(error))
+
+
+@step(check=_check)
 def search(
     _inputs,
     *,
@@ -32,6 +51,7 @@ def search(
     count: Annotated[int, at_least(1)] = 10,
     engine: Literal["exact", "faiss"] = "exact",
     rerank: RerankSection | None = None,
+    where: dict | None = None,
 ):
     """Find the images of a database whose descriptors are most alike those of each query.
 
@@ -48,12 +68,14 @@ def search(
 
     Args:
         database, queries: folders that the step ``extract`` filled, by the same network with the
-            same wrappers; relative to CIRTORCH_ROOT.
+            same wrappers, or as ``database`` one of the step ``index``; relative to CIRTORCH_ROOT.
         directory: of these files; relative to CIRTORCH_ROOT.
         count: images found for each query.
         engine: ``exact`` (CPU, GPU) or ``faiss`` (CPU). Both find the same: FAISS proposes, and
-            what it proposes is scored again exactly.
-        rerank: re-rankings by name; null: none.
+            what it proposes is scored again exactly. An index has its own.
+        rerank: re-rankings by name; null: none. Not in an index.
+        where: filter by what an index knows of its images, such as ``{condition: {not: night}}``,
+            ``{place: [a, b]}`` or ``{date: {from: 2015-06-01, to: 2015-06-30}}``.
 
     Returns:
         Metadata: ``rankings``, ``table``, ``run`` and ``pairs`` (paths), ``pairs_dir`` (the folder
@@ -61,24 +83,19 @@ def search(
         ``dimensions``.
     """
     folders = {"row": resolve_path(database), "query": resolve_path(queries)}
-    images, asked = (_open(folder) for folder in folders.values())
-    _check_comparable(images, asked, folders)
-    if count > len(images.names):
-        raise UserError(
-            f"search: count {count} is larger than the database of {len(images.names)} images in "
-            f"{folders['row']}"
-        )
     reranking = Reranking(rerank or {})
-    try:
-        found = reranking.search(
-            asked.rows, images.rows, count, _own_rows(images, asked), engine, default_device()
-        )
-    except NotFinite as error:
-        names = {"row": images.names, "query": asked.names}[error.what]
-        raise UserError(
-            f"search: the descriptor of {names[error.number]} in {folders[error.what]} holds NaN "
-            "or infinity: the network gives no numbers for it"
-        ) from error
+    if os.path.exists(os.path.join(folders["row"], FILE)):
+        if rerank or engine != "exact":
+            raise UserError(
+                f"search: {folders['row']} is an index, which has an engine of its own; re-ranking "
+                "takes a folder of the step extract"
+            )
+        size, images, asked, found = _search_index(folders, count, where)
+    elif where is not None:
+        raise UserError(f"search: where needs an index; {folders['row']} holds no {FILE}")
+    else:
+        images, asked, found = _search(folders, count, engine, reranking)
+        size = len(images.names)
     folder = Path(resolve_path(directory))
     rankings, table = folder / "rankings.json", folder / "found.csv"
     run, pairs = folder / "run.txt", folder / "pairs.txt"
@@ -98,9 +115,68 @@ def search(
         "pairs": str(pairs),
         "pairs_dir": shared,
         "queries": len(asked.names),
-        "images": len(images.names),
-        "dimensions": images.rows.shape[1],
+        "images": size,
+        "dimensions": asked.rows.shape[1],
     }
+
+
+def _search(folders, count, engine, reranking):
+    """The images of the shards, the queries, and what these find."""
+    images, asked = (_open(folder) for folder in folders.values())
+    _check_comparable(images, asked, folders)
+    _check_count(count, len(images.names), folders["row"])
+    try:
+        found = reranking.search(
+            asked.rows, images.rows, count, _own_rows(images, asked), engine, default_device()
+        )
+    except NotFinite as error:
+        names = {"row": images.names, "query": asked.names}[error.what]
+        raise _without_numbers(names[error.number], folders[error.what]) from error
+    return images, asked, found
+
+
+def _search_index(folders, count, where):
+    """The number of images of an index, those that were found, the queries, and what they find."""
+    folder = folders["row"]
+    used(folder)
+    index, asked = open_index(folder, default_device()), _open(folders["query"])
+    index.require(asked.network, asked.preprocessing, asked.rows.shape[1])
+    _check_count(count, len(index), folder)
+    parts = []
+    for start, block in row_blocks(asked.rows, _QUERIES_AT_ONCE):
+        try:
+            parts.append(index.search(block.numpy(), count, where))
+        except NotFinite as error:
+            name = asked.names[start + error.number]
+            raise _without_numbers(name, folders["query"]) from error
+    ids, scores = map(np.concatenate, zip(*parts, strict=True))
+    if not ids.shape[1]:
+        raise UserError(f"search: none of the {len(index)} images of {folder} meets {where}")
+    if ids.shape[1] < count:
+        print(
+            f"Warning: search: {ids.shape[1]} images of {folder} meet the filter, fewer than the "
+            f"count of {count}",
+            file=sys.stderr,
+        )
+    shown, places = np.unique(ids, return_inverse=True)
+    names = [told["path"] for told in index.payload(shown)]
+    upright = index.about.preprocessing.get("upright") is True
+    images = Shards(None, names, os.sep, asked.network, upright)
+    return len(index), images, asked, Found(scores, places.reshape(ids.shape), None, None)
+
+
+def _check_count(count, images, folder):
+    if count > images:
+        raise UserError(
+            f"search: count {count} is larger than the database of {images} images in {folder}"
+        )
+
+
+def _without_numbers(name, folder):
+    return UserError(
+        f"search: the descriptor of {name} in {folder} holds NaN or infinity: the network gives no "
+        "numbers for it"
+    )
 
 
 def _open(folder) -> Shards:

@@ -44,6 +44,7 @@ def test_made_and_found(params, root, capsys):
         "added": 4,
         "removed": 0,
         "missing": 0,
+        "details": {},
     }
     assert told.inputs == [str(root / "db")] and told.outputs == [str(root / "index")]
     assert found(root, [0, 1]) == ["b.jpg", "sub/c.jpg", "d.jpg", "a.jpg"]
@@ -157,3 +158,13 @@ def test_folders_that_do_not_go_together(params, root):
     write_shards(root / "more", {"a.jpg": [0, 2], "f.jpg": [2, 0]}, images=str(root / "images"))
     with pytest.raises(USER_ERRORS, match="images/a.jpg already"):
         index({**params, "database": ["db", "more"]})
+
+
+def test_too_few_images_for_a_quantizer_are_told_and_searched_exactly(params, root, capsys):
+    (metadata,) = index({**params, "engine": "ivfpq"})
+    assert "index: 4 images are too few to train a quantizer" in capsys.readouterr().out
+    assert metadata["engine"] == "ivfpq"
+    assert metadata["details"] == {"searched": "exactly, too few images for a quantizer"}
+    assert found(root, [0, 1]) == ["b.jpg", "sub/c.jpg", "d.jpg", "a.jpg"]
+    with pytest.raises(USER_ERRORS, match="is of the engine ivfpq. Remove"):
+        index(params)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mdir.artifacts import collecting
 from mdir.errors import USER_ERRORS
 from mdir.report.galleries import read_rankings
 from mdir.stages import search as stage
+from mdir.stages.index import index
 from mdir.stages.report import report
 from mdir.stages.search import search
 from tests.cirtorch.world import draw
@@ -162,3 +164,52 @@ def test_pages_show_what_was_found_without_a_judgement(params, root):
         text = file.read()
     assert "1. b.jpg" in text and "3. d.jpg" in text and "average precision" not in text
     assert 'class="right"' not in text and 'class="wrong"' not in text
+
+
+def indexed(root, **options):
+    (root / "table.csv").write_text(
+        "path,condition,place\n/images/a.jpg,day,x\n/images/b.jpg,night,x\n/images/d.jpg,day,y\n"
+    )
+    index({"database": "db", "directory": "index", "payload": "table.csv", **options})
+
+
+def test_an_index_is_searched_as_the_shards_are(params, root):
+    (plain,) = search(params)
+    files = [Path(plain[key]).read_text() for key in ("table", "run", "pairs")]
+    indexed(root)
+    (metadata,) = search({**params, "database": "index"})
+    assert metadata == plain
+    table, run, pairs = (Path(metadata[key]).read_text() for key in ("table", "run", "pairs"))
+    assert table.replace("/images/", "") == files[0] and pairs == files[2]
+    assert run.replace("/images/", "") == files[1]
+    first, _ = read_rankings(root / "out" / "rankings.json")["queries"]
+    assert first["found"][1] == {"name": "sub/c.jpg", "path": "/images/sub/c.jpg", "right": None}
+
+
+def test_filters_of_an_index(params, root, capsys):
+    indexed(root)
+    search({**params, "database": "index", "where": {"condition": {"not": "night"}}})
+    rows = (root / "out/found.csv").read_text().splitlines()
+    assert [row.split(",")[2] for row in rows[1:4]] == [
+        "/images/sub/c.jpg", "/images/d.jpg", "/images/a.jpg"
+    ]  # fmt: skip
+    search({**params, "database": "index", "where": {"place": "x"}})
+    assert "2 images of" in capsys.readouterr().err
+    assert len((root / "out/found.csv").read_text().splitlines()) == 5
+
+
+def test_what_an_index_cannot_do_is_told(params, root):
+    indexed(root)
+    for change, message in (
+        ({"where": {"place": "z"}}, "none of the 4 images of .* meets {'place': 'z'}"),
+        ({"where": {"plaice": "z"}}, "Did you mean 'place'"),
+        ({"rerank": {"query_expansion": {"k": 1}}}, "is an index, .* re-ranking takes"),
+        ({"engine": "faiss"}, "which has an engine of its own"),
+        ({"count": 5}, "count 5 is larger than the database of 4 images"),
+        ({"database": "db", "where": {"place": "x"}}, "where needs an index"),
+    ):
+        with pytest.raises(USER_ERRORS, match=message):
+            search({**params, "database": "index", **change})
+    write_shards(root / "q", QUERIES, network="other")
+    with pytest.raises(USER_ERRORS, match="index is of another network, or of the same"):
+        search({**params, "database": "index"})
