@@ -179,7 +179,7 @@ class Catalogue:
 
     def count(self) -> int:
         """Images that are there."""
-        return self._all("SELECT count(*) FROM images WHERE NOT removed")[0][0]
+        return len(self.allowed(()))
 
     def values(self, column) -> list:
         """What the images of the index tell in a column, each value once, sorted."""

@@ -4,7 +4,7 @@
     scores, indices = index.search(queries, k=100)
 
 The database is read block by block and never held whole. Two engines find the candidates, torch
-(CPU, GPU) and FAISS (an extra, CPU). Their roundings differ, so the candidates are scored again in
+(CPU, GPU) and FAISS (CPU). Their roundings differ, so the candidates are scored again in
 float64 and more of them are asked for while rounding could change the answer: both engines give the
 same indices and scores, with equal scores in the order of the database.
 """
@@ -189,8 +189,8 @@ def _faiss_kernel(metric):
         import faiss
     except ImportError:
         raise DataError(
-            "search: the engine 'faiss' needs the package faiss-cpu (extra 'faiss' of this "
-            "project); the engine 'exact' needs nothing"
+            "search: the engine 'faiss' needs the package faiss-cpu; the engine 'exact' needs "
+            "nothing"
         ) from None
 
     kind, sign = (faiss.METRIC_L2, -1) if metric == "l2" else (faiss.METRIC_INNER_PRODUCT, 1)

@@ -12,132 +12,54 @@ import json
 import math
 import os
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cirtorch.search.catalogue import Catalogue
+from cirtorch.search.catalogue import FILE, Catalogue
 from cirtorch.search.exact import Search, longest_row, require_queries, rescored
+from cirtorch.search.folder import IndexFolder
 from cirtorch.search.ivfpq import Lists
 from cirtorch.search.payload import checked_payload, parse_filter
+from cirtorch.search.qdrant import QdrantIndex
 from cirtorch.search.shards import SelectedRows, ShardedRows, map_rows
 from cirtorch.search.tuning import K
 from cirtorch.utils.errors import DamagedFile, DataError
-from cirtorch.utils.fingerprints import differences, fingerprint
+from cirtorch.utils.fingerprints import differences
 
-ENGINES = ("exact", "ivfpq", "qdrant")
 _OWN = "added-{:09d}.f32"
-_FORMAT = 1
 _EXACT_BELOW = 10_000  # rows that are compared as fast as lists are looked at
 
 
-@dataclass(frozen=True)
-class About:
-    """What an index is.
-
-    ``network``: fingerprint of the network with its wrappers, whitening among them;
-    ``preprocessing``: how images were read (``image_size``, ``transforms``, ``upright``; {}: not
-    told); ``details``: of the engine, such as the recall that was reached.
-    """
-
-    engine: str
-    network: str
-    preprocessing: dict
-    dimensions: int
-    images: int
-    details: dict
+def kind_of(engine: str):
+    """The class of an engine: ``exact``, ``ivfpq`` or ``qdrant``."""
+    return QdrantIndex if engine == "qdrant" else Index
 
 
-def open_index(folder, device="cpu"):
+def open_index(folder, device="cpu", finished=True):
     """The index of a folder.
 
     Args:
         device: where the engine ``exact`` computes.
+        finished: False opens one whose building was stopped as well.
 
     Raises:
         DataError: there is none, its building was stopped, or a file of rows is gone or changed.
     """
     catalogue = Catalogue(folder)
-    if not catalogue.get("finished"):
+    if finished and not catalogue.get("finished"):
         raise DataError(f"{folder}: the building of this index was stopped; perform its step again")
-    return Index(folder, catalogue, device)
+    return kind_of(catalogue.get("engine"))(folder, catalogue, device)
 
 
-class Index:
+class Index(IndexFolder):
     """The engines ``exact`` and ``ivfpq``; for one that stands, see :func:`open_index`."""
 
     def __init__(self, folder, catalogue, device="cpu"):
-        self.folder, self.catalogue, self.device = Path(folder), catalogue, device
-        if catalogue.get("format") != _FORMAT:
-            raise DataError(f"{folder}: is an index of another version; make it again")
+        super().__init__(folder, catalogue, device)
         self._opened, self._lock = None, threading.Lock()
-
-    @classmethod
-    def create(cls, folder, *, network, preprocessing, dimensions, engine="exact", device="cpu"):
-        """A new, empty index, or the one that was begun there with the same arguments.
-
-        Raises:
-            DataError: the folder holds an index of another network, preprocessing or dimensions.
-        """
-        catalogue = Catalogue(folder, create=True)
-        with catalogue.writing():
-            if catalogue.get("format") is None:
-                catalogue.put(
-                    format=_FORMAT,
-                    engine=engine,
-                    network=network,
-                    preprocessing=preprocessing,
-                    dimensions=dimensions,
-                    finished=False,
-                    longest=0.0,
-                )
-        index = cls(folder, catalogue, device)
-        index.require(network, preprocessing, dimensions)
-        return index
 
     def __len__(self):
         return self.catalogue.count()
-
-    @property
-    def about(self) -> About:
-        get = self.catalogue.get
-        return About(
-            engine=get("engine"),
-            network=get("network"),
-            preprocessing=get("preprocessing"),
-            dimensions=get("dimensions"),
-            images=len(self),
-            details=get("details", {}),
-        )
-
-    def require(self, network, preprocessing=None, dimensions=None):
-        """Refuse descriptors that cannot be compared with those of the index.
-
-        Args:
-            network: fingerprint. preprocessing, dimensions: None: not compared.
-
-        Raises:
-            DataError: what differs.
-        """
-        about = self.about
-        if network != about.network:
-            raise DataError(
-                f"{self.folder}: this index is of another network, or of the same with another "
-                "whitening or other wrappers; its descriptors cannot be compared with these. Make "
-                "another index, in a folder of its own, or take the network that made this one"
-            )
-        for key, value in (preprocessing or {}).items():
-            if key in about.preprocessing and about.preprocessing[key] != value:
-                raise DataError(
-                    f"{self.folder}: the images of this index were read with {key} "
-                    f"{about.preprocessing[key]!r}, these with {value!r}"
-                )
-        if dimensions not in (None, about.dimensions):
-            raise DataError(
-                f"{self.folder}: this index has descriptors of {about.dimensions} dimensions, "
-                f"these have {dimensions}"
-            )
 
     def search(self, descriptors, k: int, where: dict | None = None):
         """The images whose descriptors have the largest inner products with each query.
@@ -155,8 +77,7 @@ class Index:
             DataError: the index is empty, other dimensions, NaN or infinity in a query, or a filter
                 of another form.
         """
-        if not len(self):
-            raise DataError(f"{self.folder}: this index is empty; nothing can be found in it")
+        self.require_images()
         allowed = self.catalogue.allowed(parse_filter(where))
         opened = self._open()  # later, so that it has all rows that are allowed
         descriptors = np.ascontiguousarray(descriptors, dtype=np.float32)
@@ -230,11 +151,7 @@ class Index:
         Returns:
             ids int64 ``[n]``.
         """
-        rows = np.ascontiguousarray(descriptors, dtype=np.float32)
-        payloads = [checked_payload(payload) for payload in payloads]
-        if rows.ndim != 2 or len(rows) != len(payloads):
-            raise DataError(f"index: {len(payloads)} images for descriptors {list(rows.shape)}")
-        self.require(self.catalogue.get("network"), dimensions=rows.shape[1])
+        rows, payloads = self.checked(descriptors, payloads)
         with self.catalogue.writing():
             first = self.catalogue.rows()
             if len(rows):
@@ -251,31 +168,32 @@ class Index:
         """
         rows = map_rows(path)
         self.require(self.catalogue.get("network"), dimensions=rows.shape[1])
-        place = os.path.relpath(os.path.abspath(path), os.path.abspath(self.folder))
-        seen = json.dumps(fingerprint(os.path.abspath(path)))
+        place, seen = self.told_of(path)
         with self.catalogue.writing():
             first = self.catalogue.rows()
             self._note_longest(rows)
             self.catalogue.put_images(first, map(checked_payload, payloads))
             self.catalogue.put_part(first, len(rows), place, source, seen)
 
-    def added(self) -> int:
-        """How many rows were added by ``add``, of removed images too."""
-        return sum(part.rows for part in self.catalogue.parts() if part.fingerprint is None)
-
-    def path_of(self, part) -> str:
-        """The absolute path of a file of rows."""
-        return os.path.abspath(self.folder / part.file)
-
     def remove(self, ids) -> int:
         """Take images out; how many of them were there. Their ids are not given again."""
         with self.catalogue.writing():
             return self.catalogue.remove(ids)
 
-    def finish(self):
-        """All images of the build are there: the index can be opened."""
-        with self.catalogue.writing():
-            self.catalogue.put(finished=True)
+    def paths(self):
+        """Yield ``(id, path)`` of all images in the order of ids."""
+        return self.catalogue.paths()
+
+    def close(self):
+        """Close the files; what was opened is not used any more."""
+        self.catalogue.close()
+
+    def drop(self):
+        """Remove the index. Files of rows that were only referred to stay."""
+        self.close()
+        for pattern in (FILE, "added-*.f32", "ivfpq-*.faiss"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
 
     def _note_longest(self, rows):
         self.catalogue.put(longest=max(self.catalogue.get("longest"), longest_row(rows)))

@@ -3,33 +3,51 @@
 import json
 import os
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from cirtorch.datasets.imagefiles import images_of
-from cirtorch.search.catalogue import FILE, Catalogue
-from cirtorch.search.index import Index
+from cirtorch.search.catalogue import FILE
+from cirtorch.search.index import kind_of, open_index
 from cirtorch.search.quantize import quantize
 from cirtorch.search.shards import Shards, open_shards
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.fingerprints import differences
+from mdir import registry
 from mdir.artifacts import begun, made_before, produced, used
 from mdir.data.image_lists import listed
 from mdir.errors import UserError
 from mdir.paths import path_join, resolve_path
 from mdir.photos.payload import exif_payload, read_table
+from mdir.registry import Problem
 from mdir.registry.ranges import between
 from mdir.stages.step import step
 
 
-@step
+def _check(params):
+    url, engine = params.get("url"), params.get("engine", "exact")
+    if url is None or registry.holds_unresolved([url, engine]):
+        return
+    if engine != "qdrant":
+        yield Problem(("url",), f"is for the engine qdrant, the engine is {engine}")
+    found = urlsplit(str(url))
+    if found.scheme not in ("http", "https") or not found.hostname:
+        yield Problem(("url",), f"expected http://HOST:PORT or https://HOST, got {url!r}")
+    if found.username or found.password:
+        yield Problem(("url",), "must not hold a key; QDRANT_API_KEY of the environment does")
+
+
+@step(check=_check)
 def index(
     _inputs,
     *,
     database: str | list[str],
     directory: str,
-    engine: Literal["exact", "ivfpq"] = "exact",
+    engine: Literal["exact", "ivfpq", "qdrant"] = "exact",
+    url: str | None = None,
     recall: Annotated[float, between(0, 1)] = 0.99,
     code_bytes: Annotated[int, between(1, 256)] = 64,
     payload: str | None = None,
@@ -47,7 +65,10 @@ def index(
             relative to CIRTORCH_ROOT.
         directory: folder of the index; relative to CIRTORCH_ROOT.
         engine: ``exact`` compares each query with all images; ``ivfpq`` with candidates that FAISS
-            finds in inverted lists of quantised descriptors, for millions of images.
+            finds in inverted lists of quantised descriptors, for millions of images; ``qdrant``
+            leaves images and search to a Qdrant server.
+        url: of the server, for ``qdrant``, its API key in ``QDRANT_API_KEY`` of the environment;
+            null: the images lie in ``directory`` and are searched in this process, for tries.
         recall: of ``ivfpq``: how many of the ten best by ``exact`` are to be found, on a sample
             that it has not seen; as much as that needs is looked at.
         code_bytes: of ``ivfpq``: bytes an image in its lists.
@@ -67,32 +88,27 @@ def index(
     if not sources:
         raise UserError("index: database names no folder; give one that the step extract filled")
     place, told = Path(resolve_path(directory)), _Payloads(payload, exif)
-    found = _begin(place, sources, engine)
-    added = _add(found, sources, told)
-    removed = _remove(found, without)
-    told.report()
-    missing = [path for _, path in found.catalogue.paths() if not os.path.exists(path)]
-    if missing:
-        print(
-            f"Warning: index: {len(missing)} of {len(found)} images are not where they were when "
-            f"they were described; they are found, but cannot be shown:{listed(missing)}",
-            file=sys.stderr,
-        )
-    if engine == "ivfpq":
-        quantize(found, recall, code_bytes, tell=partial(print, flush=True))
-    found.finish()
+    options = _options(sources) | {"engine": engine, "url": url}
+    with closing(_begin(place, sources, options)) as found:
+        added = _add(found, sources, told)
+        removed = _remove(found, without)
+        told.report()
+        missing = _missing(found)
+        if engine == "ivfpq":
+            quantize(found, recall, code_bytes, tell=partial(print, flush=True))
+        found.finish()
+        about = found.about
     produced(place)
-    details = found.about.details
-    warning = {"warning": details["warning"]} if "warning" in details else {}
+    warning = {"warning": about.details["warning"]} if "warning" in about.details else {}
     return warning | {
         "index": str(place),
         "engine": engine,
-        "images": len(found),
-        "dimensions": found.about.dimensions,
+        "images": about.images,
+        "dimensions": about.dimensions,
         "added": added,
         "removed": removed,
-        "missing": len(missing),
-        "details": details,
+        "missing": missing,
+        "details": about.details,
     }
 
 
@@ -107,31 +123,31 @@ def _open(folder) -> Shards:
     return shards
 
 
-def _begin(place, sources, engine):
+def _begin(place, sources, options):
     """The index of the folder, or a new one where this step made what is there of other input."""
-    own = made_before(place)
-    options = _options(sources, engine)
-    if (place / FILE).exists() and (outdated := _outdated(place, sources, options)):
-        added = Index(place, Catalogue(place)).added()
-        if not own or added:
-            more = f"; it holds {added} images that were added to it besides" if added else ""
-            raise UserError(
-                f"{outdated}{more}. Remove {place} to make the index anew, or choose another "
-                "directory"
-            )
-        print(f"index: made anew: {outdated}", flush=True)
-        _clear(place)
+    own, found = made_before(place), None
+    if (place / FILE).exists():
+        found = open_index(place, finished=False)
+        if outdated := _outdated(found, sources, options):
+            if not own or found.added():
+                found.close()
+                raise UserError(
+                    f"{outdated}. Remove {place} to make the index anew, or choose another "
+                    "directory"
+                )
+            print(f"index: made anew: {outdated}", flush=True)
+            found.drop()
+            found = None
     begun(place)
-    return Index.create(place, **options)
+    return kind_of(options["engine"]).create(place, **options) if found is None else found
 
 
-def _options(sources, engine):
+def _options(sources):
     folder, first = next(iter(sources.items()))
     options = {
         "network": first.network,
         "preprocessing": first.preprocessing,
         "dimensions": first.rows.shape[1],
-        "engine": engine,
     }
     for other, shards in sources.items():
         if (shards.network, shards.rows.shape[1]) != (first.network, first.rows.shape[1]):
@@ -147,29 +163,28 @@ def _options(sources, engine):
     return options
 
 
-def _outdated(place, sources, options):
+def _outdated(found, sources, options):
     """Why an index cannot be brought up to date; None where it can."""
-    found = Index(place, Catalogue(place))
+    added = found.added()
+    more = f"; it holds {added} images that were added to it besides" if added else ""
     try:
         found.require(*(options[key] for key in ("network", "preprocessing", "dimensions")))
     except DataError as error:
-        return str(error)
-    if found.about.engine != options["engine"]:
-        return f"{place}: this index is of the engine {found.about.engine}"
+        return f"{error}{more}"
+    for key in ("engine", "url"):
+        if (there := found.catalogue.get(key)) != options[key]:
+            return f"{found.folder}: this index has the {key} {there}, not {options[key]}{more}"
     for part in found.catalogue.parts():
-        if part.source is not None and part.source not in sources:
-            return f"{place}: this index holds the images of {part.source}"
         if part.fingerprint is None:
             continue
+        if part.source not in sources:
+            return f"{found.folder}: this index holds the images of {part.source}{more}"
         if changes := differences(found.path_of(part), json.loads(part.fingerprint)):
-            return f"{place}: the descriptors that this index was made of changed ({changes[0]})"
+            return (
+                f"{found.folder}: the descriptors that this index was made of changed "
+                f"({changes[0]}){more}"
+            )
     return None
-
-
-def _clear(place):
-    (place / FILE).unlink()
-    for path in [*place.glob("added-*.f32"), *place.glob("ivfpq-*.faiss")]:
-        path.unlink()
 
 
 def _add(found, sources, told):
@@ -185,6 +200,18 @@ def _add(found, sources, told):
             found.add_file(path, source, told.of(map(os.path.abspath, names)))
             added += len(names)
     return added
+
+
+def _missing(found):
+    """Tell of images whose files are gone; how many."""
+    missing = [path for _, path in found.paths() if not os.path.exists(path)]
+    if missing:
+        print(
+            f"Warning: index: {len(missing)} of {len(found)} images are not where they were when "
+            f"they were described; they are found, but cannot be shown:{listed(missing)}",
+            file=sys.stderr,
+        )
+    return len(missing)
 
 
 def _remove(found, without):

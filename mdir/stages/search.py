@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -139,7 +140,13 @@ def _search_index(folders, count, where):
     """The number of images of an index, those that were found, the queries, and what they find."""
     folder = folders["row"]
     used(folder)
-    index, asked = open_index(folder, default_device()), _open(folders["query"])
+    asked = _open(folders["query"])
+    with closing(open_index(folder, default_device())) as index:
+        return _found_in(index, asked, folders, count, where)
+
+
+def _found_in(index, asked, folders, count, where):
+    folder = folders["row"]
     index.require(asked.network, asked.preprocessing, asked.rows.shape[1])
     _check_count(count, len(index), folder)
     parts = []

@@ -11,6 +11,7 @@ from cirtorch.search.index import open_index
 from mdir.artifacts import collecting
 from mdir.errors import USER_ERRORS
 from mdir.photos.payload import exif_payload
+from mdir.registry import ComponentError
 from mdir.stages.index import index
 from tests.stages.test_search import write_shards
 
@@ -166,5 +167,32 @@ def test_too_few_images_for_a_quantizer_are_told_and_searched_exactly(params, ro
     assert metadata["engine"] == "ivfpq"
     assert metadata["details"] == {"searched": "exactly, too few images for a quantizer"}
     assert found(root, [0, 1]) == ["b.jpg", "sub/c.jpg", "d.jpg", "a.jpg"]
-    with pytest.raises(USER_ERRORS, match="is of the engine ivfpq. Remove"):
+    with pytest.raises(USER_ERRORS, match="has the engine ivfpq, not exact. Remove"):
         index(params)
+
+
+def test_qdrant_in_this_process(params, root):
+    pytest.importorskip("qdrant_client")
+    for added in (4, 0):
+        (metadata,) = index({**params, "engine": "qdrant"})
+        assert (metadata["images"], metadata["added"]) == (4, added)
+    opened = open_index(root / "index")
+    assert [told["path"] for told in opened.payload([0])] == [str(root / "images/a.jpg")]
+    assert opened.search(np.array([[0, 1]], np.float32), 4)[0].tolist() == [[1, 2, 3, 0]]
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"url": "http://host:6333"}, "is for the engine qdrant, the engine is exact"),
+        ({"engine": "qdrant", "url": "host:6333"}, "expected http://HOST:PORT"),
+        ({"engine": "qdrant", "url": "https://me:secret@host"}, "must not hold a key"),
+        ({"engine": "ivfqp"}, "Did you mean 'ivfpq'"),
+        ({"recall": 1.5}, "a number from 0 to 1"),
+    ],
+)
+def test_parameters_that_do_not_fit(params, root, change, message):
+    with pytest.raises(ComponentError, match=message):
+        index({**params, **change})
+    assert not (root / "index").exists()
