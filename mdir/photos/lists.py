@@ -5,17 +5,19 @@ import pickle
 from pathlib import Path
 
 from cirtorch.utils.files import atomic_write, replace_link
-from mdir.data.table_files import table
+from mdir.data.table_files import csv_text, table
 from mdir.errors import UserError
 from mdir.photos.index import Photo
 from mdir.photos.upright import upright
 
 EXAMPLES = 4
+PAYLOAD = ("path", "place", "condition")
 
 
 def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     """Write what the pipeline needs about photographs below ``folder`` into ``directory``.
 
+    * ``photos.csv``: what is known of all photographs (for the step index);
     * ``day.txt``, ``night.txt``: absolute paths, one per line (for RandomDomainsPair);
     * ``db.tsv``, ``night_to_day.tsv``: all day photographs as database, the night photographs of
       known landmarks with a day photograph as queries (for the score cirdatasetap);
@@ -32,6 +34,8 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
     Returns:
         ``{name: absolute path}`` of these, ``image_dir`` and the counts.
     """
+    known = [[str(folder / p.name), p.landmark or "", p.condition] for p in photos]
+    _write(directory / "photos.csv", csv_text([PAYLOAD, *known]).encode())
     photos = upright(photos, folder, directory / "upright")
     turned = sum(Path(photo.name).is_relative_to(directory / "upright") for photo in photos)
     day, night = ([p for p in photos if p.condition == name] for name in ("day", "night"))
@@ -62,6 +66,7 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
         "whitening": "photos-whiten.pkl",
         "whitening_of_others": "others-whiten.pkl",
         "examples": "examples",
+        "payload": "photos.csv",
     }
     return {key: str(directory / name) for key, name in files.items()} | {
         "image_dir": str(folder),
