@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import proxies, reid, retrieval
+from benchmarks import index, proxies, reid, retrieval
 
 LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
 
@@ -56,3 +56,12 @@ def test_reid_step(capsys):
     assert reid.main(["step", "--scale", "0.03"]) == []
     told = capsys.readouterr().out
     assert "a step of 2 + 2 images takes" in told and "labels of 978 images" in told
+
+
+def test_an_index_of_few(capsys):
+    found = index.main(["--rows", "300", "--dimensions", "8", "--queries", "5"])
+    assert {name: told["recall"] for name, told in found.items()} == {
+        "exact": 1, "ivfpq": 1, "faiss flat": 1
+    }  # fmt: skip
+    assert found["ivfpq"]["filtered"][1] == 1
+    assert "300 descriptors of 8 dimensions" in capsys.readouterr().out

@@ -188,7 +188,6 @@ def test_qdrant_in_this_process(params, root):
         ({"url": "http://host:6333"}, "is for the engine qdrant, the engine is exact"),
         ({"engine": "qdrant", "url": "host:6333"}, "expected http://HOST:PORT"),
         ({"engine": "qdrant", "url": "https://me:secret@host"}, "must not hold a key"),
-        ({"engine": "ivfqp"}, "Did you mean 'ivfpq'"),
         ({"recall": 1.5}, "a number from 0 to 1"),
     ],
 )
