@@ -54,7 +54,13 @@ class CellJob:
             time.sleep(1)  # everybody is told at once, but not heard at once
         while self._is_told and self._process.returncode:
             time.sleep(LOOK_S)
-        return self._process.returncode
+        code = self._process.returncode
+        if code < 0:
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(
+                    f"-- ended by {signal.Signals(-code).name}, perhaps for want of memory --\n"
+                )
+        return code
 
     def checkpoint(self):
         """End the command in order; the same one, for submitit to queue again."""

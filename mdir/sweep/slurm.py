@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -108,18 +109,28 @@ class SlurmRunner:
         return {name: each.state for name, each in self._cells.items()}
 
     def stop(self) -> None:
-        left = {each.place for each in self._cells.values() if each.is_open}
-        until, is_told = time.monotonic() + STOPPING_S, False
+        left = self._left()
+        if left:
+            print(f"cancels {len(left)} jobs", flush=True)
+            with suppress(UserError):  # one has just ended by itself: those that stay are told
+                cancel([job.identifier for job in left.values()])
+        until = time.monotonic() + STOPPING_S
         while left and time.monotonic() < until:
-            jobs = [job for place, job in queue().items() if place in left and not job.ends]
-            if not jobs:
-                break
-            if not is_told:
-                print(f"cancels {len(jobs)} jobs", flush=True)
-                cancel([job.identifier for job in jobs])
-            is_told = True
             time.sleep(LOOK_S)
-        self._record({name: None for name, each in self._cells.items() if each.is_open})
+            left = self._left()
+        if left:
+            numbers = " ".join(job.identifier for job in left.values())
+            print(f"these jobs do not end, scancel may help: {numbers}", file=sys.stderr)
+        ended = [name for name, each in self._cells.items() if each.is_open and name not in left]
+        self._record(dict.fromkeys(ended))
+
+    def _left(self):
+        """The jobs of cells that are not over and that nothing ends so far."""
+        places = {each.place: name for name, each in self._cells.items() if each.is_open}
+        jobs = queue() if places else {}
+        return {
+            places[place]: job for place, job in jobs.items() if place in places and not job.ends
+        }
 
     def _take_over(self, cells):
         """The cells without a job; jobs with another command than now are cancelled."""

@@ -65,7 +65,8 @@ def test_words_of_the_cluster_do_not_end_the_command(tmp_path):
 
 def test_a_command_that_somebody_else_ends_has_failed(tmp_path):
     program = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
-    assert perform(program, tmp_path)[0] == -signal.SIGTERM
+    told = "-- ended by SIGTERM, perhaps for want of memory --\n"
+    assert perform(program, tmp_path) == (-signal.SIGTERM, told)
 
 
 def timed(tmp_path, most):

@@ -190,6 +190,17 @@ def test_stop_cancels_the_own_jobs_alone(box, folder, make):
     assert [*slurm.read_places(folder / "slurm")] == ["cell-1"]
 
 
+@pytest.mark.usefixtures("hold")
+def test_jobs_that_do_not_end_stay_known_and_are_told(folder, make, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(slurm, "STOPPING_S", 0.3)
+    runner = started(make("a"), folder)
+    wait(runner, "running")
+    (tmp_path / "programs" / "scancel").write_text("#!/bin/sh\nexit 1\n")
+    runner.stop()
+    assert capsys.readouterr().err == "these jobs do not end, scancel may help: 1\n"
+    assert [*slurm.read_places(folder / "slurm")] == ["cell-0"]
+
+
 def test_a_job_that_ends_without_a_word_has_failed(folder, make):
     cells = make("print(1)")
     runner = SlurmRunner()

@@ -18,7 +18,7 @@ OWN_FOLDERS = [
     "all.2_train.learning.checkpoints.directory=sandbox/${SWEEP_CELL}/training",
     "all.4_report.directory=sandbox/${SWEEP_CELL}/report",
 ]
-PATIENCE_S = 500
+PATIENCE_S = 1800
 
 
 @pytest.fixture
