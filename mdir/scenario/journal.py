@@ -58,11 +58,14 @@ class Journal:
 
     def read(self, step: str) -> dict | None:
         """A step's last record; None where there is none or it is damaged."""
-        path = self.path(step)
+        return self.read_file(self.path(step))
+
+    def read_file(self, path: str) -> dict | None:
+        """The record in a file, which may be of another journal."""
         try:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
-            if is_sound(record):
+            if _is_sound(record):
                 return record
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -269,7 +272,7 @@ def now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def is_sound(record) -> bool:
+def _is_sound(record):
     """Whether a record has all that later runs read of it, of the right types."""
     if not isinstance(record, dict) or record.get("format") not in (FORMAT, OLD_FORMAT):
         return False

@@ -1,21 +1,22 @@
-"""Steps that cells of a sweep have in common: one cell makes them, the others take them over."""
+"""Steps that cells of a sweep have in common: one makes them, the others take them over."""
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
+from cirtorch.utils.errors import DamagedFile
 from cirtorch.utils.general import get_root
 from cirtorch.utils.locks import held
-from mdir.records import write_record
+from mdir.records import read_record, write_record
 from mdir.scenario.decisions import RUN, SKIP, Decider, Decision
-from mdir.scenario.journal import digest, is_sound, why_again
+from mdir.scenario.journal import digest, encode
 
 FOLDER = os.path.join("sweeps", "steps")
 
 
 class SharedSteps:
-    """The steps that cells made, by a digest of function, parameters and what they refer to."""
+    """Which cell began a step last, by a digest of function, parameters and what it refers to."""
 
     def __init__(self, decider: Decider, say: Callable[[str], None]):
         self.decider, self.say = decider, say
@@ -25,39 +26,43 @@ class SharedSteps:
     def turn(self, decision: Decision):
         """Yield what is to happen to a step that no other cell makes in the meantime.
 
-        A step that another cell has made of the same inputs is entered into this cell's journal,
-        so that it is skipped; what the block makes is left to the others.
+        The record of the cell that began it last becomes this cell's: what that one finished is
+        skipped, what it left unfinished goes on.
         """
         if decision.action != RUN or decision.waiting:
             yield decision
             return
-        step, journal = decision.step, self.decider.journal
+        step = decision.step
         lines = self.decider.lines_for(step)
         key = digest([step.function, decision.parameters, lines, decision.refers_to])
-        path = os.path.join(self.folder, key)
+        path = Path(self.folder, key)
 
         def wait(holder):
             self.say(f"-- {step.name} --\nwaits for another cell that makes the same ({holder})")
 
-        with held(f"{path}.lock", wait):
-            made = None if step.entry.always else self._made(f"{path}.json", decision, lines)
-            if made is not None:
-                journal.write(step.name, made["record"])
-                decision = self.decider.decide(step)
-                decision.why = f"made in cell {made['cell']}, {decision.why}"
+        with held(path.with_suffix(".lock"), wait):
+            if not step.entry.always:
+                decision = self._taken_over(path.with_suffix(".json"), decision)
             yield decision
-            record = None if decision.action == SKIP else journal.read(step.name)
-            if record is not None and record["status"] == "done" and not step.entry.always:
-                cell = self.decider.plan.scenario.cell
-                write_record(f"{path}.json", {"cell": cell, "record": record})
 
-    def _made(self, path, decision, lines):
-        """What another cell left of the step, if it still holds."""
-        with suppress(OSError, ValueError, RecursionError), open(path, encoding="utf-8") as file:
-            made = json.load(file)
-            if not (isinstance(made, dict) and is_sound(made.get("record")) and "cell" in made):
-                return None
-            step, parameters = decision.step, decision.parameters
-            again = why_again(made["record"], step.function, parameters, lines, decision.refers_to)
-            return made if again is None else None
-        return None
+    def _taken_over(self, path, decision):
+        step, journal, own = decision.step, self.decider.journal, self.decider.plan.scenario.cell
+        begun: dict[str, str] = {}
+        with suppress(DamagedFile):
+            begun = read_record(path, lambda value: isinstance(value, str), "")
+        cell = begun.get("cell", own)
+        record = None if cell == own else journal.read_file(begun.get("record", ""))
+        if record is not None and _is_of(record, decision):
+            journal.write(step.name, record)
+            decision = self.decider.decide(step)
+            word = "made" if decision.action == SKIP else "begun"
+            decision.why = f"{word} in cell {cell}, {decision.why}"
+        if decision.action != SKIP:
+            write_record(path, {"cell": own, "record": journal.path(step.name)})
+        return decision
+
+
+def _is_of(record, decision):
+    """Whether a record is of the very step; its inputs and outputs may have changed since."""
+    given = (decision.step.function, encode(decision.parameters), decision.refers_to)
+    return (record["function"], record["parameters"], record["refers_to"]) == given

@@ -14,6 +14,7 @@ from mdir.errors import UserError
 from mdir.scenario.cli import terminate
 from mdir.scenario.journal import safe
 from mdir.scenario.plan import load_scenario
+from mdir.scenario.processes import Processes
 from mdir.scenario.program import program
 from mdir.sweep.cells import make_cells
 from mdir.sweep.checks import plan_cells
@@ -55,6 +56,10 @@ POLL_S = 0.1
 def main(arguments: list[str]) -> int:
     """Run the cells, or show how far they are."""
     options = _options(arguments)
+    if Processes().count > 1:
+        raise UserError(
+            "a sweep starts the processes of its cells itself; call it without torchrun"
+        )
     sweep = read_sweep(options.sweep)
     scenario = load_scenario(options.layers, collect=True)
     place = ("sweeps", safe(scenario.journal_name), safe(options.target), safe(sweep.name))
