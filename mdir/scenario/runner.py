@@ -73,8 +73,9 @@ def perform(
     """
     decider = Decider(plan, journal, choice)
     run = _Run(decider, journal, functions or {}, list(command), say, processes)
-    is_cell = journal is not None and plan.scenario.cell is not None
-    shared = SharedSteps(decider, say) if is_cell and run.is_first else None
+    shared = None
+    if journal is not None and plan.scenario.cell is not None and run.is_first:
+        shared = SharedSteps(decider, journal, say)
     for step in plan.steps:
         decision = decider.decide(step)
         with shared.turn(decision) if shared else contextlib.nullcontext(decision) as decision:
@@ -97,7 +98,8 @@ class _Run:
         agreed = [decision.action, decision.why, decision.made, decision.changed]
         agreed = self._broadcast(f"{name}.decision", agreed)
         action, why, decision.made, decision.changed = agreed
-        if action == SKIP != decision.action:  # the first process took it over from another cell
+        # the first process may have taken it over from another cell
+        if self.journal and action == SKIP != decision.action:
             decision.record = self.journal.read(name)
         if action == LEAVE:
             self.decider.enter(decision, *recorded_result(decision))

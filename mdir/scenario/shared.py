@@ -10,7 +10,7 @@ from cirtorch.utils.general import get_root
 from cirtorch.utils.locks import held
 from mdir.records import read_record, write_record
 from mdir.scenario.decisions import RUN, SKIP, Decider, Decision
-from mdir.scenario.journal import digest, encode
+from mdir.scenario.journal import Journal, digest, encode
 
 FOLDER = os.path.join("sweeps", "steps")
 
@@ -18,8 +18,8 @@ FOLDER = os.path.join("sweeps", "steps")
 class SharedSteps:
     """Which cell began a step last, by a digest of function, parameters and what it refers to."""
 
-    def __init__(self, decider: Decider, say: Callable[[str], None]):
-        self.decider, self.say = decider, say
+    def __init__(self, decider: Decider, journal: Journal, say: Callable[[str], None]):
+        self.decider, self.journal, self.say = decider, journal, say
         self.folder = os.path.join(get_root(), FOLDER)
 
     @contextmanager
@@ -46,7 +46,7 @@ class SharedSteps:
             yield decision
 
     def _taken_over(self, path, decision):
-        step, journal, own = decision.step, self.decider.journal, self.decider.plan.scenario.cell
+        step, journal, own = decision.step, self.journal, self.decider.plan.scenario.cell
         begun: dict[str, str] = {}
         with suppress(DamagedFile):
             begun = read_record(path, lambda value: isinstance(value, str), "")
