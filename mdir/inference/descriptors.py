@@ -129,11 +129,22 @@ def extract_batches(
     for indices, images in load_same_size(dataset, loader, size, what):
         if not isinstance(images, dict):
             begin = time.perf_counter()
-            with naming(image_name(dataset, indices[0], images), images):
-                output = network(images)
-            columns = _columns(output, len(indices)).float().cpu().contiguous()
+            name = image_name(dataset, indices[0], images)
+            columns = describe(network, images, len(indices), name)
             count_batch(columns, time.perf_counter() - begin, network.device)
             yield indices, columns
+
+
+@torch.no_grad()
+def describe(network, batch, count: int, name: str) -> torch.Tensor:
+    """Descriptors of one batch, ``[D, count]`` float32 on the CPU, as :func:`extract_batches` has.
+
+    Args:
+        network: in eval mode. name: of the first image, for what is told of it.
+    """
+    with naming(name, batch):
+        output = network(batch)
+    return _columns(output, count).float().cpu().contiguous()
 
 
 def image_name(dataset, index: int, batch) -> str:

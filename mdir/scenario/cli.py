@@ -45,6 +45,7 @@ Perform the steps of one target of a scenario.
     %(prog)s doctor                         show which datasets and weights are there
     %(prog)s components [KIND [NAME]]       show what a scenario can name, with its parameters
     %(prog)s schema                         write a JSON Schema of scenarios, for editors
+    %(prog)s serve SCENARIO [TARGET]        search the index of a target in a page, or by JSON
 """
 EPILOG = """\
 An OVERLAY covers the scenario from left to right: another .yml file, or section.sub.key=value. A
@@ -69,6 +70,7 @@ MODULES = {
     "components": "mdir.scenario.assist.components",
     "doctor": "mdir.scenario.doctor",
     "schema": "mdir.scenario.assist.schema",
+    "serve": "mdir.serve.cli",
     "sweep": "mdir.sweep.cli",
 }
 FORCE = (

@@ -88,11 +88,7 @@ def _images(source):
 
 
 def _extract(model, folder, shards, reading, strict_images, loader, transforms, mean_std):
-    model.eval().require_normalization(mean_std)
-    data = model.preprocessing
-    transform = parse_transforms(
-        transforms or data.get("transforms"), mean_std or data.get("mean_std")
-    )
+    transform = image_transform(model, transforms, mean_std)
 
     def dataset(part):
         options = {**reading, "ignore_errors": not strict_images}
@@ -100,7 +96,7 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
         images.strict_images = strict_images
         return images
 
-    preprocessing = {"transforms": repr(transform), **reading}
+    preprocessing = told_preprocessing(transform, **reading)
     settings = {**preprocessing, "shard_size": shards.size}
     if strict_images:  # shards of pictures that are cut short do not count
         settings["strict_images"] = True
@@ -117,6 +113,18 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
         return {}
     origin = {"images": folder, "network": network_fingerprint(model, {})}
     return shards.finish({**origin, "upright": reading["upright"], "preprocessing": preprocessing})
+
+
+def image_transform(model, transforms: str | None, mean_std):
+    """What the step does to the images of a network, which is put into eval mode."""
+    model.eval().require_normalization(mean_std)
+    data = model.preprocessing
+    return parse_transforms(transforms or data.get("transforms"), mean_std or data.get("mean_std"))
+
+
+def told_preprocessing(transform, image_size: int | None, upright: bool) -> dict:
+    """What the step notes of how images were read."""
+    return {"transforms": repr(transform), "image_size": image_size, "upright": upright}
 
 
 @dataclass

@@ -1,0 +1,188 @@
+"""Latency of POST /search: p50 and p95 with one and with eight clients, beside the bare work.
+
+    python3 -m benchmarks.serve                             # 100,000 images of 512 dimensions
+    python3 -m benchmarks.serve --scale 0.01 --requests 20
+
+The server is a process of its own with an untrained ResNet-18 (512 dimensions) and random unit
+descriptors; clients send a JPEG of 640 x 480 pixels, which is shrunk to 362. The bare work is what
+the network and the search take in the server's place, without HTTP, form and decoder.
+"""
+
+import argparse
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import requests
+import torch
+from PIL import Image
+
+from cirtorch.search.index import Index, open_index
+from mdir import registry
+from mdir.inference.fingerprint import network_fingerprint
+from mdir.networks.factory import load_network
+from mdir.networks.files import save_network
+from mdir.serve.decoders import Decoders
+from mdir.serve.indexed import Indexed
+from mdir.serve.limits import Limits
+from mdir.serve.searching import open_searching
+from mdir.stages.extract import image_transform, told_preprocessing
+
+_LIMITS = Limits(rate=1e9, burst=1e9)
+_ROWS_AT_ONCE = 10_000
+_MODEL = {
+    "architecture": "cirnet",
+    "cir_architecture": "resnet18",
+    "local_whitening": False,
+    "pooling": "gem",
+    "regional": False,
+    "whitening": False,
+    "pretrained": False,
+}
+_DATA = {
+    "transforms": "pil2np | totensor | normalize",
+    "mean_std": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
+}
+_EXTRACTION = {"image_size": 362, "upright": True, "transforms": None, "mean_std": None}
+_CONDITIONS = ("day", "night")
+
+
+def make(folder: Path, images: int) -> None:
+    """A network and an index of so many random descriptors."""
+    torch.manual_seed(0)
+    section = {"type": "SingleNetwork", "model": _MODEL, "initialize": False}
+    network = registry.build("network", {**section, "runtime": {"data": _DATA}}, "cpu")
+    save_network(network.state_dict(), folder / "net.pth")
+    preprocessing = told_preprocessing(image_transform(network, None, None), 362, True)
+    made = Index.create(
+        folder / "index",
+        network=network_fingerprint(network, {}),
+        preprocessing=preprocessing,
+        dimensions=512,
+    )
+    rng = np.random.default_rng(0)
+    for start in range(0, images, _ROWS_AT_ONCE):
+        rows = rng.standard_normal((min(_ROWS_AT_ONCE, images - start), 512), dtype=np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        payloads = [
+            {"path": f"/images/{start + number}.jpg", "condition": _CONDITIONS[number % 2]}
+            for number in range(len(rows))
+        ]
+        made.add(rows, payloads)
+    made.finish()
+
+
+def searching(folder: Path, decoders):
+    """What the server answers with."""
+    extraction = {**_EXTRACTION, "network": {"path": str(folder / "net.pth"), "runtime": None}}
+    return open_searching(Indexed("index", str(folder / "index"), extraction), decoders, {})
+
+
+def serve(folder: Path) -> None:
+    """Print a port and serve until the process is ended."""
+    from mdir.serve.app import make_app
+    from mdir.serve.guard import Guard
+    from mdir.serve.server import listen, make_server
+
+    listening, found = listen("127.0.0.1", 0), searching(folder, Decoders(_LIMITS))
+    print(listening.getsockname()[1], flush=True)
+    app = Guard(make_app(found, _LIMITS), _LIMITS, {"localhost"})
+    make_server(app, _LIMITS).run(sockets=[listening])
+
+
+def picture() -> bytes:
+    """A JPEG of 640 x 480 pixels."""
+    coarse = np.random.RandomState(0).randint(0, 256, (12, 16, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize((640, 480)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def latencies(port: int, clients: int, count: int, **fields) -> tuple[np.ndarray, float]:
+    """Seconds of each request, ``count`` by each of ``clients`` at once, and of all together."""
+    found, image = [], picture()
+
+    def ask():
+        with requests.Session() as session:
+            for _ in range(count):
+                start = time.perf_counter()
+                files = {"image": image, **{key: (None, text) for key, text in fields.items()}}
+                answer = session.post(f"http://localhost:{port}/search", files=files)
+                found.append(time.perf_counter() - start)
+                assert len(answer.json()["results"]) == 20, answer.text
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == clients * count
+    return np.array(found), time.perf_counter() - start
+
+
+def bare(folder: Path, count: int) -> np.ndarray:
+    """Seconds of describing a picture and searching, in this process."""
+    network = load_network({"path": str(folder / "net.pth"), "runtime": None}, "cpu").eval()
+    transform, index = image_transform(network, None, None), open_index(folder / "index")
+    image = Image.open(io.BytesIO(picture())).convert("RGB")
+    image.thumbnail((362, 362))
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        with torch.no_grad():
+            row = network(transform(image)[None]).reshape(1, -1).numpy()
+        index.search(row, 20)
+        times.append(time.perf_counter() - start)
+    return np.array(times)
+
+
+def main(arguments: list[str] | None = None) -> list[tuple]:
+    """Measure and print; returns ``(clients, filter, p50, p95, requests a second)`` of each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve")
+    parser.add_argument("--scale", type=float, default=1, help="times 100,000 images")
+    parser.add_argument("--requests", type=int, default=100, help="of each client")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options.serve)
+    with tempfile.TemporaryDirectory() as name:
+        return _measure(Path(name), int(100_000 * options.scale), options.requests)
+
+
+def _measure(folder, images, count):
+    make(folder, images)
+    alone = np.median(bare(folder, count))
+    print(f"{images} images; the bare work takes {1000 * alone:.1f} ms")
+    command = [sys.executable, "-m", "benchmarks.serve", "--serve", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    results = []
+    try:
+        port = int(process.stdout.readline())
+        latencies(port, 1, 3)
+        for clients in (1, 8):
+            for words, fields in (("", {}), ("by day", {"filter": '{"condition": "day"}'})):
+                times, whole = latencies(port, clients, max(1, count // clients), **fields)
+                p50, p95 = np.percentile(times, [50, 95])
+                rate = len(times) / whole
+                results.append((clients, words, p50, p95, rate))
+                print(
+                    f"{clients} clients {words:7} p50 {1000 * p50:7.1f} ms  p95 {1000 * p95:7.1f} ms"
+                    f"  {rate:6.1f} requests a second  p50 / bare work {p50 / alone:.2f}",
+                    flush=True,
+                )
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    return results
+
+
+if __name__ == "__main__":
+    main()
