@@ -173,7 +173,7 @@ def _measure(folder, images, count):
                 rate = len(times) / whole
                 results.append((clients, words, p50, p95, rate))
                 print(
-                    f"{clients} clients {words:7} p50 {1000 * p50:7.1f} ms  p95 {1000 * p95:7.1f} ms"
+                    f"{clients} x {words:7} p50 {1000 * p50:6.1f} ms  p95 {1000 * p95:6.1f} ms"
                     f"  {rate:6.1f} requests a second  p50 / bare work {p50 / alone:.2f}",
                     flush=True,
                 )
