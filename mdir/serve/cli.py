@@ -61,6 +61,8 @@ def _options(arguments):
     options = parser.parse_intermixed_args(arguments)
     if not options.words:
         parser.error("SCENARIO is needed; --help shows examples")
+    if not 0 <= options.port <= 65535:
+        parser.error("--port is a number from 0 to 65535")
     scenario, *rest = options.words
     is_target = rest and "=" not in rest[0] and not rest[0].endswith(".yml")
     options.target = rest.pop(0) if is_target else None

@@ -66,9 +66,8 @@ def scenario(made, monkeypatch):
     return str(made / "scenario.yml")
 
 
-@pytest.mark.parametrize("words", [[], ["find"], ["find.01_extract.loader.num_workers=1"]])
-def test_served_until_interrupted(scenario, words):
-    command = [sys.executable, PROJECT / "perform_scenario.py", "serve", scenario, *words]
+def test_served_until_interrupted(scenario):
+    command = [sys.executable, PROJECT / "perform_scenario.py", "serve", scenario]
     process = subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         assert (
@@ -83,6 +82,13 @@ def test_served_until_interrupted(scenario, words):
     finally:
         process.kill()
         process.stdout.close()
+
+
+@pytest.mark.parametrize("words", [["find"], ["find.01_extract.loader.num_workers=1"]])
+def test_target_and_overlays(scenario, capsys, monkeypatch, words):
+    monkeypatch.setattr("mdir.serve.server.make_server", lambda *_: Served([]))
+    assert main(["serve", scenario, *words, "--port", "0"]) == 0
+    assert re.match(r"serving 3 images of .*/index\nhttp://127", capsys.readouterr().out)
 
 
 def refused(capsys, *arguments):
@@ -138,7 +144,6 @@ def test_a_port_in_use(scenario, capsys):
     told = capsys.readouterr().err
     assert f"127.0.0.1:{port}: cannot be listened at (Address already in use)" in told
     assert "--port chooses another" in told
-    assert main(["serve", scenario, "--port", "70000"]) == 1
     assert main(["serve", scenario, "--host", "no.such.host.invalid"]) == 1
     assert "there is no such address" in capsys.readouterr().err
 
@@ -188,7 +193,12 @@ class Now:
 
 
 def test_usage(capsys):
-    for words in ([], ["x.yml", "--translate", "night"], ["--prot", "1"]):
+    for words in (
+        [],
+        ["x.yml", "--translate", "night"],
+        ["--prot", "1"],
+        ["x.yml", "--port", "70000"],
+    ):
         with pytest.raises(SystemExit) as error:
             cli.main(words)
         assert error.value.code == 2
