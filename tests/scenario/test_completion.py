@@ -17,7 +17,7 @@ gather:
   1_show: {__function__: print_scores, metadata: {}}
 _remark: no target
 """
-COMMANDS = ["list", "validate", "components", "doctor", "schema", "sweep"]
+COMMANDS = ["list", "validate", "components", "doctor", "schema", "serve", "sweep"]
 
 
 @pytest.fixture
@@ -114,6 +114,7 @@ def test_words_and_steps(tmp_path, monkeypatch):
     inside = ["path=", "text="]
     assert keys("go", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
     assert keys("doctor", "s.yml", prefix="go") == []
+    assert keys("serve", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
     assert keys("sweep", prefix="") == ["go", "gather"]
     assert keys("sweep", "go", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
     assert _steps(["go", "s.yml"]) == ["1_write", "2_make"]
