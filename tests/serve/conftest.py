@@ -109,11 +109,18 @@ def jpeg(seed=0, size=(64, 48), **options) -> bytes:
 LIMITS = Limits(rate=1e6, burst=1e6, pixels=10**6, body_bytes=1 << 20, decode_seconds=5)
 
 
+def require_extra():
+    """Skip where the server cannot run."""
+    reason = "the extra 'serve' is not installed"
+    pytest.importorskip("fastapi", reason=reason)
+    pytest.importorskip("uvicorn", reason=reason)
+    pytest.importorskip("python_multipart", reason=reason)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Its ``root``, ``searching`` and ``serve(limits, token)``, which starts a server."""
-    for package in ("fastapi", "uvicorn", "python_multipart"):
-        pytest.importorskip(package, reason="the extra 'serve' is not installed")
+    require_extra()
     from mdir.serve.decoders import Decoders
     from mdir.serve.searching import open_searching
 

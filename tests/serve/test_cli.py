@@ -19,6 +19,7 @@ from mdir.serve import cli
 from tests.cirtorch.world import draw
 from tests.conftest import PROJECT
 from tests.sections import DATA, build, cirnet, single
+from tests.serve.conftest import require_extra
 
 SCENARIO = {
     "find": {
@@ -44,8 +45,7 @@ SCENARIO = {
 @pytest.fixture(scope="module", autouse=True)
 def made(tmp_path_factory):
     """A root in which the target is performed."""
-    for package in ("fastapi", "uvicorn", "python_multipart"):
-        pytest.importorskip(package, reason="the extra 'serve' is not installed")
+    require_extra()
     root = tmp_path_factory.mktemp("root")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CIRTORCH_ROOT", str(root))
