@@ -144,7 +144,7 @@ class Searching:
 
     def missing(self) -> int:
         """How many images are no longer where they were."""
-        return sum(not os.path.exists(path) for _, path in self.index.catalogue.paths())
+        return sum(not os.path.exists(path) for _, path in self.index.paths())
 
     def _payload(self, number):
         (payload,) = self.index.payload([number])
