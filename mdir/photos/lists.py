@@ -75,6 +75,7 @@ def write_lists(photos: list[Photo], folder: Path, directory: Path) -> dict:
         "night_photos": len(night),
         "night_queries": len(queries),
         "training_pairs": len(database["qidxs"]),
+        "whitening_pairs_of_others": len(others["qidxs"]),
     }
 
 

@@ -61,6 +61,7 @@ STEPS = {
     "mdir.stages.toy_world.toy_places": StepEntry("mdir.stages.toy_world:toy_places"),
     "mdir.stages.photos.photos": StepEntry("mdir.stages.photos.photos:photos"),
     "mdir.stages.photos.backbone": StepEntry("mdir.stages.photos.backbone:backbone", always=True),
+    "mdir.stages.photos.views": StepEntry("mdir.stages.photos.views:views"),
     "mdir.stages.pairs.check_pairs": StepEntry("mdir.stages.check_pairs:check_pairs"),
     "mdir.stages.prepare_reid.prepare_reid": StepEntry("mdir.stages.prepare_reid:prepare_reid"),
     "mdir.stages.fine_grained.prepare_fine_grained": StepEntry(

@@ -39,6 +39,7 @@ def image(height=30, width=40, channels=3):
         ("mirror:2", "outside 0..1"),
         ("pad:-1", "pixels -1 is negative"),
         ("random_erasing:2", "outside 0..1"),
+        ("random_warp:0.3_1:0.5", "distortion 0.5 is outside 0..0.5"),
         ("random_erasing:1:0", "low_high"),
         ("np_chanselect:0:x", "not a channel number"),
         ("replace_histogram:eq:add", "append"),

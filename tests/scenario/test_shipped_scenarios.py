@@ -51,7 +51,8 @@ def given(path):
             "hub.00_settings.trust=true",
             *(f"hub.00_settings.{key}={'c0ffee' * 6}abcd" for key in commits),
         ]
-    targets = ("all", "index", "off_the_shelf") if path.name == "photos.yml" else ()
+    names = ("all", "index", "off_the_shelf", "adapt")
+    targets = names if path.name == "photos.yml" else ()
     return [f"{target}.00_settings.photos=photos" for target in targets]
 
 

@@ -46,6 +46,32 @@ def ratio_box(width: int, height: int) -> tuple[int, int, int, int]:
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
+@register("transform", "random_warp")
+class RandomWarp(Transform):
+    """A random quadrilateral of a PIL image made a rectangle, as from another point of view.
+
+    Its corners are those of a box of random area (``low_high`` of the image's) and ratio (3/4 to
+    4/3 of the image's), each moved inwards by up to ``distortion`` of the box's sides.
+    """
+
+    def __init__(self, *, scale: str = "0.3_1.0", distortion: float = 0.2):
+        if not 0 <= distortion < 0.5:
+            raise ValueError(f"distortion {distortion} is outside 0..0.5")
+        self.scale, self.distortion = parse_scale_range(scale), distortion
+
+    def apply(self, image):
+        ratios = [limit * image.width / image.height for limit in RATIO_LIMITS]
+        box = tv.RandomResizedCrop.get_params(image, list(self.scale), ratios)
+        top, left, height, width = box
+        most = torch.tensor([width, height]) * self.distortion
+        inwards = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+        corners = torch.tensor([[0, 0], [width, 0], [width, height], [0, height]])
+        found = corners + torch.tensor([left, top]) + inwards * most * torch.rand(4, 2)
+        bilinear = F.InterpolationMode.BILINEAR
+        warped = F.perspective(image, found.tolist(), corners.tolist(), bilinear)
+        return warped.crop((0, 0, width, height))
+
+
 @register("transform", "ratio_crop")
 class RatioCrop(Transform):
     """:func:`ratio_box`, resized to ``w_h`` without keeping its ratio.

@@ -11,6 +11,10 @@ from mdir.registry import Problem
 from mdir.stages.step import step
 
 _ONE = "one night photograph alone can be looked up: its score tells of that photograph, no more"
+_NO_OTHERS = (
+    "no place has two photographs by day and none by night: others-whiten.pkl is empty, so that a "
+    "whitening can be learned from the places that are asked for alone (photos-whiten.pkl)"
+)
 
 
 def _check(params):
@@ -44,6 +48,8 @@ def photos(_inputs, *, photos: str | None, directory: str, index: str | None = N
     metadata = write_lists(found, folder, target)
     if turned := metadata["turned_upright"]:
         print(f"{turned} photographs were taken with the camera turned; upright copies are used")
+    if not metadata["whitening_pairs_of_others"]:
+        print(_NO_OTHERS)
     if metadata["night_queries"] == 1:
         metadata["warning"] = _ONE
         print(f"warning: {_ONE}", flush=True)

@@ -36,3 +36,13 @@ def test_one_night_query_is_told(root, tmp_path, capsys):
     metadata, *_ = photos_step({"photos": str(folder), "directory": "one"})
     assert "one night photograph alone" in metadata["warning"]
     assert metadata["warning"] in capsys.readouterr().out
+
+
+def test_no_other_place_to_learn_a_whitening_from_is_told(root, tmp_path, capsys):
+    folder = album(tmp_path / "photos", GOOD)
+    photos_step({"photos": str(folder), "directory": "none"})
+    assert "others-whiten.pkl is empty" in capsys.readouterr().out
+    folder = album(tmp_path / "photos", [*GOOD, "d/1.jpg,bridge,day", "d/2.jpg,bridge,day"])
+    metadata, *_ = photos_step({"photos": str(folder), "directory": "some"})
+    assert metadata["whitening_pairs_of_others"] == 2
+    assert "others-whiten.pkl" not in capsys.readouterr().out
