@@ -58,7 +58,8 @@ def test_reid_step(capsys):
     assert "a step of 2 + 2 images takes" in told and "labels of 978 images" in told
 
 
-def test_an_index_of_few(capsys):
+def test_an_index_of_few(capsys, monkeypatch):
+    monkeypatch.setattr(index, "apart", lambda function, *given: index._measured(function, given))
     found = index.main(["--rows", "300", "--dimensions", "8", "--queries", "5"])
     assert {name: told["recall"] for name, told in found.items()} == {
         "exact": 1, "ivfpq": 1, "faiss flat": 1

@@ -84,7 +84,8 @@ class Catalogue:
             try:
                 yield
             except sqlite3.OperationalError as error:
-                raise DataError(f"{self.path}: {error}; another process may write it") from error
+                hint = "; another process writes it" if "locked" in str(error) else ""
+                raise DataError(f"{self.path}: {error}{hint}") from error
             except sqlite3.Error as error:
                 raise DamagedFile(f"{self.path}: is damaged ({error}); make it again") from error
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cirtorch.search import tuning
 from cirtorch.search.ivfpq import FEWEST, Lists, encoded, split, train, written
+from cirtorch.search.shards import SelectedRows
 
 _ROWS_IN_A_PART = 1 << 20
 _TAIL, _TAIL_SHARE = 10_000, 0.05  # rows behind the lists that every search goes through
@@ -58,13 +59,13 @@ def _extend(index, rows, trained, tell):
     start = sum(part["rows"] for part in parts)
     few = max(_TAIL, _TAIL_SHARE * start) if catalogue.get("effort") else 0
     while count - start > few:
-        part = rows[start : min(start + _ROWS_IN_A_PART, count)]
-        tell(f"index: quantising, {start + len(part)} of {count} images")
-        name = f"ivfpq-{start:09d}.faiss"
-        told = written(folder, name, encoded(folder, trained, part, start))
-        parts.append(told | {"rows": len(part)})
+        end = min(start + _ROWS_IN_A_PART, count)
+        tell(f"index: quantising, {end} of {count} images")
+        part = encoded(folder, trained, SelectedRows(rows, np.arange(start, end)), start)
+        told = written(folder, f"ivfpq-{start:09d}.faiss", part)
+        parts.append(told | {"rows": end - start})
         _put(catalogue, encoded=parts, effort=None)
-        start, few = start + len(part), 0
+        start, few = end, 0
 
 
 def _tune(index, recall, tell):
