@@ -138,6 +138,8 @@ def table(results) -> str:
             if "cases" in found:
                 figures = f"{found['cases']} cases, differ by {found['greatest']:.1e} at most, "
                 figures += f"{found['of_bound']:.2g} of what is allowed ({found['worst']})"
+                if found.get("outside"):
+                    figures += f", outside {', '.join(found['outside'])}"
             else:
                 figures = ""
             lines.append(f"{name}: {group}: {figures} {'; '.join(found['errors'])}".rstrip())

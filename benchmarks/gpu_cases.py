@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from benchmarks import generators, reid, slow_reid, slow_retrieval
 from benchmarks.gpu_bench import WARM_UP, Sizes, computing, median, peak_memory
-from benchmarks.gpu_descriptors import door, loading, network_of_descriptors, one_by_one
+from benchmarks.gpu_descriptors import cirtorch_files, door, loading, network_of_descriptors
 from benchmarks.published_generators import STEPS
 from benchmarks.retrieval import unit
 from benchmarks.roofline import (
@@ -258,7 +258,7 @@ def cases(sizes: Sizes) -> list[Case]:
     made.append(Case("descriptors, loader alone", loading, 15))
     for mode in ("tf32", "bf16"):
         made.append(Case(f"descriptors, files, {mode}", door, 20, (mode,)))
-    made.append(Case("descriptors, one by one, tf32", one_by_one, 25, ("tf32",)))
+    made.append(Case("descriptors, cirtorch, tf32", cirtorch_files, 25, ("tf32",)))
     made.append(Case("clustering", clustering, 50, (False,)))
     made.append(Case("goldens tf32", goldens, 30, (True,)))
     made.append(Case("descriptors, network, compiled", network_of_descriptors, 90, ("compiled",)))

@@ -1,4 +1,4 @@
-"""Descriptors in :mod:`benchmarks.gpu`: by the network alone, from files, one by one."""
+"""Descriptors in :mod:`benchmarks.gpu`: by the network alone, from files, beside a twin."""
 
 import torch
 import torchvision.transforms as T
@@ -85,8 +85,8 @@ def loading(bench):
     }
 
 
-def one_by_one(bench, mode):
-    """The twin, one image after the other, and cirtorch's own extraction of the same files."""
+def cirtorch_files(bench, mode):
+    """Cirtorch's extraction of the files, and the twin, which takes one image after the other."""
     files = bench.files[: max(1, len(bench.files) // 4)]
     network = bench.descriptor_network().model
     power = float(network.pool.p.item())

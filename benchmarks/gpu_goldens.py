@@ -50,8 +50,9 @@ def trajectories(device, dtype, stored, rtol):
 
     for name in tests.CASES:
         losses, _, _ = tests.run(name, dtype, move)
-        expected = golden.load_npz("generators", f"traj_{name}.npz")
-        yield name, losses, expected[f"{stored}/losses"], rtol, 1e-6
+        expected = golden.load_npz("generators", f"traj_{name}.npz")[f"{stored}/losses"]
+        for step, pair in enumerate(zip(losses, expected, strict=True)):
+            yield f"{name}/step {step}", *pair, rtol, 1e-6
 
 
 def translation_losses(device):
@@ -246,9 +247,11 @@ CONVOLUTIONS = (
 def deviation(cases, factor=1.0) -> dict:
     """The cases of a group, the greatest difference, and the greatest as a share of its bound.
 
-    A bound is ``factor (atol + rtol |expected|)``. ``errors``: what cases could not be computed.
+    A bound is ``factor (atol + rtol |expected|)``. ``outside``: the cases beyond it, in
+    their order. ``errors``: what cases could not be computed.
     """
-    told = {"cases": 0, "greatest": 0.0, "of_bound": 0.0, "worst": None, "errors": []}
+    told = {"cases": 0, "greatest": 0.0, "of_bound": 0.0, "worst": None, "outside": []}
+    told["errors"] = []
     for name, found, expected, rtol, atol in cases:
         found, expected = (_array(value) for value in (found, expected))
         if found.shape != expected.shape:
@@ -260,6 +263,8 @@ def deviation(cases, factor=1.0) -> dict:
             continue
         share = (difference / (factor * (atol + rtol * np.abs(expected)))).max(initial=0)
         told["cases"] += 1
+        if share > 1:
+            told["outside"].append(name)
         told["greatest"] = max(told["greatest"], float(difference.max(initial=0)))
         if share > told["of_bound"]:
             told |= {"of_bound": float(share), "worst": name}

@@ -103,6 +103,10 @@ def test_deviations():
     told = gpu_goldens.deviation([("a", array, [1, 2.5], 0.1, 0.3), ("b", array, [1], 0, 1)])
     assert told["greatest"] == 0.5 and told["of_bound"] == pytest.approx(0.5 / 0.55)
     assert told["worst"] == "a" and told["errors"] == ["b: shape (2,), not (1,)"]
+    assert told["outside"] == []
+    far = gpu_goldens.deviation([(name, array, [1, two], 0, 0.1) for name, two in
+                                 (("near", 2.05), ("far", 3), ("farther", 4))])  # fmt: skip
+    assert far["outside"] == ["far", "farther"] and far["worst"] == "farther"
     assert gpu_goldens.deviation([("c", array * float("nan"), [1, 2], 0, 1)])["errors"] == [
         "c: not a number"
     ]

@@ -1,12 +1,15 @@
 """Images are loaded one by one; those of one size go through a network together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from torch.utils.data import default_collate
 
 from cirtorch.datasets.same_size_batches import same_size_batches
 from cirtorch.utils.progress import progress
 from mdir.data.loading import make_loader
+
+_END = object()
 
 
 def load_same_size(
@@ -24,10 +27,22 @@ def load_same_size(
         positions in the dataset, and the batch of their items: ``[B, C, H, W]``, labelled or not,
         ``{}``, or a list of batches of one.
     """
-    one_by_one = {**(loader or {}), "batch_size": 1, "shuffle": False, "drop_last": False}
+    # Pinned, each image would be copied once more, only to be stacked into pageable memory.
+    one_by_one = {"batch_size": 1, "shuffle": False, "drop_last": False, "pin_memory": False}
+    one_by_one = {**(loader or {}), **one_by_one}
     items = make_loader(dataset, {"loader": one_by_one}, collate_fn=_only)
     for positions, images in same_size_batches(progress(items, len(dataset), what), batch_size):
         yield positions, default_collate(images)
+
+
+def ahead(iterable: Iterable) -> Iterator:
+    """The same, its next item made by a thread while the last one is in use."""
+    rest = iter(iterable)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, rest, _END)
+        while (item := coming.result()) is not _END:
+            coming = thread.submit(next, rest, _END)
+            yield item
 
 
 def _only(batch):

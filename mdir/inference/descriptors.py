@@ -15,7 +15,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
 from mdir import distributed
 from mdir.data.labelled import tensor_of
-from mdir.inference.batches import load_same_size
+from mdir.inference.batches import ahead, load_same_size
 from mdir.inference.cost import count_batch
 from mdir.registry import takes
 
@@ -126,7 +126,10 @@ def extract_batches(
     size = (loader or {}).get("batch_size") or default
     if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
         size = 1
-    for indices, images in load_same_size(dataset, loader, size, what):
+    batches = load_same_size(dataset, loader, size, what)
+    if network.device.type == "cuda":  # which leaves the processors to the loader
+        batches = ahead(batches)
+    for indices, images in batches:
         if not isinstance(images, dict):
             begin = time.perf_counter()
             name = image_name(dataset, indices[0], images)

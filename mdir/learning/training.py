@@ -56,7 +56,8 @@ class EpochTraining:
         inputs: columns of names that the step was given.
         epochs: how many in all; a resumed run may ask for more.
         seed: of the whole run; epoch e uses ``seed + e``. Null: by chance.
-        deterministic: cuDNN's deterministic algorithms, no search for the fastest.
+        deterministic: the deterministic algorithms of cuDNN and cuBLAS. On a GPU the gradients of
+            reflecting pads and of bilinear resizing still differ by rounding from run to run.
         criterion: the loss, "default" elsewhere; null if the parts name their own.
         optimizer: of the network, or one for each member (``composition``).
         scheduler: of the learning rates; null keeps them.
