@@ -4,6 +4,7 @@ Prints its port and serves the index of the root until it is ended.
 """
 
 import os
+from dataclasses import replace
 
 from mdir.serve.app import make_app
 from mdir.serve.decoders import Decoders
@@ -15,13 +16,14 @@ from tests.serve.conftest import EXTRACTION, LIMITS
 
 
 def main():
-    decoders = Decoders(LIMITS)
+    limits = replace(LIMITS, body_seconds=3, idle_seconds=3)
+    decoders = Decoders(limits)
     indexed = Indexed("index", os.path.join(os.environ["CIRTORCH_ROOT"], "index"), EXTRACTION)
     searching = open_searching(indexed, decoders, {})
-    app = Guard(make_app(searching, LIMITS), LIMITS, {"localhost"})
+    app = Guard(make_app(searching, limits), limits, {"localhost"})
     listening = listen("127.0.0.1", 0)
     print(listening.getsockname()[1], flush=True)
-    make_server(app, LIMITS).run(sockets=[listening])
+    make_server(app, limits).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ async function search() {
     const told = await (await ask("/search", form(fields))).json();
     if (own !== asked) return;
     list(told.results);
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    const seconds = ((performance.now() - start) / 1000).toFixed(2);
     const limits = others ? `, by ${others.join(", ")} only` : "";
     say(told.results.length ? `The most similar first${limits}. ${seconds} s` : "Nothing was found.");
   } catch (error) {
@@ -160,7 +160,6 @@ async function translate() {
     const figure = make("figure"), button = make("button"), image = make("img");
     const caption = make("figcaption", "", `as ${name}: …`);
     image.alt = `The picture translated to ${name}`;
-    button.append(image);
     figure.append(button, caption);
     by("translations").append(figure);
     try {
@@ -169,6 +168,7 @@ async function translate() {
       const file = await answer.blob();
       image.src = URL.createObjectURL(file);
       image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+      button.append(image);
       caption.textContent = `as ${name}: search with it`;
       button.addEventListener("click", () => show({ file, condition: name }));
     } catch (error) {
@@ -189,7 +189,8 @@ by("back").addEventListener("click", () => show(trail.pop(), false));
 for (const id of ["others", "count"]) by(id).addEventListener("change", search);
 by("condition").addEventListener("change", () => {
   if (query) query.condition = by("condition").value;
-  search();
+  allowOthers();
+  if (by("others").checked) search();
 });
 by("picture").addEventListener("error", () => { by("frame").hidden = true; by("hint").hidden = true; });
 
