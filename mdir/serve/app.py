@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -42,26 +43,28 @@ def make_app(searching: Searching, limits: Limits):
 
     @app.post("/search")
     async def search(request: Request):
-        with gate:
-            form = await _form(request)
-            asked = _image(form), _box(form), _count(form), _filter(form)
-            (data, number), box, k, where = asked
-            return await run_in_threadpool(searching.search, data, number, box, k, where)
+        async with _form(request) as form:
+            box, k, where = _box(form), _count(form), _filter(form)
+            with gate:
+                data, number = await _image(form)
+                return await run_in_threadpool(searching.search, data, number, box, k, where)
 
     @app.post("/translate")
     async def translate(request: Request):
-        with gate:
-            form = await _form(request)
-            asked = *_image(form), form.get("to", "")
-            content = await run_in_threadpool(searching.translate, *asked)
-            return Response(content, media_type="image/jpeg")
+        async with _form(request) as form:
+            name = _text(form, "to")
+            with gate:
+                data, number = await _image(form)
+                content = await run_in_threadpool(searching.translate, data, number, name)
+        return Response(content, media_type="image/jpeg")
 
     @app.post("/images", status_code=201)
     async def add(request: Request):
-        with gate:
-            form = await _form(request)
-            data, told = _image(form, may_be_id=False)[0], _payload(form)
-            return await run_in_threadpool(searching.add, data, told)
+        async with _form(request) as form:
+            told = _payload(form)
+            with gate:
+                data, _ = await _image(form, may_be_id=False)
+                return await run_in_threadpool(searching.add, data, told)
 
     @app.get("/image/{number}")
     def image(number: str, size: str = "large"):
@@ -89,7 +92,10 @@ def make_app(searching: Searching, limits: Limits):
 
 
 class _Gate:
-    """So many requests at a time that hold a picture; others are refused."""
+    """So many requests at a time that hold a picture; others are refused.
+
+    Those whose form is still to come are not among them: slow senders would keep others out.
+    """
 
     def __init__(self, most):
         self.free = most
@@ -103,8 +109,9 @@ class _Gate:
         self.free += 1
 
 
-async def _form(request) -> dict:
-    """Fields of a multipart form as texts, its file as bytes."""
+@asynccontextmanager
+async def _form(request):
+    """Fields of a multipart form, all there: texts, and a file that is not read yet."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise Refused(415, "expected a form (multipart/form-data)")
     try:
@@ -114,22 +121,20 @@ async def _form(request) -> dict:
     except Exception:  # the parser stumbles over broken forms in many ways
         raise Refused(400, "the form is broken or has too many or too large fields") from None
     try:
-        return {
-            key: value if isinstance(value, str) else await value.read()
-            for key, value in form.multi_items()
-        }
+        yield form
     finally:
         await form.close()
 
 
-def _image(form, may_be_id=True):
+async def _image(form, may_be_id=True):
     """Bytes and None, or None and the id of an image of the index."""
-    data, number = form.get("image"), form.get("id") if may_be_id else None
-    if (data is None) == (number is None):
+    file, number = form.get("image"), form.get("id") if may_be_id else None
+    if (file is None) == (number is None):
         raise Refused(400, "give an image" + (", or the id of one" if may_be_id else ""))
     if number is not None:
         return None, _id(_text(form, "id"))
-    if not isinstance(data, bytes) or not data:
+    data = None if isinstance(file, str) else await file.read()
+    if not data:
         raise Refused(400, "image is a file, and not an empty one")
     return data, None
 

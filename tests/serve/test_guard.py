@@ -1,11 +1,13 @@
 """Who may ask: host, origin, token, rate, size and patience."""
 
 import socket
-import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from threading import Event
 
 import pytest
+import requests
 
 from tests.serve.conftest import LIMITS, jpeg
 
@@ -140,13 +142,23 @@ def test_of_too_many_connections_those_go_that_wait_the_longest(world):
         connection.close()
 
 
-def test_pictures_at_a_time_are_bounded(world):
-    server = world.serve(replace(LIMITS, at_once=1))
+def test_pictures_at_a_time_are_bounded_and_slow_senders_keep_nobody_out(world, monkeypatch):
+    server, begun, end = world.serve(replace(LIMITS, at_once=1)), Event(), Event()
+
+    def wait(*_):
+        begun.set()
+        end.wait(60)
+        return {"results": []}
+
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
         slow.sendall(head(1000) + b"--b\r\n")
-        end = time.monotonic() + 30
-        while (answer := server.post("/search", jpeg())).status_code != 503:
-            assert time.monotonic() < end
-        assert "too many pictures at a time" in answer.json()["error"]
-    while (answer := server.post("/search", jpeg())).status_code != 200:
-        assert time.monotonic() < end
+        with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
+            patch.setattr(world.searching, "search", wait)
+            first = pool.submit(requests.post, server.address + "/search", files={"image": jpeg()})
+            assert begun.wait(60)
+            answer = server.post("/search", jpeg())
+            assert answer.status_code == 503
+            assert "too many pictures at a time" in answer.json()["error"]
+            end.set()
+            assert first.result().json() == {"results": []}
+        assert server.post("/search", jpeg()).status_code == 200
