@@ -1,15 +1,19 @@
 """The command and its engine in this process, with functions in place of the real steps."""
 
 import argparse
+import contextlib
 import io
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from mdir.artifacts import produced, used
-from mdir.scenario import cli
-from mdir.scenario.decisions import Choice, Decider
+from mdir.artifacts import produced, steps_before, used
+from mdir.errors import UserError
+from mdir.scenario import cli, runner
+from mdir.scenario.decisions import Choice, Decider, was_checked
+from mdir.scenario.failures import StepFailed
 from mdir.scenario.journal import Journal
 from mdir.scenario.plan import load_scenario, plan_target
 from mdir.scenario.processes import Processes
@@ -114,6 +118,81 @@ def test_a_step_waits_for_one_that_wrote_what_it_read(folder):
     assert copy == size == ("run", "if the result of 1_write changes")
 
 
+def test_a_step_waits_for_one_whose_parameter_it_takes(folder):
+    arguments = ("go.1_write.note=four", "go.3_size.text=${1_write.note}")
+    performed(folder, *arguments, journal=Journal("s", "go"))
+    assert [action for action, _ in decided(folder, *arguments)] == ["skip"] * 3
+    assert decided(folder, *arguments, "go.1_write.text=two")[2] == (
+        "run",
+        "if the result of 1_write changes",
+    )
+
+
+def test_seconds_are_recorded_to_the_thousandth(folder, monkeypatch):
+    clock = iter([10.0, 10.25, 20.0, 20.1236, 30.0, 31.0])
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    journal = Journal("s", "go")
+    performed(folder, journal=journal)
+    assert [journal.read(name)["seconds"] for name in NAMES] == [0.25, 0.124, 1.0]
+
+
+def test_a_step_sees_the_parameters_of_those_before_it_as_they_were_given(folder):
+    (folder / "s.yml").write_text(SCENARIO.replace("text: one", "text: one, 7: {8: seven}"))
+    seen = []
+
+    def look(params, data):
+        seen.extend(record["parameters"] for record in steps_before())
+
+    given, made = plan(folder), {**functions(folder, []), COPY: look}
+    perform(given, made, Journal("s", "go"), say=lambda line: None)
+    assert seen == [{"text": "one", 7: {8: "seven"}}]  # JSON has no such keys
+
+
+def test_a_step_that_fails_at_once_keeps_in_mind_what_the_run_before_read(folder):
+    made, journal = functions(folder, []), Journal("s", "go")
+
+    def read_what_changes(params, data):
+        used(folder / "one.txt")
+        (folder / "one.txt").write_text("changed")
+
+    def fail(params, data):
+        raise UserError("not today")
+
+    def record(function):
+        with contextlib.suppress(StepFailed):
+            perform(plan(folder), {**made, COPY: function}, journal, say=lambda line: None)
+        found = journal.read("2_copy")
+        return found["status"], found["inputs"], found["moved"]
+
+    status, inputs, moved = record(read_what_changes)
+    assert (status, list(inputs)) == ("done", [str(folder / "one.txt")])
+    assert moved == [f"changed: {folder}/one.txt"]
+    assert record(fail) == ("failed", inputs, moved)
+
+
+def test_parameters_of_a_step_that_ran_were_checked(folder):
+    performed(folder, journal=Journal("s", "go"))
+
+    def checked(*arguments):
+        decider = Decider(plan(folder, *arguments), Journal("s", "go"), Choice(force=True))
+        return [was_checked(each) for each in decider.decide_all()]
+
+    assert checked()[:2] == [True, True]
+    assert checked("go.1_write.text=two")[:2] == [False, True]
+
+
+def test_the_log_opens_with_the_seeds(folder, capsys):
+    def told(*arguments):
+        given = plan(folder, *arguments)
+        cli._open(given, Decider(given).decide_all(), Journal("s", "go"), ["mdir"])
+        return capsys.readouterr().out.splitlines()[3:]
+
+    seeds = [f"go.{step}.seed={seed}" for step, seed in zip(NAMES, (3, 4, 3), strict=True)]
+    assert told() == []
+    assert told(seeds[0]) == ["seed 3 everywhere"]
+    assert told(*seeds) == ["seed 3 everywhere but 2_copy.seed 4"]
+
+
 def test_options_choose_what_runs(folder):
     performed(folder, journal=Journal("s", "go"))
     assert decided(folder, force=True) == [("run", "--force")] * 3
@@ -158,6 +237,22 @@ def test_other_processes_take_over_what_the_first_decides_and_gets(folder, monke
     assert sorted(os.listdir(processes.folder)) == [*told, "rank-0", "rank-1"]
 
 
+def test_the_first_process_alone_writes_the_journal(folder, monkeypatch):
+    journal, written = Journal("s", "go"), []
+    performed(folder, journal=journal)
+    monkeypatch.setattr(journal, "write", lambda step, record: written.append(step))
+    for rank, expected in (("0", ["2_copy"]), ("1", [])):
+        later = os.stat(folder / "one.txt").st_mtime + 100
+        os.utime(folder / "one.txt", (later, later))
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        processes = Processes()
+        processes.meet(str(folder))
+        assert performed(folder, journal=journal, processes=processes)[0].skipped == NAMES
+        assert [step for step in written if step == "2_copy"] == expected
+        written.clear()
+
+
 def test_help_tells_what_every_option_does(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit):
@@ -174,6 +269,7 @@ def test_help_tells_what_every_option_does(capsys, monkeypatch):
         f"--force {cli.FORCE} "
         "--from STEP run this step and all that follow, only them "
         "--only STEP run this step alone "
+        "--cell NAME run as this cell of a sweep, with a journal of its own "
         "--traceback show the traceback of an error"
     )
 
