@@ -154,6 +154,8 @@ def test_a_process_that_has_done_its_part_is_not_missed(both):
     first, second = both
     second.leave()
     assert first.lost() is None
+    first.leave()  # a next launch must not find it
+    assert os.listdir(first.folder) == ["rank-1"]
 
 
 def test_a_process_alone_broadcasts_to_itself(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Reading YAML files and key=value arguments: values, places, and what is refused."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from mdir.scenario.plan import load_scenario
 from mdir.scenario.sources import Reader, Unreadable
-from mdir.scenario.tree import ScenarioError, find, without_places
+from mdir.scenario.tree import Place, ScenarioError, find, without_places
 
 KEYS = st.text("abxyz_", min_size=1, max_size=4)
 VALUES = st.recursive(
@@ -196,7 +197,9 @@ def test_alias_bomb_is_refused(tmp_path):
     for level in range(1, 9):
         lines.append(f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]")
     (report,) = problems(tmp_path, "\n".join(lines))
-    assert "more than 200000 values once aliases and templates are written out" in report
+    place, _, message = report.partition(": ")
+    assert re.fullmatch(r"s.yml:\d+:\d+", place)
+    assert message == "more than 200000 values once aliases and templates are written out"
 
 
 def test_template_bomb_is_refused(tmp_path):
@@ -219,6 +222,8 @@ def test_an_empty_file_is_an_empty_layer(tmp_path):
     (tmp_path / "empty.yml").write_text("# nothing\n")
     scenario = load_scenario([str(tmp_path / "s.yml"), str(tmp_path / "empty.yml")])
     assert without_places(scenario.tree) == {"go": {}}
+    empty = str(tmp_path / "empty.yml")
+    assert Reader().file(empty).place == Place(empty, 1, 1)
 
 
 def test_merge_keys(tmp_path):

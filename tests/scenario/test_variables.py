@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mdir.scenario import variables
 from mdir.scenario.checks import check_everything
+from mdir.scenario.plan import load_scenario, plan_target, resolved
 from mdir.scenario.tree import ScenarioError
 from mdir.scenario.variables import Context, Pending, Resolver
 
@@ -51,6 +52,16 @@ def test_a_whole_variable_keeps_its_type_and_is_a_copy(value):
 @given(PLAIN)
 def test_inside_text_it_is_what_str_gives(value):
     assert resolve("<${1_a.k}>${1_a.k}", {"k": value})[0] == f"<{value}>{value}"
+
+
+def test_the_function_of_a_step_is_known_before_anything_runs(tmp_path):
+    (tmp_path / "s.yml").write_text(
+        "go:\n  1_a: {__function__: print_scores}\n"
+        '  2_b: {__function__: print_scores, metadata: {"${1_a.function}": 1}}\n'
+    )
+    plan = plan_target(load_scenario([str(tmp_path / "s.yml")]), "go")
+    found = [(parameters, problems) for _, parameters, problems in resolved(plan)]
+    assert found == [({}, []), ({"metadata": {"print_scores": 1}}, [])]
 
 
 def test_names():
