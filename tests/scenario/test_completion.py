@@ -117,5 +117,7 @@ def test_words_and_steps(tmp_path, monkeypatch):
     assert keys("serve", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
     assert keys("sweep", prefix="") == ["go", "gather"]
     assert keys("sweep", "go", "s.yml", prefix="go.1") == [f"go.1_write.{key}" for key in inside]
+    # what is wrong elsewhere is left out
+    assert keys("go", "s.yml", "absent.yml", prefix="go.1") == keys("go", "s.yml", prefix="go.1")
     assert _steps(["go", "s.yml"]) == ["1_write", "2_make"]
     assert _steps(["absent", "s.yml"]) == _steps(["go", "absent.yml"]) == _steps([]) == []

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 
 from mdir import registry
+from mdir.registry import Options
 from mdir.scenario.assist.definitions import VARIABLE_TEXT, Definitions, closed, either, free
 from mdir.scenario.assist.dotted import REST, Routes, patterns
 
@@ -128,6 +129,25 @@ def test_parameters_with_words_and_defaults():
     ]}  # fmt: skip
     assert properties["name"] == {"default": "x", **TEXT}
     assert "default" not in properties["odd"] and properties["left"]["default"] is None
+
+
+BOTH = {"a": 1, "b": "x"}
+
+
+def keyed(*, keys: Annotated[dict, Options(Keys)] = BOTH):
+    """Words.
+
+    Args:
+        keys: two keys.
+    """
+
+
+def test_words_and_default_of_a_parameter_that_is_a_reference():
+    properties, _ = Definitions().parameters(keyed)
+    reference = {"$ref": "#/$defs/test_definitions.Keys"}
+    # draft 7 reads nothing that stands beside $ref
+    words = {"description": "two keys.", "default": BOTH}
+    assert properties == {"keys": {**words, "allOf": [reference]}}
 
 
 def test_definitions_are_made_once():

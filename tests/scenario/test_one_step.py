@@ -110,6 +110,17 @@ def test_the_parameters_of_another_step_are_no_scenario(tmp_path, words, keys):
     )
 
 
+def test_an_evaluation_without_data_is_one_that_lacks_it(folder):
+    text = yaml.safe_dump({key: value for key, value in EVALUATION.items() if key != "data"})
+    (folder / "short.yml").write_text(text)
+    told = run_here("validate", "short.yml", folder=folder)
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[1:] == [
+        "short.yml:1:1: target eval, step 1_evaluate: missing parameter 'data' of step "
+        "mdir.stages.validate.validate: a mapping"
+    ]
+
+
 def test_a_mistake_in_an_evaluation_is_told_where_it_is(folder):
     text = yaml.safe_dump({**EVALUATION, "data": {"x": 1}}, sort_keys=False)
     (folder / "bad.yml").write_text(text.replace("image_size", "imagesize"))

@@ -42,7 +42,7 @@ def _words(before, prefix, commands):
         return [STEP, *registry.KINDS] if len(before) == 1 else []
     if before[0] in commands and before[0] not in ("list", "serve", "validate"):
         return []
-    return [*_files(prefix), *(_keys(before, prefix, commands) if len(before) > 1 else [])]
+    return [*_files(prefix), *_keys(before, prefix, commands)]
 
 
 def _scenarios_behind():
