@@ -83,6 +83,8 @@ def test_files_and_a_section(root):
         cost.add(torch.zeros(8, 10), 0.5, CPU)
     write_cost(root / "a/to_day.json", cost)
     costs = read_costs(root / "a")
+    text = (root / "a/cost/to_day.json").read_text()
+    assert text == json.dumps(cost.told(), indent=1)  # a line for each number
     assert cost_section({"tuned": costs}).table.rows == [
         ["tuned", "to day", "20.0", "50.00", "32", "8", "cpu"]
     ]

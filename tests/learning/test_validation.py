@@ -351,7 +351,10 @@ def test_rows_of_a_loss(setting, monkeypatch, mined):
     seconds = itertools.count(100)
     clock = SimpleNamespace(time=lambda: float(next(seconds)))
     monkeypatch.setattr(validations, "time", clock)
-    monkeypatch.setattr(validations, "prepare_dataset", lambda *_: mined)
+    prepared = []
+    monkeypatch.setattr(
+        validations, "prepare_dataset", lambda *given: prepared.append(given) or mined
+    )
     setting.data["val"]["loader"]["batch_size"] = 1
     setting.data["val"]["dataset"]["data_key"] = "train"
     validation = make_validation(single(data="val", criterion={"loss": "l1"}), setting)
@@ -369,3 +372,4 @@ def test_rows_of_a_loss(setting, monkeypatch, mined):
             (3, number, 6, "val/validation/iteration", spent, "scalar/time"),
         ]
     assert rows == expected
+    assert prepared == [(validation.dataset, validation.network)]

@@ -190,6 +190,19 @@ def test_what_is_wrong_with_the_state_of_optimizers(optimizers, path, bad, fault
     assert list(optimizer_faults(optimizers, changed(state, path, bad))) == [fault]
 
 
+def test_a_moment_may_be_one_number_for_all_of_a_parameter():
+    weight = torch.nn.Parameter(torch.ones(3))
+    weight.grad = torch.ones(3)
+    optimizer = torch.optim.NAdam([weight])
+    optimizer.step()
+    state = optimizer.state_dict()
+    assert state["state"][0]["mu_product"].shape == ()
+    assert list(optimizer_faults(optimizer, state)) == []
+    state["state"][0]["mu_product"] = torch.ones(2)
+    fault = "optimizer_state.state.0.mu_product is not finite numbers for its parameter"
+    assert list(optimizer_faults(optimizer, state)) == [fault]
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "alike"),
     [

@@ -129,6 +129,23 @@ def test_histograms_equal_numpys():
     assert (found["low"], found["high"]) == pytest.approx((edges[0], edges[-1]))
     assert np.abs(np.array(found["counts"]) - counts).sum() <= 4
     assert histogram(torch.zeros(7))["counts"] == [7]
+    inf = float("inf")
+    for low, high in ((0.0, inf), (-inf, 0.0), (-inf, inf)):
+        values = torch.tensor([high, low, low])
+        assert histogram(values) == {"low": low, "high": high, "counts": [3]}
+
+
+def test_numbers_of_a_state_from_anywhere_are_plain():
+    data = {"total": [np.float32(0.5), torch.tensor(1.5)], "part": np.array([1.0, 2.0])}
+    row = {"timestamp": [1.0, 2.0], "relative_iteration": [0, 1], "epoch_size": 2, "key": LOSS}
+    events = Events()
+    consts = {"net/size": {**row, "dtype": "scalar/count", "data": {"n": np.int64(7)}}}
+    events.load_state_dict(
+        {"consts": consts, "data": [{LOSS: {**row, "data": data, "dtype": "scalar/loss"}}]}
+    )
+    state = json.loads(json.dumps(events.state_dict({}, "")))
+    assert state["consts"]["net/size"]["data"] == {"n": 7}
+    assert state["data"][0][LOSS]["data"] == {"total": [1.0], "part": [1.5]}
 
 
 def test_pictures_and_weights(tmp_path):

@@ -32,7 +32,10 @@ def test_progress_tells_what_is_left_of_the_epoch_and_of_the_run(capsys):
             row = {"relative_iteration": iteration, "epoch_size": 4, "data": {"total": 1.0}}
             moment = {"key": "train/learning/loss", "timestamp": start + 10 * iteration}
             progress.rows(epoch, [{**row, **moment}])
-    told = [line.rpartition("s/b")[2] for line in capsys.readouterr().err.splitlines()]
+    lines = capsys.readouterr().err.splitlines()
+    paces = [re.search(r"([\d.]+) s/b", line)[1] for line in lines]
+    assert paces == ["0.00", "10.00", "10.00", "10.00"] * 3
+    told = [line.rpartition("s/b")[2] for line in lines]
     assert told[2] == ", 0:10 left of the epoch, 1:30 of the run)"
     assert told[6] == ", 2 m/e, 0:10 left of the epoch, 2:30 of the run)"
     assert told[7] == ", 2 m/e, 0:00 left of the epoch, 2:20 of the run)"
