@@ -2,7 +2,9 @@
 
 import copy
 import glob
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -149,7 +151,7 @@ class TrainValLearning:
 
     def _stored_network(self, stored, section, device):
         require_state(stored, self.folder.source)
-        self._require_same_run(stored.learning)
+        self._require_same_run(stored.learning, list(network_paths(section)))
         tell_paths(section)
         with stumbling_is_damage(self.folder.source):
             return network_from_state(stored.networks, section=section, device=device)
@@ -272,9 +274,9 @@ class TrainValLearning:
             "resources": self.resources.state_dict(),
         }
 
-    def _require_same_run(self, learning):
+    def _require_same_run(self, learning, networks):
         """Refuse to continue a run with other settings or inputs, unless they change no result."""
-        change = self.folder.inputs.change() if distributed.is_first() else None
+        change = self._changed(networks) if distributed.is_first() else None
         change = distributed.from_first(change)
         if change is not None:
             raise Differs(
@@ -303,6 +305,11 @@ class TrainValLearning:
         }
         require_equal(without_speed(ours), without_speed(theirs), str(self.folder.folder))
 
+    def _changed(self, networks):
+        inputs = self.folder.inputs
+        new = inputs.lacks(networks)
+        return inputs.change() if new is None else f"network {new} in place of another"
+
     def _tell_mixed(self, change):
         if distributed.is_first():
             print(
@@ -329,17 +336,24 @@ class TrainValLearning:
 
 def tell_paths(network: dict) -> None:
     """Tell the stored networks that a section begins with, which a resumed run does not read."""
+    for place in map(Path, network_paths(network)):
+        _, underscore, suffix = place.name.partition("_")
+        if place.is_file():
+            members = place.parent.glob(f"*_{glob.escape(suffix)}") if underscore else ()
+            used_files([place, *members])
+        else:
+            used(place)
+
+
+def network_paths(network: dict) -> Iterator[str]:
+    """The stored networks of a section that are there; no URL."""
     for key, value in network.items():
         if isinstance(value, dict):
-            tell_paths(value)
+            yield from network_paths(value)
         elif key in ("path", "initialize", "whitening") and isinstance(value, str):
-            place = Path(resolve_path(value))
-            if place.is_file():
-                _, underscore, suffix = place.name.partition("_")
-                members = place.parent.glob(f"*_{glob.escape(suffix)}") if underscore else ()
-                used_files([place, *members])
-            elif place.exists():  # not a URL
-                used(place)
+            place = os.path.abspath(resolve_path(value))
+            if os.path.exists(place):
+                yield place
 
 
 def make_processors(output: dict, folder) -> list:

@@ -119,7 +119,12 @@ def single_from_state(states, name, *, runtime, section, device) -> SingleNetwor
     frozen, params, weights = take_keys(states[name], keys, name)
     require_params(params, name)
     params = {"model": params["model"], "runtime": dict(params["runtime"])}
-    if section is not None and "path" not in section:
+    if section is not None and "path" in section:
+        given = with_stored(section.get("runtime") or {}, params["runtime"])
+        require_equal(
+            given, {key: params["runtime"].get(key) for key in given}, f"network {name!r}"
+        )
+    elif section is not None:
         given = {key: section.get(key) for key in ("model", "runtime")}
         require_equal(given, params, f"network {name!r}")
     # A step that uses a network names what it changes, new wrappers say; the preprocessing it was

@@ -33,6 +33,15 @@ class StoredInputs:
                 return f"input {change}"
         return None
 
+    def lacks(self, paths) -> str | None:
+        """The first of these files that was not read then; None also where nothing is known.
+
+        Raises:
+            DamagedFile: the file is not what was written.
+        """
+        known = self._load() if self.path.exists() else None
+        return next((path for path in paths if known and _short(path) not in known), None)
+
     def begin(self) -> None:
         """Keep what was told so far, and nothing of an earlier run."""
         self.path.unlink(missing_ok=True)

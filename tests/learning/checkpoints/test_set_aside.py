@@ -5,7 +5,7 @@ import pytest
 from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.stages.train import train
-from tests.learning.tiny_run import train_params, write_data
+from tests.learning.tiny_run import network, train_params, write_data
 
 
 @pytest.fixture
@@ -67,3 +67,43 @@ def test_another_input_of_a_stopped_run_is_told(run, capsys):
         train(changed(epochs=2))
     assert "input changed: /data/pairs.pkl since this training began" in capsys.readouterr().err
     assert not (run / "epochs.outdated-1").exists()
+
+
+def begun_with(path, wrappers="", **first):
+    """A training whose first, frozen network is a stored one."""
+    params = train_params(epochs=1)
+    runtime = {"frozen": True, "wrappers": wrappers, "data": "load_from_checkpoint"}
+    params["network"]["first"] = {"path": str(path), "runtime": runtime, **first}
+    return params
+
+
+@pytest.fixture
+def stored(run):
+    """Two stored networks of other weights, and a training that began with the first."""
+    train({**train_params(directory="other", epochs=1), "network": network(5)})
+    paths = [run / "epochs" / "last_best.pth", run.parent / "other" / "epochs" / "net_best.pth"]
+    with collecting():
+        train(begun_with(paths[0]) | {"learning": {**train_params("second", 1)["learning"]}})
+    return paths
+
+
+def again(path, **given):
+    params = begun_with(path, **given) | {"learning": train_params("second", 1)["learning"]}
+    made = [str(path.parents[2] / "second" / "epochs" / "last_best.pth")]
+    with collecting(made=made):
+        train(params)
+    return (path.parents[2] / "second" / "epochs.outdated-1").exists()
+
+
+def test_the_same_stored_network_goes_on(stored):
+    assert not again(stored[0])
+
+
+def test_another_stored_network_begins_anew(stored, capsys):
+    assert again(stored[1])
+    assert "net_best.pth in place of another" in capsys.readouterr().err
+
+
+def test_another_runtime_of_a_stored_network_begins_anew(stored, capsys):
+    assert again(stored[0], wrappers="cir_ratio_pass_through:0.5:anc")
+    assert "wrappers is" in capsys.readouterr().err
