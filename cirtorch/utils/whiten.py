@@ -65,11 +65,14 @@ def pcawhitenlearn(X, shrink=None):
     return m, np.dot(np.diag(values**-0.5), vectors.T)
 
 
-def whitenlearn(X, qidxs, pidxs):
+def whitenlearn(X, qidxs, pidxs, shrink=0):
     """Whitening learned from matching pairs.
 
     Args:
         X: ``[D, N]``. qidxs, pidxs: equally long indices of columns; pairs that match.
+        shrink: so many times the mean variance of the pairs' differences is added to their
+            variance in every direction, so that directions in which few pairs happen to agree do
+            not rule the result; 0 as published.
 
     Returns:
         mean of the query columns ``[D, 1]`` and projection ``[D, D]``, float64.
@@ -88,7 +91,9 @@ def whitenlearn(X, qidxs, pidxs):
         part = slice(start, start + _COLUMNS_AT_ONCE)
         difference = _float64(X[:, qidxs[part]]) - X[:, pidxs[part]]
         S += np.dot(difference, difference.T)
-    P = np.linalg.inv(cholesky(_full_rank(S / len(qidxs), len(qidxs), _rounding(X))))
+    S /= len(qidxs)
+    S += shrink * np.trace(S) / len(S) * np.eye(len(S))
+    P = np.linalg.inv(cholesky(_full_rank(S, len(qidxs), _rounding(X))))
     _, vectors = _sorted_eigen(_scatter(X, m, P))
     return m, np.dot(vectors.T, P)
 

@@ -34,6 +34,7 @@ def toy_world(
     day_views: Several = Sizes.day_views,
     night_views: Several = Sizes.night_views,
     pairs: Several = Sizes.pairs,
+    night_share: Annotated[float, between(0, 1)] = Sizes.night_share,
 ):
     """Draw a small city by day and by night and write it in the layouts of the real datasets.
 
@@ -46,8 +47,19 @@ def toy_world(
         train_places, val_places, test_places: numbers of landmarks; test: of each test set.
         day_views, night_views: images of a landmark.
         pairs: aligned images of the two-domain sets for training (half as many more validate).
+        night_share: of the places to train and validate with, those whose night images are in the
+            tuples; the other places' are in the list of night images alone.
     """
-    sizes = Sizes(image_size, train_places, val_places, test_places, day_views, night_views, pairs)
+    sizes = Sizes(
+        image_size,
+        train_places,
+        val_places,
+        test_places,
+        day_views,
+        night_views,
+        pairs,
+        night_share,
+    )
     folder = Path(resolve_path(directory) or ".")
     manifest = write_toy_world(folder, seed, sizes)
     produced(folder / MANIFEST)

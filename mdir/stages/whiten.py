@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import numpy as np
 
@@ -34,7 +34,8 @@ from mdir.learning.compute import default_device
 from mdir.networks.factory import load_network
 from mdir.networks.whitening import read_whitening
 from mdir.paths import local_file, resolve_path
-from mdir.registry import Section
+from mdir.registry import Problem, Section
+from mdir.registry.ranges import at_least
 from mdir.resources import Resources
 from mdir.stages.step import step
 
@@ -46,14 +47,24 @@ class WhiteningOptions(TypedDict):
         type: "lw": learned from matching pairs, "pca": from the images alone.
         dataset_pkl: pickle with ``cids``, ``qidxs``, ``pidxs``; a path or URL.
         directory: the result goes to its folder ``whitening``; null stores nothing.
+        shrink: of "lw", see :func:`cirtorch.utils.whiten.whitenlearn`; 0, none, as published. Few
+            pairs, or ones on which the network was trained, ask for some.
     """
 
     type: Literal["lw", "pca"]
     dataset_pkl: str
     directory: str | None
+    shrink: NotRequired[Annotated[float, at_least(0)]]
 
 
-@step(check=check_inference)
+def _check(params):
+    yield from check_inference(params)
+    whitening = params["whitening"]
+    if isinstance(whitening, dict) and whitening.get("type") == "pca" and whitening.get("shrink"):
+        yield Problem(("whitening", "shrink"), 'is of type "lw"; PCA whitening has none')
+
+
+@step(check=_check)
 def infer_and_learn_whitening(
     inputs,
     *,
@@ -81,6 +92,8 @@ def _extract_and_learn(network, output, data, whitening, forward):
     model = load_network(network, default_device()).eval()
     path = _place(whitening)
     settings = {key: whitening[key] for key in ("type", "dataset_pkl")}
+    shrink = whitening.get("shrink", 0)
+    settings |= {"shrink": shrink} if shrink else {}
     origin = network_fingerprint(model, {"data": data, "forward": forward, "whitening": settings})
     if changed_input() is not None and path is not None and made_before(path):
         Path(path).unlink(missing_ok=True)  # learned from other images
@@ -95,7 +108,7 @@ def _extract_and_learn(network, output, data, whitening, forward):
     require_finite(vectors, names, "whitening")
     rows = {name: row for row, name in enumerate(names)}  # the last row of a repeated image
     pairs = [[rows[images[i]] for i in database[key]] for key in ("qidxs", "pidxs")]
-    learned, result = _learn(whitening["type"], vectors, pairs)
+    learned, result = _learn(whitening["type"], vectors, pairs, shrink)
     if path is not None and distributed.is_first():
         _store(path, result, {"origin": origin, "learned_from": _learned_from(*listed)})
     metadata = {"infer": metadata, "learn_whitening": learned, "whitening_path": path}
@@ -178,7 +191,7 @@ def _tell(path, source, section):
         tell_inputs(_read(source)[1], section)
 
 
-def _learn(kind, vectors, pairs):
+def _learn(kind, vectors, pairs, shrink):
     """Metadata and ``{"m", "P"}`` from descriptors ``[N, D]`` and the rows of matching ones."""
     if vectors.size == 0:
         raise UserError("whitening: there are no descriptors to learn from")
@@ -187,7 +200,7 @@ def _learn(kind, vectors, pairs):
     if kind == "pca":
         total, (m, projection) = columns.shape[1], pcawhitenlearn(columns)
     else:
-        total, (m, projection) = len(pairs[0]), whitenlearn(columns, *pairs)
+        total, (m, projection) = len(pairs[0]), whitenlearn(columns, *pairs, shrink)
     learned = {
         "stats": {"failed_times": 0, "vectors_used": 1.0, "vectors_total": total},
         "timings": {"whitening_learn": round(time.time() - started, 2)},

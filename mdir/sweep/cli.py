@@ -33,7 +33,7 @@ The sweep file, the last one, names what differs from cell to cell:
       all.00_settings.seed: 0..4            # dotted keys: a range, or a list of values
       method: {plain: null, toy: toy.yml}   # a name: overlays, files or settings, by name
     exclude: [{seed: 4, method: toy}]
-    compare: 10_evaluate_tuned              # whose numbers make the table
+    compare: 13_evaluate_tuned              # whose numbers make the table
     resources: {cpus: 2, gpus: 1, time: 12h, memory: 16G, partition: gpu, setup: []}
 
 A cell is an ordinary run: what is up to date is skipped, what was stopped goes on, and steps that

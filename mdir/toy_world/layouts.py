@@ -27,6 +27,7 @@ class Sizes:
     day_views: int = 8
     night_views: int = 4
     pairs: int = 24
+    night_share: float = 1.0  # of the training places, those whose nights are in the tuples
 
 
 @dataclass(frozen=True)
@@ -83,23 +84,28 @@ def _shot(seed, sizes, split, place, view, condition="day", number=0) -> Shot:
 
 
 def _training(layout, take, sizes):
-    """retrieval-SfM-120k: images by day and some by night, pairs of them, and the two lists."""
+    """retrieval-SfM-120k: images by day and some by night, pairs of them, and the two lists.
+
+    The night images that ``night_share`` keeps from the tuples are in the list of the night alone.
+    """
     databases, lists = {}, {"day": [], "night": []}
     for split, places in (("train", sizes.train_places), ("val", sizes.val_places)):
         cids, clusters, pairs = [], [], []
         for place in range(places):
             first = len(cids)
+            nights = sizes.night_views if place < round(sizes.night_share * places) else 0
             for view in range(sizes.day_views + sizes.night_views):
                 condition = "day" if view < sizes.day_views else "night"
                 shot = take(split, place, view, condition)
                 cid = hashlib.md5(repr(shot).encode()).hexdigest()
                 path = f"{cid[-2:]}/{cid[-4:-2]}/{cid[-6:-4]}/{cid}"
                 layout.shots[f"{SFM}/ims/{path}"] = shot
-                cids.append(cid)
-                clusters.append(place)
+                if view < sizes.day_views + nights:
+                    cids.append(cid)
+                    clusters.append(place)
                 if split == "train":
                     lists[condition].append(path)
-            pairs += _pairs(first, sizes)
+            pairs += _pairs(first, sizes.day_views, nights)
         queries, positives = map(list, zip(*pairs, strict=True))
         databases[split] = {"cids": cids, "cluster": clusters, "qidxs": queries, "pidxs": positives}
     layout.files[f"{SFM}/retrieval-SfM-120k.pkl"] = partial(pickle.dumps, databases)
@@ -116,13 +122,12 @@ def _training(layout, take, sizes):
         )
 
 
-def _pairs(first, sizes):
+def _pairs(first, days, nights):
     """Pairs of a place whose images begin at ``first``: every image with three by day."""
-    days, positives = sizes.day_views, min(3, sizes.day_views - 1)
     return [
         (first + query, first + (query + step) % days)
-        for query in range(days + sizes.night_views)
-        for step in range(1, positives + 1)
+        for query in range(days + nights)
+        for step in range(1, min(3, days - 1) + 1)
     ]
 
 

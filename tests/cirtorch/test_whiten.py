@@ -48,6 +48,25 @@ def test_learned_whitening_makes_differences_of_pairs_unit(data):
     np.testing.assert_allclose(difference @ difference.T / len(qidxs), np.eye(7), atol=1e-9)
 
 
+def test_shrinking_adds_a_share_of_the_mean_variance_of_pairs(data):
+    X, qidxs, pidxs = data
+    difference = X[:, qidxs] - X[:, pidxs]
+    S = difference @ difference.T / len(qidxs)
+    _, P = whitenlearn(X, qidxs, pidxs, shrink=0.5)
+    np.testing.assert_allclose(
+        P @ (S + 0.5 * S.trace() / 7 * np.eye(7)) @ P.T, np.eye(7), atol=1e-9
+    )
+    assert np.array_equal(whitenlearn(X, qidxs, pidxs, 0)[1], whitenlearn(X, qidxs, pidxs)[1])
+
+
+def test_shrinking_gives_rank_where_pairs_are_few(data, capsys):
+    X, qidxs, pidxs = data
+    whitenlearn(X, qidxs[:3], pidxs[:3])
+    assert "3 pairs differ in 3 of 7 directions only" in capsys.readouterr().err
+    _, P = whitenlearn(X, qidxs[:3], pidxs[:3], shrink=0.1)
+    assert capsys.readouterr().err == "" and np.abs(P).max() < 100
+
+
 def test_pca_whitening_makes_the_covariance_unit(data):
     X = data[0]
     m, P = pcawhitenlearn(X)

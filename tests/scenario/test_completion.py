@@ -75,10 +75,10 @@ def test_dotted_keys_of_the_resolved_tree(offered):
     assert offered("mdir validate s.yml ga") == ["gather.1_show.metadata."]
     assert offered("mdir go s.yml go.1_write.path=") == []
     assert offered("mdir go s.yml go.0_absent.") == []
-    template = "all.04_tune.learning.training.epoc"
+    template = "all.05_tune.learning.training.epoc"
     assert offered(f"mdir all quickstart.yml {template}") == [
-        "all.04_tune.learning.training.epochs=",
-        "all.04_tune.learning.training.epoch_iteration.",
+        "all.05_tune.learning.training.epochs=",
+        "all.05_tune.learning.training.epoch_iteration.",
     ]
 
 

@@ -202,10 +202,10 @@ def test_the_misspelt_one_of_a_loss_and_its_weight_is_named(file, target, step, 
 
 def test_a_misspelt_row_that_other_sections_name_is_told_where_it_is():
     scenario = load_scenario([str(SCENARIOS / "quickstart.yml")])
-    lines, is_right = told(scenario, "all", "12_report", ("scores",), "tuned", "tuend")
+    lines, is_right = told(scenario, "all", "16_report", ("scores",), "tuned", "tuend")
     assert len(lines) == 1 and is_right
     assert "key scores.tuend: no other section names the row 'tuend'. Did you mean" in lines[0]
-    lines, is_right = told(scenario, "all", "12_report", ("protocols",), "tuned", "tuend")
+    lines, is_right = told(scenario, "all", "16_report", ("protocols",), "tuned", "tuend")
     assert len(lines) == 1 and is_right
 
 

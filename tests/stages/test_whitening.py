@@ -16,6 +16,7 @@ from mdir.networks.files import save_network
 from mdir.networks.portable import write_whitening
 from mdir.networks.whitening import read_whitening
 from mdir.registry import ComponentError
+from mdir.scenario import cli
 from mdir.stages.whiten import infer_and_learn_whitening
 from tests.sections import build
 from tests.stages.test_infer import embedding
@@ -77,6 +78,25 @@ def test_learns_and_stores(root, images, kind, batch_size):
     np.testing.assert_allclose(align(stored["P"], projection), projection, rtol=1e-3, atol=1e-4)
     assert np.array_equal(result["P"], stored["P"])
     assert read_whitening(str(path))[0].shape == (3, 1)
+
+
+def test_shrunk_whitening_is_another(root, images):
+    infer_and_learn_whitening(params())
+    given = params()
+    given["whitening"]["shrink"] = 0.5
+    result = infer_and_learn_whitening(given)[1]
+    _, projection = whitenlearn(images, PAIRS["qidxs"], PAIRS["pidxs"], 0.5)
+    np.testing.assert_allclose(align(result["P"], projection), projection, rtol=1e-3, atol=1e-4)
+    assert infer_and_learn_whitening(given)[0]["status"] == "skipped"
+    given["whitening"]["shrink"] = 0
+    assert "learn_whitening" in infer_and_learn_whitening(given)[0]
+
+
+def test_pca_whitening_is_not_shrunk(root):
+    given = {**params("pca"), "__function__": "mdir.stages.multistep.infer_and_learn_whitening"}
+    given["whitening"]["shrink"] = 0.1
+    (root / "s.yml").write_text(json.dumps({"go": {"1_whiten": given}}))
+    assert cli.main(["validate", "s.yml"]) == 2
 
 
 def test_complete_file_is_not_made_again(root, images):

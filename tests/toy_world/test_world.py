@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,28 @@ def test_lists_hold_day_and_night(world):
     for number in range(1, 5):
         assert (world / f"data/val/day_night/{number}.jpg").is_symlink()
         Image.open(world / f"data/val/day_night/{number}.jpg").verify()
+
+
+@pytest.mark.parametrize(("share", "nights"), [(0, 0), (0.4, 2), (1, 6)])
+def test_nights_of_a_share_of_the_places_are_in_the_tuples(tmp_path, share, nights):
+    sizes = replace(SMALL, test_places=2, pairs=2, night_share=share)
+    write_toy_world(tmp_path, 0, sizes)
+    folder = tmp_path / "data/train/retrieval-SfM-120k"
+    listed = {
+        condition: {
+            name.rpartition("/")[2]
+            for name in (folder / f"dataset/train_{condition}.txt").read_text().split()
+        }
+        for condition in ("day", "night")
+    }
+    assert len(listed["night"]) == 6 and len(listed["day"]) == 12
+    database = load_pickle(folder / "retrieval-SfM-120k.pkl")["train"]
+    assert len(set(database["cids"]) & listed["night"]) == nights
+    assert set(database["cids"]) - listed["night"] == listed["day"]
+    pairs = list(zip(database["qidxs"], database["pidxs"], strict=True))
+    assert {query for query, _ in pairs} == set(range(12 + nights))
+    assert all(database["cluster"][query] == database["cluster"][found] for query, found in pairs)
+    assert load_pickle(folder / "retrieval-SfM-120k-whiten.pkl")["cids"] == database["cids"]
 
 
 @pytest.mark.parametrize("name", ["roxford5k", "rparis6k", "oxford5k", "paris6k", "247tokyo1k"])
