@@ -28,6 +28,7 @@ from mdir import registry
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.networks.factory import load_network
 from mdir.networks.files import save_network
+from mdir.serve.cli import require_packages
 from mdir.serve.decoders import Decoders
 from mdir.serve.indexed import Indexed
 from mdir.serve.limits import Limits
@@ -150,6 +151,7 @@ def main(arguments: list[str] | None = None) -> list[tuple]:
     parser.add_argument("--requests", type=int, default=100, help="of each client")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    require_packages()
     if options.serve:
         serve(options.serve)
     with tempfile.TemporaryDirectory() as name:

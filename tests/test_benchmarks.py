@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks import index, proxies, reid, retrieval
+from benchmarks import index, proxies, reid, retrieval, serve
+from tests.serve.conftest import require_extra
 
 LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
 
@@ -66,3 +67,13 @@ def test_an_index_of_few(capsys, monkeypatch):
     }  # fmt: skip
     assert found["ivfpq"]["filtered"][1] == 1
     assert "300 descriptors of 8 dimensions" in capsys.readouterr().out
+
+
+def test_serve_latency(capsys):
+    require_extra()
+    results = serve.main(["--scale", "0.001", "--requests", "8"])
+    assert [(clients, words) for clients, words, *_ in results] == [
+        (1, ""), (1, "by day"), (8, ""), (8, "by day")
+    ]  # fmt: skip
+    assert all(0 < p50 <= p95 and rate > 0 for *_, p50, p95, rate in results)
+    assert "100 images; the bare work takes" in capsys.readouterr().out

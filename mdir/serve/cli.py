@@ -38,7 +38,7 @@ TRANSLATE = (
 def main(arguments: list[str]) -> int:
     """Serve until interrupted."""
     options = _options(arguments)
-    _require_packages()
+    require_packages()
     from mdir.serve.server import listen
 
     with listen(options.host, options.port) as listening:  # before anything that takes time
@@ -74,7 +74,8 @@ def _options(arguments):
     return options
 
 
-def _require_packages():
+def require_packages():
+    """UserError: the extra ``serve`` is not installed."""
     try:
         import fastapi  # noqa: F401
         import python_multipart  # noqa: F401
