@@ -42,7 +42,9 @@ def test_numbers_that_yaml_takes_for_text():
     )
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1: 2}, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), {1: 2}, object()], ids=["nan", "inf", "mapping", "object"]
+)
 def test_what_no_word_can_hold(value):
     with pytest.raises(ValueError):
         argument("a", value)
