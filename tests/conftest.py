@@ -1,6 +1,7 @@
 """Fixtures of all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from cirtorch.datasets import cut_short, orientation
 from cirtorch.datasets.told import Told
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell lets what it starts with & ignore interrupts, and so would every process that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -157,5 +157,7 @@ class Lists:
             options["sel"] = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
         inner = faiss.SearchParametersIVF(**options)
         params = faiss.SearchParametersPreTransform(index_params=inner)
-        _, found = self.index.search(queries, count, params=params)
+        # What pytorch-metric-learning imports of faiss puts a method without params in the place.
+        search = getattr(self.index, "search_numpy", self.index.search)
+        _, found = search(queries, count, params=params)
         return np.where(found < self.rows, found, -1)  # damaged lists make no row up

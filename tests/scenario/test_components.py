@@ -82,6 +82,7 @@ def test_the_keys_of_nested_mappings(tmp_path):
         "    type         'lw' or 'pca'; required",
         "    dataset_pkl  text; required",
         "    directory    text or null; required",
+        "    shrink       a number; optional",
         "  forward        a mapping or null; default null",
         "    method       text or null; optional",
         "    params       a mapping or null; optional",

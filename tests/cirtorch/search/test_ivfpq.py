@@ -2,6 +2,7 @@
 
 import shutil
 
+import faiss.contrib.torch_utils  # noqa: F401, replaces methods; so does what imports it, pytorch-metric-learning
 import numpy as np
 import pytest
 
