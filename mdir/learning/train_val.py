@@ -276,7 +276,7 @@ class TrainValLearning:
 
     def _require_same_run(self, learning, networks):
         """Refuse to continue a run with other settings or inputs, unless they change no result."""
-        change = self._changed(networks) if distributed.is_first() else None
+        change = self.folder.inputs.change(networks) if distributed.is_first() else None
         change = distributed.from_first(change)
         if change is not None:
             raise Differs(
@@ -304,11 +304,6 @@ class TrainValLearning:
             "data": learning["datasets"],
         }
         require_equal(without_speed(ours), without_speed(theirs), str(self.folder.folder))
-
-    def _changed(self, networks):
-        inputs = self.folder.inputs
-        new = inputs.lacks(networks)
-        return inputs.change() if new is None else f"network {new} in place of another"
 
     def _tell_mixed(self, change):
         if distributed.is_first():

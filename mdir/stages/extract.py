@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from cirtorch.datasets.imagefiles import images_of
-from cirtorch.search.shards import INDEX, map_rows, read_json
+from cirtorch.search.shards import INDEX, Shards, map_rows, open_shards, read_json
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
 from mdir.artifacts import begun, changed_input, made_before, produced, used, used_files
@@ -113,6 +113,22 @@ def _extract(model, folder, shards, reading, strict_images, loader, transforms, 
         return {}
     origin = {"images": folder, "network": network_fingerprint(model, {})}
     return shards.finish({**origin, "upright": reading["upright"], "preprocessing": preprocessing})
+
+
+def extracted(folder: str, step: str) -> Shards:
+    """What this step left in a folder, for the step of that name.
+
+    Raises:
+        UserError: it does not tell of which network.
+    """
+    used(folder)
+    shards = open_shards(folder)
+    if shards.network is None:
+        raise UserError(
+            f"{step}: {folder} does not tell which network its descriptors are of; perform the "
+            "step extract that made it with --force (its shards are kept)"
+        )
+    return shards
 
 
 def image_transform(model, transforms: str | None, mean_std):

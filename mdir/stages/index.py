@@ -13,7 +13,6 @@ from cirtorch.datasets.imagefiles import images_of
 from cirtorch.search.catalogue import FILE
 from cirtorch.search.index import kind_of, open_index
 from cirtorch.search.quantize import quantize
-from cirtorch.search.shards import Shards, open_shards
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.fingerprints import differences
 from mdir import registry
@@ -24,6 +23,7 @@ from mdir.paths import path_join, resolve_path
 from mdir.photos.payload import exif_payload, read_table
 from mdir.registry import Problem
 from mdir.registry.ranges import between
+from mdir.stages.extract import extracted
 from mdir.stages.step import step
 
 
@@ -84,7 +84,9 @@ def index(
         is less than ``recall``.
     """
     folders = [database] if isinstance(database, str) else database
-    sources = {folder: _open(folder) for folder in dict.fromkeys(map(resolve_path, folders))}
+    sources = {
+        folder: extracted(folder, "index") for folder in dict.fromkeys(map(resolve_path, folders))
+    }
     if not sources:
         raise UserError("index: database names no folder; give one that the step extract filled")
     place, told = Path(resolve_path(directory)), _Payloads(payload, exif)
@@ -110,17 +112,6 @@ def index(
         "missing": missing,
         "details": about.details,
     }
-
-
-def _open(folder) -> Shards:
-    used(folder)
-    shards = open_shards(folder)
-    if shards.network is None:
-        raise UserError(
-            f"index: {folder} does not tell which network its descriptors are of; perform the step "
-            "extract that made it with --force (its shards are kept)"
-        )
-    return shards
 
 
 def _begin(place, sources, options):

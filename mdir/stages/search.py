@@ -13,7 +13,7 @@ from cirtorch.search.catalogue import FILE
 from cirtorch.search.exact import NotFinite
 from cirtorch.search.index import open_index
 from cirtorch.search.payload import parse_filter
-from cirtorch.search.shards import Shards, open_shards, row_blocks
+from cirtorch.search.shards import Shards, row_blocks
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.artifacts import used, write_bytes
@@ -27,6 +27,7 @@ from mdir.report.run_files import pair_list, run_file
 from mdir.report.tables import Table
 from mdir.scores.reranking import Found, Reranking, RerankSection, check_rerank
 from mdir.scores.result import ScoreResult
+from mdir.stages.extract import extracted
 from mdir.stages.step import step
 
 _QUERIES_AT_ONCE = 1024
@@ -187,18 +188,12 @@ def _without_numbers(name, folder):
 
 
 def _open(folder) -> Shards:
-    used(folder)
-    shards = open_shards(folder)
+    shards = extracted(folder, "search")
     name, times = Counter(shards.names).most_common(1)[0]
     if times > 1:
         raise UserError(
             f"search: {folder} holds {times} descriptors named {name!r}; its list of images must "
             "name each image once"
-        )
-    if shards.network is None:
-        raise UserError(
-            f"search: {folder} does not tell which network its descriptors are of; perform the "
-            "step extract that made it with --force (its shards are kept)"
         )
     return shards
 

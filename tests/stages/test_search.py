@@ -11,7 +11,6 @@ from cirtorch.search.shards import open_shards
 from mdir.artifacts import collecting
 from mdir.errors import USER_ERRORS
 from mdir.report.galleries import read_rankings
-from mdir.stages import search as stage
 from mdir.stages.index import index
 from mdir.stages.report import report
 from mdir.stages.search import search
@@ -100,7 +99,7 @@ def test_shards_that_are_replaced_while_they_are_read_are_not_taken_for_known(
             (root / "db/0.json").write_text('{"names": ["other.jpg"]}')
         return found
 
-    monkeypatch.setattr(stage, "open_shards", opened)
+    monkeypatch.setattr("mdir.stages.extract.open_shards", opened)
     with collecting() as told:
         search(params)
     seen = told.fingerprints()[str(root / "db")]

@@ -22,25 +22,23 @@ class StoredInputs:
     def __init__(self, folder: Path):
         self.path = folder / "inputs.json"
 
-    def change(self) -> str | None:
+    def change(self, networks=()) -> str | None:
         """The first input that is another one now (``"input changed: PATH"``); None: none known.
+
+        Args:
+            networks: stored ones that the run begins with now.
 
         Raises:
             DamagedFile: the file is not what was written.
         """
-        for path, recorded in self._load().items():
+        known = self._load()
+        for path in networks:
+            if known and _short(path) not in known:
+                return f"network {path} in place of another"
+        for path, recorded in known.items():
             for change in differences(_long(path), recorded)[:1]:
                 return f"input {change}"
         return None
-
-    def lacks(self, paths) -> str | None:
-        """The first of these files that was not read then; None also where nothing is known.
-
-        Raises:
-            DamagedFile: the file is not what was written.
-        """
-        known = self._load() if self.path.exists() else None
-        return next((path for path in paths if known and _short(path) not in known), None)
 
     def begin(self) -> None:
         """Keep what was told so far, and nothing of an earlier run."""
