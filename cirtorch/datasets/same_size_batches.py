@@ -39,12 +39,17 @@ def read_ahead(function, count, workers=None):
                 future.cancel()
 
 
+def one(image):
+    """1: images are counted."""
+    return 1
+
+
 def area(image):
     """Pixels of an image ``[..., H, W]``."""
     return image.shape[-2] * image.shape[-1]
 
 
-def same_size_batches(images, limit, weight=lambda image: 1):
+def same_size_batches(images, limit, weight=one):
     """Gather images of one size, in the order in which they come.
 
     What is read but not yet handed out is bounded in the unit of a batch, so that memory depends
@@ -55,7 +60,7 @@ def same_size_batches(images, limit, weight=lambda image: 1):
         images: iterable of anything with a shape ``[..., C, H, W]``; an item without a shape is
             handed out at once, alone.
         limit: sum of the weights of a batch (at least one image each); eight times as much waits.
-        weight: of an image, the same for all of one size: each counts one, or :func:`area`.
+        weight: of an image, the same for all of one size: :func:`one` or :func:`area`.
 
     Yields:
         positions (list of int) and the images at these positions (list).

@@ -1,11 +1,11 @@
 """Images are loaded one by one; those of one size go through a network together."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from torch.utils.data import default_collate
 
-from cirtorch.datasets.same_size_batches import same_size_batches
+from cirtorch.datasets.same_size_batches import one, same_size_batches
 from cirtorch.utils.progress import progress
 from mdir.data.loading import make_loader
 
@@ -13,7 +13,7 @@ _END = object()
 
 
 def load_same_size(
-    dataset, loader: dict | None, batch_size: int, what: str
+    dataset, loader: dict | None, limit: int, what: str, weight: Callable = one
 ) -> Iterator[tuple[list[int], object]]:
     """A pass over a dataset in batches of one size; see :func:`same_size_batches` for the order.
 
@@ -21,7 +21,9 @@ def load_same_size(
         dataset: items are images ``[C, H, W]`` (tensors or labelled images), ``{}`` for one that
             cannot be read, or tuples (rows of several images, kept to themselves).
         loader: options of the data loader, whose own ``batch_size`` does not count.
+        limit: images of a batch, or whatever ``weight`` counts.
         what: shown beside the progress.
+        weight: of an image, see :func:`same_size_batches`.
 
     Yields:
         positions in the dataset, and the batch of their items: ``[B, C, H, W]``, labelled or not,
@@ -31,7 +33,8 @@ def load_same_size(
     one_by_one = {"batch_size": 1, "shuffle": False, "drop_last": False, "pin_memory": False}
     one_by_one = {**(loader or {}), **one_by_one}
     items = make_loader(dataset, {"loader": one_by_one}, collate_fn=_only)
-    for positions, images in same_size_batches(progress(items, len(dataset), what), batch_size):
+    loaded = progress(items, len(dataset), what)
+    for positions, images in same_size_batches(loaded, limit, weight):
         yield positions, default_collate(images)
 
 

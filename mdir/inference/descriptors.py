@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import normalize
 from torch.utils.data import Dataset, Subset
 
+from cirtorch.datasets.same_size_batches import PIXELS_ON_CPU, PIXELS_ON_GPU, area, one
 from cirtorch.networks.extraction import naming
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
@@ -44,7 +45,9 @@ def extract_descriptors(network, dataset, loader: dict | None = None, what: str 
         dataset: items are images ``[C, H, W]`` (tensors or labelled images), or ``{}`` for one
             that could not be read.
         loader: options of the data loader; ``batch_size`` is the number of images of equal size
-            that go through the network together (default: 1 on a CPU, 8 on a GPU).
+            that go through the network together (null: half a million pixels of them on a CPU, 8
+            million on a GPU; 1 and 8 images of a model that does not say that it maps images
+            apart).
         what: shown beside the progress.
 
     Returns:
@@ -122,11 +125,8 @@ def extract_batches(
     Indices come in the order in which batches fill; unreadable images are left out.
     """
     network.eval()
-    default = _BATCH_ON_GPU if network.device.type == "cuda" else 1
-    size = (loader or {}).get("batch_size") or default
-    if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
-        size = 1
-    batches = load_same_size(dataset, loader, size, what)
+    limit, weight = _batch_limit(network, loader)
+    batches = load_same_size(dataset, loader, limit, what, weight)
     if network.device.type == "cuda":  # which leaves the processors to the loader
         batches = ahead(batches)
     for indices, images in batches:
@@ -136,6 +136,21 @@ def extract_batches(
             columns = describe(network, images, len(indices), name)
             count_batch(columns, time.perf_counter() - begin, network.device)
             yield indices, columns
+
+
+def _batch_limit(network, loader):
+    """What a batch may hold, and what an image counts: one each, or its pixels.
+
+    Of models that do not say that they map images apart, some take one image at a time.
+    """
+    on_gpu = network.device.type == "cuda"
+    if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
+        return 1, one
+    if size := (loader or {}).get("batch_size"):
+        return size, one
+    if getattr(getattr(network, "model", None), "maps_images_apart", False):
+        return PIXELS_ON_GPU if on_gpu else PIXELS_ON_CPU, area
+    return _BATCH_ON_GPU if on_gpu else 1, one
 
 
 @torch.no_grad()

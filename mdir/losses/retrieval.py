@@ -27,6 +27,7 @@ class Contrastive(cirtorch_loss.ContrastiveLoss):
     """
 
     reduction = "sum"
+    sums_over_tuples = True
 
     def __init__(self, *, margin: float = 0.7, eps: float | None = None):
         super().__init__(margin=margin)
@@ -43,6 +44,7 @@ class Triplet(cirtorch_loss.TripletLoss):
     """
 
     reduction = "sum"
+    sums_over_tuples = True
 
     def __init__(self, *, margin: float = 0.1):
         super().__init__(margin=margin)

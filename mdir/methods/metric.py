@@ -1,7 +1,11 @@
 """Learning from inputs with targets, tuples included (published project: SupervisedEpoch)."""
 
+from collections.abc import Iterator
+
+import torch
 from torch import Tensor
 
+from cirtorch.datasets.same_size_batches import area
 from cirtorch.utils.nested import map_tensors
 from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.distributed import WHOLE
@@ -9,6 +13,8 @@ from mdir.errors import UserError
 from mdir.losses.value import as_named
 from mdir.methods.base import Dividing, Method
 from mdir.registry import register
+
+_JOINED_PIXELS = 7 * 362 * 272  # a published tuple of seven images: joined ones need no more memory
 
 
 @register("method", "SupervisedEpoch", "supervised", "metric")
@@ -18,7 +24,9 @@ class SupervisedEpoch(Method):
     Args:
         batch_average: the gradient is the mean over the items of a batch, otherwise their sum.
         fakebatch: forward and backward item by item (images of different sizes, whole tuples that
-            fill the memory); the gradients are those of the batch.
+            fill the memory); the gradients are those of the batch. Tuples of small images go
+            together, as many as have the pixels of one published tuple, where the loss is their
+            sum and each image is described by itself.
     """
 
     def __init__(
@@ -59,7 +67,14 @@ class SupervisedEpoch(Method):
         """What is forwarded at once: the batch or, of a fake one, its items."""
         if not self.fakebatch:
             return [(images, targets)]
-        return zip(_items(images), _items(targets), strict=True)
+        items = zip(_items(images), _items(targets), strict=True)
+        return _join_tuples(items) if self._sums_over_tuples(images) else items
+
+    def _sums_over_tuples(self, images):
+        """Whether tuples may go together, as one list of images."""
+        is_sum = getattr(self.criterion, "sums_over_tuples", False)
+        tuples = isinstance(images, (list, tuple)) and isinstance(images[0], (list, tuple))
+        return is_sum and tuples and self.network.gives_columns
 
     def _scaled(self, loss, size, part):
         is_mean = self.criterion.reduction == "mean"
@@ -91,3 +106,16 @@ def _items(batch):
             for i, tensor in enumerate(batch.tensor.split(1))
         ]
     return batch.split(1) if isinstance(batch, Tensor) else batch
+
+
+def _join_tuples(items) -> Iterator[tuple[list, Tensor]]:
+    """``(images, target)`` of tuples one after the other, up to a bound of pixels."""
+    images, targets, pixels = [], [], 0
+    for members, target in items:
+        added = sum(area(tensor_of(member)) for member in members)
+        unlike = targets and len(target) != len(targets[0])
+        if unlike or (images and pixels + added > _JOINED_PIXELS):
+            yield images, torch.cat(targets)
+            images, targets, pixels = [], [], 0
+        images, targets, pixels = [*images, *members], [*targets, target], pixels + added
+    yield images, torch.cat(targets)

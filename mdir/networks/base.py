@@ -44,6 +44,18 @@ class Network:
         """How images are read (``transforms``, ``mean_std``), for those who do not say."""
         return self.runtime.get("data") or {}
 
+    @property
+    def gives_columns(self) -> bool:
+        """Whether any list of images gives a matrix, whose columns know only their own image."""
+        joins = any(getattr(each, "gives_columns", False) for each in self.wrappers[self.stage])
+        return joins and all(getattr(each, "maps_images_apart", False) for each in self._met())
+
+    def _met(self):
+        """Wrappers that images meet on their way in the present stage."""
+        yield from self.wrappers[self.stage]
+        for member in self.members.values():
+            yield from member._met()
+
     def require_normalization(self, mean_std) -> None:
         """Refuse images of another normalization than the model was made for, where it tells one.
 

@@ -8,8 +8,10 @@ from torch import nn
 
 from mdir.data.labelled import LabelledImage
 from mdir.errors import UserError
+from mdir.losses.retrieval import Contrastive, Triplet
 from mdir.losses.value import LossValue
-from mdir.methods.metric import SupervisedEpoch, batch_size, to_device
+from mdir.methods.metric import SupervisedEpoch, _join_tuples, batch_size, to_device
+from tests.sections import build, cirnet, single
 
 B = 4
 
@@ -113,3 +115,80 @@ def test_labels_go_along_with_the_items_of_a_batch():
 def test_a_criterion_without_reduction_is_refused():
     with pytest.raises(UserError, match="whose reduction is mean or sum"):
         SupervisedEpoch(Net(torch.float32), None, None, batch_average=True, fakebatch=False)
+
+
+def tuples_of_sizes(sizes):
+    """One tuple a row of ``(height, width)``: labelled batches of one, and targets."""
+    tuples = [
+        tuple(LabelledImage(torch.rand(1, 3, *size), ["p"], [str(i)], ["anc"]) for size in row)
+        for i, row in enumerate(sizes)
+    ]
+    return tuples, [torch.tensor([-1.0, 1.0, *[0.0] * (len(row) - 2)]) for row in sizes]
+
+
+def embedding(wrappers):
+    return build(single(cirnet(), wrappers=wrappers))
+
+
+SMALL = [[(64, 80), (80, 64), (64, 80)], [(64, 80)] * 3, [(80, 64), (64, 80), (64, 80)]]
+
+
+class Counting(torch.nn.Module):
+    """A criterion that keeps the number of columns of each call."""
+
+    def __init__(self, criterion):
+        super().__init__()
+        self.criterion, self.reduction, self.columns = criterion, "sum", []
+
+    def forward(self, x, target):
+        self.columns.append(x.shape[1])
+        return self.criterion(x, target)
+
+
+@pytest.mark.parametrize("batch_average", [False, True])
+@pytest.mark.parametrize("criterion", [Contrastive(margin=2.0), Triplet(margin=1.0)])
+def test_tuples_of_small_images_go_together_with_the_gradient_of_each_alone(
+    criterion, batch_average
+):
+    torch.manual_seed(0)
+    network = embedding("cirfaketuplebatch").train()
+    images, targets = tuples_of_sizes(SMALL)
+    found = []
+    for sums in (True, False):
+        counting = Counting(criterion)
+        counting.sums_over_tuples = sums
+        optimizer = torch.optim.SGD(network.model.parameters(), lr=0.0)
+        settings = {"batch_average": batch_average, "fakebatch": True}
+        method = SupervisedEpoch(network, optimizer, counting, **settings)
+        loss = method.step((images, targets))["total"].item()
+        found.append((loss, [p.grad.clone() for p in network.model.parameters()]))
+        assert counting.columns == ([9] if sums else [3, 3, 3])
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and found[0][0] > 0
+    for together, alone in zip(*(gradients for _, gradients in found), strict=True):
+        torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-6)
+
+
+def test_joined_tuples_have_one_length_and_the_pixels_of_a_published_tuple():
+    sizes = [[(362, 272)] * 3, [(362, 272)] * 3, [(362, 272)] * 3, [(40, 40)] * 3, [(40, 40)] * 2]
+    images, targets = tuples_of_sizes(sizes)
+    pieces = list(_join_tuples(zip(images, targets, strict=True)))
+    assert [len(members) for members, _ in pieces] == [6, 6, 2]
+    assert [target.tolist() for _, target in pieces] == [[-1, 1, 0] * 2, [-1, 1, 0] * 2, [-1, 1]]
+
+
+def test_tuples_stay_alone_where_a_part_of_the_way_may_know_their_ends():
+    class Reordering:
+        def __init__(self, outputmodel):
+            pass
+
+        def preprocess(self, images):
+            return images, None
+
+        def postprocess(self, output, state):
+            return output
+
+    network = embedding("cirfaketuplebatch,meanstd_pre:[[0],[1]]:[[0],[1]]")
+    assert network.gives_columns
+    network.wrappers["train"].wrappers.append(Reordering(None))
+    assert not network.gives_columns
+    assert not embedding("").gives_columns

@@ -66,6 +66,8 @@ class _Statistics:
 
 
 class _MeanStd:
+    maps_images_apart = True
+
     def __init__(self, outputmodel, *, in_meanstd: MeanStd, out_meanstd: MeanStd):
         self.given, self.wanted = _Statistics(in_meanstd), _Statistics(out_meanstd)
 
@@ -104,6 +106,8 @@ class MeanStdPost(_MeanStd):
 class Rgb2BgrPre:
     """Reverses the three channels of the input."""
 
+    maps_images_apart = True
+
     def __init__(self, outputmodel):
         pass
 
@@ -134,6 +138,8 @@ class ClahePost:
         clip: contrast limit. grid: tiles per side. space: colour space whose first channel is
             equalized.
     """
+
+    maps_images_apart = True
 
     def __init__(
         self,

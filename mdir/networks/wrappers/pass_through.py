@@ -19,6 +19,8 @@ class PassThrough:
     afterwards, unless the network changed the size of some.
     """
 
+    maps_images_apart = True
+
     def goes_through(self, image, index: int) -> bool:
         """Whether the image at a position of a batch enters the network."""
         raise TypeError(f"{type(self).__name__} does not decide")

@@ -109,6 +109,8 @@ class CirWhiten:
 class _Columns:
     """Turns a list of outputs into the matrix that tuple losses take."""
 
+    gives_columns = maps_images_apart = True
+
     def __init__(self, outputmodel):
         self.dimensions = outputmodel.meta["out_channels"]
 

@@ -9,7 +9,8 @@ the modules beside this one. One wrapper is registered under kind "wrapper" as::
         def postprocess(self, output, state):    # -> output
 
 ``outputmodel`` is the module whose output the wrapper sees (its ``meta`` and ``pool`` may be read).
-Images are tensors ``[B, C, H, W]``, labelled images, None, or (nested) lists of those.
+Images are tensors ``[B, C, H, W]``, labelled images, None, or (nested) lists of those. A wrapper
+that treats each image of a list by itself says so, ``maps_images_apart = True``.
 """
 
 import json
