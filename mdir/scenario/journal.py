@@ -66,7 +66,7 @@ class Journal:
             with open(path, encoding="utf-8") as file:
                 record = json.load(file)
             if _is_sound(record):
-                return record
+                return _here(record)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError):
@@ -114,6 +114,7 @@ def start_record(plan, decision, lines, command) -> dict:
         "versions": versions(),
         "commit": commit(),
         "machine": machine(),
+        "root": get_root(),
         "started": now(),
     }
 
@@ -147,6 +148,26 @@ def _identity(record):
     read = [(path, content(item)) for path, item in record["inputs"].items()]
     keys = ("function", "parameters", "stdin", "refers_to")
     return digest([read, *(record[key] for key in keys)])
+
+
+def _here(record):
+    """A record of a root that was moved or copied, its files where they are now.
+
+    In a copy, what another step makes anew is not what the record's old places hold.
+    """
+    there, root = record.get("root"), get_root()
+    if not isinstance(there, str) or there == root:
+        return record
+    return {**_moved(record, os.path.join(there, ""), os.path.join(root, "")), "root": root}
+
+
+def _moved(value, there, here):
+    if isinstance(value, dict):
+        return {_moved(k, there, here): _moved(v, there, here) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, there, here) for item in value]
+    is_there = isinstance(value, str) and value.startswith(there)
+    return here + value[len(there) :] if is_there else value
 
 
 def why_again(record: dict | None, function, parameters, stdin, refers_to) -> str | None:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from cirtorch.utils.files import atomic_write, replace_link
 from mdir.errors import UserError
+from mdir.origin import usable_cores
 from mdir.toy_world.layouts import Layout, Sizes, make_layout
 
 MANIFEST = "toy_world.json"
@@ -59,7 +61,9 @@ def write_layout(manifest: Path, layout: Layout, about: dict) -> dict:
         return known
     _remove_leftovers(directory, layout, known)
     _write_manifest(manifest, wanted | {"complete": False, "files": dict.fromkeys(layout)})
-    files = {path: _write(directory / path, layout, path) for path in layout}
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        digests = threads.map(lambda path: _write(directory / path, layout, path), layout)
+        files = dict(zip(layout, digests, strict=True))
     found = wanted | {"complete": True, "files": files}
     _write_manifest(manifest, found)
     return found

@@ -271,3 +271,21 @@ def test_a_record_of_an_older_version_does_not_spare_its_step(root):
         "1_validate": "runs again: an older version, which kept no images in mind, recorded it"
     }
     assert fates(perform(folder)) == {"1_validate": "skipped: unchanged"}
+
+
+def test_a_copied_root_is_asked_about_its_own_files(root, tmp_path_factory):
+    scenario(root.parent, **{"1_validate": VALIDATE, "2_infer": INFER})
+    perform(root.parent)
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(root.parent, folder, dirs_exist_ok=True)
+    result = perform(folder)
+    assert fates(result) == dict.fromkeys(("1_validate", "2_infer"), "skipped: unchanged")
+    assert "2_infer: root/out" in result.stdout
+    (folder / "root/out/b0.png").unlink()
+    write_image(folder / "root/imgs/a0.png", 7)
+    assert fates(perform(folder)) == {
+        "1_validate": f"runs again: input changed: {folder}/root/imgs/a0.png",
+        "2_infer": f"runs again: input changed: {folder}/root/imgs/a0.png",
+    }
+    assert (folder / "root/out/b0.png").exists()
+    assert fates(perform(root.parent))["1_validate"] == "skipped: unchanged"
