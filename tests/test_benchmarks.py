@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import index, proxies, reid, retrieval, serve
+from benchmarks import decoded, index, proxies, reid, retrieval, serve
 from tests.serve.conftest import require_extra
 
 LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
@@ -77,3 +77,10 @@ def test_serve_latency(capsys):
     ]  # fmt: skip
     assert all(0 < p50 <= p95 and rate > 0 for *_, p50, p95, rate in results)
     assert "100 images; the bare work takes" in capsys.readouterr().out
+
+
+def test_decoded_images_are_the_same(capsys):
+    results = decoded.main(["--images", "3"])
+    assert [(name, difference) for name, _, difference in results] == [("mining", 0), ("toy", 0)]
+    assert all(ratio > 0 for _, ratio, _ in results)
+    assert "times as fast as without" in capsys.readouterr().out

@@ -15,12 +15,15 @@ _swept: set[str] = set()  # folders, by this process
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
+def atomic_write(path: str | os.PathLike, mode: str = "wb", durable: bool = True, **open_args):
     """Open a file beside ``path`` and rename it onto ``path`` when the block ends well.
 
     Folders are made. When the block raises, ``path`` stays as it was and the file beside it is
     removed. The rename happens after an fsync, so a power cut leaves the old or the new file. What
     a killed process left in the folder, half written, is removed by the next one that writes there.
+
+    Args:
+        durable: whether to fsync; a file whose reader notices damage can do without.
 
     Raises:
         OSError: with the final path as ``filename``, whatever the cause (full disk, no permission).
@@ -35,7 +38,8 @@ def atomic_write(path: str | os.PathLike, mode: str = "wb", **open_args):
             watched = _Watched(file)
             yield watched
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)  # while the lock is held: once closed, it may be swept
             temporary = None

@@ -46,6 +46,7 @@ def load_image(
     bbx=None,
     precropped: bool = False,
     upright: bool = False,
+    mode: str = "RGB",
 ):
     """Read an image, cut out a box, shrink the longest side to ``image_size`` pixels.
 
@@ -57,18 +58,35 @@ def load_image(
             outside the image are black.
         precropped: instead of cropping, read the file ``<base>.<x1>_<y1>_<x2>_<y2>.<ext>`` beside
             the image, coordinates rounded; the full image gives the size.
-        upright: see :func:`open_image`; the box is one of the turned image.
+        upright, mode: see :func:`open_image`; the box is one of the turned image.
 
     Raises:
         DataError: as :func:`open_image`, or the box is empty or not made of four numbers.
     """
-    image = open_image(path, upright=upright)
+    image = open_image(path, mode, upright)
     if isinstance(image, np.ndarray):
         return image
     box, part = pixel_box(bbx, path), image
     if box is not None:
-        part = open_image(crop_path(path, bbx), upright=upright) if precropped else image.crop(box)
+        part = open_image(crop_path(path, bbx), mode, upright) if precropped else image.crop(box)
     return shrink_part(part, image, image_size)
+
+
+def open_through(transform, function, path: str, *arguments, beside: str | None = None):
+    """``function(path, *arguments)``, an image, as an input of a pipeline.
+
+    A pipeline that keeps decoded images (:class:`mdir.data.decoded_cache.CachedCompose`) may give
+    what it kept instead, which it alone can go on with.
+
+    Args:
+        transform: the pipeline, or any function of images.
+        function: of a module, of nothing but its arguments and the files.
+        beside: another file that the image depends on.
+    """
+    opener = getattr(transform, "open_image", None)
+    if opener is None:
+        return function(path, *arguments)
+    return opener(function, path, *arguments, beside=beside)
 
 
 def crop_path(path: str, box) -> str:

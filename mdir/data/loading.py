@@ -10,6 +10,7 @@ from cirtorch.datasets import cut_short
 from cirtorch.utils.errors import DataError
 from mdir import registry
 from mdir.data import labelled  # noqa: F401  (teaches the default collate labelled images)
+from mdir.data.decoded_cache import CachedCompose, DecodedCache
 from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, sample_seed, seeded
 from mdir.data.sections import loader_options, merge_defaults
 from mdir.data.transforms.parse import parse_transforms
@@ -34,6 +35,9 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     dataset = dict(section["dataset"])
     columns = dataset.pop("data_cols", None)
     transform = parse_transforms(section.get("transforms"), section.get("mean_std"))
+    if section.get("decoded_cache") is not None:
+        cache = DecodedCache(float(section["decoded_cache"]))
+        transform = CachedCompose(transform.transforms, cache)
     made = registry.make("dataset", dataset, transform, select_columns(inputs, columns))
     made.strict_images = section.get("strict_images", False)
     if hasattr(made, "require_files"):  # so that no night is lost to the last of them

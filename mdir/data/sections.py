@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Annotated, TypedDict, get_args
 
 from mdir import registry
+from mdir.caches import DECODED, without_caches
 from mdir.data.transforms.parse import check_transforms
 from mdir.origin import usable_cores
 from mdir.registry import Check, Holds, Options, Problem, Section, check_parameters, register
-from mdir.registry.ranges import at_least
+from mdir.registry.ranges import above, at_least
 
 _MAX_WORKERS = 6
 _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading them
@@ -80,8 +81,26 @@ def _check_sampler(section):
             yield Problem(("loader", "sampler", "name"), message)
 
 
+def _check_cache(section):
+    try:
+        name = section["dataset"]["name"]
+        known = registry.lookup("dataset", name)
+    except (registry.ComponentError, KeyError, TypeError):
+        return  # told elsewhere
+    if section.get(DECODED) is not None and not _takes_cache(known):
+        able = [each for each in registry.names("dataset")
+                if _takes_cache(registry.lookup("dataset", each))]  # fmt: skip
+        message = f"the dataset {name} does not read through it; those are {', '.join(able)}"
+        yield Problem((DECODED,), message)
+
+
+def _takes_cache(dataset):
+    return getattr(dataset, "takes_decoded_cache", False)
+
+
 def _check_section(section):
     yield from _check_sampler(section)
+    yield from _check_cache(section)
     dataset = section.get("dataset")
     forgiving = isinstance(dataset, dict) and dataset.get("ignore_errors") is True
     if forgiving and section.get("strict_images") is True:
@@ -97,11 +116,14 @@ def data_section(
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
     strict_images: bool = False,
+    decoded_cache: Annotated[float, above(0)] | None = None,
 ) -> dict:
     """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
 
     ``loader``: see :func:`loader_options`. ``strict_images``: a picture that is cut short, or
-    of a format that does not tell, is an error instead of a warning.
+    of a format that does not tell, is an error instead of a warning. ``decoded_cache``: keep
+    decoded and shrunk images in ``cache/decoded`` below the root until it holds so many GiB, for
+    later epochs and runs; see :mod:`mdir.data.decoded_cache`. Batches are the same to the bit.
     """
     return {
         "dataset": dataset,
@@ -109,6 +131,7 @@ def data_section(
         "transforms": transforms,
         "mean_std": mean_std,
         "strict_images": strict_images,
+        "decoded_cache": decoded_cache,
     }
 
 
@@ -149,7 +172,8 @@ def check_data_section(section, path: tuple = ()):
 
 
 def without_speed(value):
-    """A part of a scenario without the options of loaders that change no batch."""
+    """A part of a scenario without caches and the options of loaders that change no batch."""
+    value = without_caches(value)
     if isinstance(value, (list, tuple)):
         return [without_speed(item) for item in value]
     if not isinstance(value, dict):

@@ -8,6 +8,7 @@ import torch
 from cirtorch.networks.extraction import naming
 from mdir import distributed, registry
 from mdir.artifacts import used_files
+from mdir.caches import without_caches
 from mdir.data.labelled import LabelledImage, tensor_of
 from mdir.data.loading import make_dataset
 from mdir.data.sections import check_data_section, merge_defaults
@@ -89,7 +90,7 @@ def run_inference(network, output: dict, data: dict, columns, forward: dict | No
     tell_inputs(columns[0], section)
     asked = {}
     if registry.takes(sink.prepare, "made_by"):
-        through = {key: value for key, value in section.items() if key != "loader"}
+        through = {key: value for key, value in without_caches(section).items() if key != "loader"}
         asked["made_by"] = network_fingerprint(network, {"data": through, "forward": forward})
     columns, positions = distributed.from_first(sink.prepare(columns, section, **asked))
     if not positions:

@@ -16,6 +16,7 @@ import mdir
 from cirtorch.utils.files import atomic_write
 from cirtorch.utils.fingerprints import content, differences, fingerprint, is_fingerprint, refresh
 from cirtorch.utils.general import get_root
+from mdir.caches import without_caches
 from mdir.origin import commit, machine
 
 FORMAT = 2
@@ -147,7 +148,7 @@ def _identity(record):
     """
     read = [(path, content(item)) for path, item in record["inputs"].items()]
     keys = ("function", "parameters", "stdin", "refers_to")
-    return digest([read, *(record[key] for key in keys)])
+    return digest([read, *(without_caches(record[key]) for key in keys)])
 
 
 def _here(record):
@@ -180,7 +181,7 @@ def why_again(record: dict | None, function, parameters, stdin, refers_to) -> st
         return "an older version, which kept no images in mind, recorded it"
     if record["function"] != function:
         return f"its function was {record['function']}"
-    change = first_change(record["parameters"], encode(parameters))
+    change = first_change(*map(without_caches, (record["parameters"], encode(parameters))))
     if change:
         return f"parameter {change}"
     if record["stdin"] != (digest(stdin) if stdin is not None else None):

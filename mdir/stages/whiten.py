@@ -18,6 +18,7 @@ from cirtorch.utils.safe_pickle import dump_pickle
 from cirtorch.utils.whiten import pcawhitenlearn, whitenlearn
 from mdir import distributed
 from mdir.artifacts import changed_input, made_before, produced, used, write_bytes
+from mdir.caches import without_caches
 from mdir.data.image_lists import read_beside
 from mdir.errors import UserError
 from mdir.inference.fingerprint import files_fingerprint, network_fingerprint
@@ -94,7 +95,9 @@ def _extract_and_learn(network, output, data, whitening, forward):
     settings = {key: whitening[key] for key in ("type", "dataset_pkl")}
     shrink = whitening.get("shrink", 0)
     settings |= {"shrink": shrink} if shrink else {}
-    origin = network_fingerprint(model, {"data": data, "forward": forward, "whitening": settings})
+    origin = network_fingerprint(
+        model, {"data": without_caches(data), "forward": forward, "whitening": settings}
+    )
     if changed_input() is not None and path is not None and made_before(path):
         Path(path).unlink(missing_ok=True)  # learned from other images
     listed = whitening["dataset_pkl"], data["test"]

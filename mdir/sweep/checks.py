@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from cirtorch.utils.errors import suggest
+from mdir.caches import without_caches
 from mdir.registry import Problem
 from mdir.scenario.checks import check_target
 from mdir.scenario.journal import digest
@@ -145,7 +146,7 @@ def contents(plan: Plan) -> list[tuple[tuple, str]]:
         # of a step without files nothing but values is taken, which stand among the parameters
         names = resolver.waiting | (resolver.steps & writing)
         before = [digests[name] for name in sorted(names - {step.name})]
-        digests[step.name] = digest([step.name, step.function, parameters, before])
+        digests[step.name] = digest([step.name, step.function, without_caches(parameters), before])
         found.append(((step, parameters), digests[step.name]))
         if any(written_places(step, parameters)):
             writing.add(step.name)

@@ -20,7 +20,7 @@ from mdir.data.datasets.fine_grained_layouts import (
     overlaps,
     read_data_dicts,
 )
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.paths import resolve_path
 from mdir.registry import register
 
@@ -127,6 +127,8 @@ class FineGrainedImages(Dataset):
         DataError, UserError: the set is not there or not as it must be.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -158,11 +160,8 @@ class FineGrainedImages(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        file, box = self.files[index], self._boxes[index]
-        image = open_image(str(file), upright=self.are_own)
-        if box is not None and not overlaps(box, *image.size):
-            raise DataError(f"{file}: the box {box} lies outside the image, {image.size} pixels")
-        return self.transform(image if box is None else image.crop(box))
+        reading = str(self.files[index]), self._boxes[index], self.are_own
+        return self.transform(open_through(self.transform, _open_part, *reading))
 
     def about(self, index: int) -> dict[str, int]:
         """Index and class of an image."""
@@ -172,3 +171,10 @@ class FineGrainedImages(Dataset):
     def identities(self) -> list[int]:
         """The class of each item, for samplers."""
         return self._identities
+
+
+def _open_part(path, box, upright):
+    image = open_image(path, upright=upright)
+    if box is not None and not overlaps(box, *image.size):
+        raise DataError(f"{path}: the box {box} lies outside the image, {image.size} pixels")
+    return image if box is None else image.crop(box)

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used_files
 from mdir.data.datasets.images import label_images
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.data.image_lists import read_beside, require_images
 from mdir.data.table_files import initialize_file_reader
 from mdir.paths import path_join, resolve_path
@@ -63,6 +63,8 @@ class _ImageTuples(Dataset):
         idx: which names of a tuple, see :func:`parse_picks`.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -94,7 +96,8 @@ class _ImageTuples(Dataset):
         if self.names is None:
             raise DataError(f"{type(self).__name__}: prepare_epoch has to come before items")
         paths = self.paths(index)
-        result = label_images(self.transform(*(open_image(path) for path in paths)), paths)
+        images = (open_through(self.transform, open_image, path) for path in paths)
+        result = label_images(self.transform(*images), paths)
         return list(result) if isinstance(result, tuple) else [result]
 
     def require_files(self) -> None:

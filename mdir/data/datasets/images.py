@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used_files
-from mdir.data.image_files import crop_path, load_image, open_image
+from mdir.data.image_files import crop_path, load_image, open_image, open_through
 from mdir.data.image_lists import require_images
 from mdir.data.labelled import LabelledImage
 from mdir.paths import path_join, resolve_path
@@ -59,6 +59,8 @@ class ImageList(Dataset):
         upright: turn pictures as their EXIF says; the step ``infer`` does unless this is false.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self, transform, inputs, *, image_dir: str, mode: str | None = None, upright: bool = False
     ):
@@ -73,7 +75,8 @@ class ImageList(Dataset):
 
     def __getitem__(self, index):
         paths = self.paths(index)
-        images = (open_image(path, self.mode, self.upright) for path in paths)
+        reading = self.mode, self.upright
+        images = (open_through(self.transform, open_image, path, *reading) for path in paths)
         return label_images(self.transform(*images), paths)
 
     def paths(self, index: int) -> list[str]:
@@ -112,6 +115,8 @@ class CirImageList(Dataset):
         upright: as of ImageList; boxes are those of the turned pictures.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -142,14 +147,18 @@ class CirImageList(Dataset):
     def __getitem__(self, index):
         path = self.paths[index]
         try:
-            box = self.boxes[index]
-            image = load_image(path, self.image_size, box, self.precropped, self.upright)
+            image = self._open(path, self.boxes[index])
         except DataError as error:
             if not self.ignore_errors:
                 raise
             print(f"Warning: {error}", file=sys.stderr)
             return {}
         return label_images(self.transform(image), [path], [self.labels[index] or ""])
+
+    def _open(self, path, box):
+        reading = self.image_size, box, self.precropped, self.upright
+        beside = crop_path(path, box) if self.precropped and box else None
+        return open_through(self.transform, load_image, path, *reading, beside=beside)
 
     def require_files(self) -> None:
         """As of ImageList, unless errors are to be ignored."""

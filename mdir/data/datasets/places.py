@@ -20,7 +20,7 @@ from mdir.data.datasets.place_layouts import (
     place_images,
     query_folders,
 )
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.data.index_files import read_index
 from mdir.data.place_names import name_note
 from mdir.data.positions import position_reader, read_positions
@@ -121,6 +121,8 @@ class Places(Dataset):
         DataError, UserError: images or positions are missing, or not as they must be.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -177,7 +179,8 @@ class Places(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        return self.transform(open_image(self.files[index], upright=self.are_own))
+        reading = self.files[index], "RGB", self.are_own
+        return self.transform(open_through(self.transform, open_image, *reading))
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 from mdir.data.datasets.reid_folder import OwnImages
 from mdir.data.datasets.reid_layouts import MSMT17, NAMED_SETS, ReidImage, SetLayout, VehicleID
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.paths import resolve_path
 from mdir.registry import register
 from mdir.registry.ranges import at_least
@@ -97,6 +97,8 @@ class ReidImages(Dataset):
         DataError, UserError: the folder is not there or not as it must be.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -127,7 +129,8 @@ class ReidImages(Dataset):
 
     def view(self, index: int):
         """The image alone."""
-        return self.transform(open_image(str(self.files[index]), upright=self.are_own))
+        reading = str(self.files[index]), "RGB", self.are_own
+        return self.transform(open_through(self.transform, open_image, *reading))
 
     def about(self, index: int) -> dict[str, int]:
         """Index, identity and camera of an image."""

@@ -14,7 +14,7 @@ from cirtorch.datasets.mining import mine_hard_negatives
 from cirtorch.utils.errors import DataError
 from mdir.data.datasets.images import label_images
 from mdir.data.datasets.training_database import load_training_database
-from mdir.data.image_files import load_image
+from mdir.data.image_files import load_image, open_through
 from mdir.data.labelled import LabelledImage
 from mdir.registry import register
 from mdir.registry.ranges import at_least
@@ -49,6 +49,7 @@ class CirTuples(Dataset):
             out.
     """
 
+    takes_decoded_cache = True
     collate_fn = staticmethod(collate_tuples)
     loader_defaults = {"drop_last": True}
     chosen_for_epoch = ("qidxs", "pidxs", "nidxs", "marks")
@@ -92,7 +93,7 @@ class CirTuples(Dataset):
             raise DataError(f"{type(self).__name__}: prepare_epoch has to come before items")
         members, labels, target = self._tuple(index)
         paths = [self.database.paths[member] for member in members]
-        images = self.transform(*(load_image(path, self.image_size) for path in paths))
+        images = self.transform(*(_open(self, path) for path in paths))
         images = label_images(images, paths, labels)
         return tuple(_batch_of_one(image) for image in images), torch.tensor(target)
 
@@ -168,8 +169,12 @@ class _SingleImages(Dataset):
 
     def __getitem__(self, index):
         path = self.paths[index]
-        image = self.transform(load_image(path, self.image_size))
+        image = self.transform(_open(self, path))
         return label_images(image, [path], [self.labels[index]])
+
+
+def _open(images, path):
+    return open_through(images.transform, load_image, path, images.image_size)
 
 
 def _batch_of_one(image: LabelledImage) -> LabelledImage:

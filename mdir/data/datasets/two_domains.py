@@ -10,7 +10,7 @@ from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import used
 from mdir.data.datasets.pairing import pair_up
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.data.image_lists import check_readable, listed, subfolders
 from mdir.paths import resolve_path
 from mdir.registry import Check, register
@@ -99,6 +99,8 @@ class TwoDomains(Dataset):
         DataError: listing the files that are missing, unpaired or unreadable.
     """
 
+    takes_decoded_cache = True
+
     def __init__(
         self,
         transform,
@@ -136,13 +138,16 @@ class TwoDomains(Dataset):
         if self.translations is not None:
             sources["translation"] = self.translations[index]
         # Each file is decoded once, however many views are made of it.
-        images = {kind: open_image(str(sources[kind])) for kind in set(self.views)}
+        images = {kind: self._open(sources[kind]) for kind in set(self.views)}
         views = [self.transform(images[kind].copy()) for kind in self.views]
         return views, self.about(index)
 
     def view(self, index: int):
         """One view of an original."""
-        return self.transform(open_image(str(self.files[index])))
+        return self.transform(self._open(self.files[index]))
+
+    def _open(self, file):
+        return open_through(self.transform, open_image, str(file))
 
     @property
     def identities(self) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from mdir.data.image_files import open_image
+from mdir.data.image_files import open_image, open_through
 from mdir.data.image_lists import listed_images
 from mdir.errors import gathered
 from mdir.registry import register
@@ -32,6 +32,7 @@ class RandomDomainsPair(Dataset):
             window of one is not bounded by the other's size.
     """
 
+    takes_decoded_cache = True
     chosen_for_epoch = ("idxs_X", "idxs_Y")
 
     def __init__(
@@ -76,7 +77,7 @@ class RandomDomainsPair(Dataset):
         if self.idxs_X is None:
             raise RuntimeError("RandomDomainsPair: prepare_epoch has to be called before any item")
         paths = self.paths_X[self.idxs_X[index]], self.paths_Y[self.idxs_Y[index]]
-        images = [open_image(path) for path in paths]
+        images = [open_through(self.transform, open_image, path) for path in paths]
         if self.independent:
             return tuple(self.transform(image) for image in images)
         return self.transform(*images)

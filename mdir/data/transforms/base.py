@@ -16,7 +16,14 @@ class Transform:
     Keyword-only parameters of the constructor are the arguments of the text, in order; positional
     ones (``mean, std``) come from the ``mean_std`` of the data section. Arguments are converted by
     their annotation (int, float, bool, str); a constructor raises ValueError for a bad one.
+
+    Attributes:
+        can_be_kept: what it makes of an image depends on its pixels and what ``repr`` shows alone,
+            and is no more than 8 bits a value: see :mod:`mdir.data.decoded_cache`. A class says so
+            of itself; those made of it do not inherit it.
     """
+
+    can_be_kept = False
 
     def __call__(self, *images) -> tuple:
         return tuple(self.apply(image) for image in images)

@@ -39,6 +39,8 @@ class InvertChannel(Transform):
 class ReverseChannels(Transform):
     """RGB to BGR, the order of networks that Caffe trained; takes a PIL image or an array."""
 
+    can_be_kept = True
+
     def apply(self, image):
         if hasattr(image, "convert"):
             return Image.fromarray(np.asarray(image.convert("RGB"))[:, :, ::-1])

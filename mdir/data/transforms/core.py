@@ -14,6 +14,8 @@ _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 class Pil2Numpy(Transform):
     """PIL image -> RGB array ``[H, W, 3]`` float32 in 0..1; integer arrays are scaled alike."""
 
+    can_be_kept = True
+
     def apply(self, image):
         if hasattr(image, "convert"):
             image = np.asarray(image.convert("RGB"))
@@ -28,6 +30,8 @@ class Pil2Numpy(Transform):
 @register("transform", "totensor")
 class ToTensor(Transform):
     """Array ``[H, W, C]`` -> tensor ``[C, H, W]``, values as they are; PIL images pass pil2np."""
+
+    can_be_kept = True
 
     def apply(self, image):
         if hasattr(image, "convert"):

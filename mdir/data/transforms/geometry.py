@@ -38,6 +38,8 @@ class CenterCrop(Transform):
     one at the top and left, as torchvision rounds.
     """
 
+    can_be_kept = True
+
     _HALVES = {"smaller": lambda rest: rest // 2, "even": lambda rest: round(rest / 2)}
 
     def __init__(self, *, size: str, half: str = "smaller"):
@@ -52,6 +54,8 @@ class CenterCrop(Transform):
 @register("transform", "square_crop")
 class SquareCrop(Transform):
     """The central square of the short side."""
+
+    can_be_kept = True
 
     def apply(self, image):
         side = min(image_size(image))
@@ -79,6 +83,8 @@ class RandomCrop(Transform):
 class Downscale(Transform):
     """Shrink to a longest side of ``size`` pixels where it is longer (PIL's thumbnail, Lanczos)."""
 
+    can_be_kept = True
+
     def __init__(self, *, size: int):
         if size < 1:
             raise ValueError(f"size {size} has to be positive")
@@ -103,6 +109,8 @@ class Downscale(Transform):
 class ResizeTo(Transform):
     """To ``w_h`` pixels (or ``s``, a square) in any aspect ratio, bicubic; takes a PIL image."""
 
+    can_be_kept = True
+
     def __init__(self, *, size: str):
         self.size = parse_size(size)
 
@@ -115,6 +123,8 @@ class ResizeTo(Transform):
 @register("transform", "pad")
 class Pad(Transform):
     """A black margin of ``pixels`` on all sides; takes a PIL image."""
+
+    can_be_kept = True
 
     def __init__(self, *, pixels: int):
         if pixels < 0:

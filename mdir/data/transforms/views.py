@@ -14,6 +14,8 @@ RATIO_LIMITS = (3 / 4, 4 / 3)
 class Resize(Transform):
     """Bring the short side of a PIL image to ``size`` pixels (bilinear, antialiased)."""
 
+    can_be_kept = True
+
     def __init__(self, *, size: int):
         if size < 1:
             raise ValueError(f"size {size} has to be positive")
@@ -79,6 +81,8 @@ class RatioCrop(Transform):
     This is what OSSCo's published random crop amounts to: its scales of one and above never fit
     into the image, so that the central fallback is always taken.
     """
+
+    can_be_kept = True
 
     def __init__(self, *, size: str):
         self.size = parse_size(size)
