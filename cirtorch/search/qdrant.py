@@ -7,8 +7,9 @@ equal ones the lower id comes first.
 
 import fcntl
 import os
+import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
@@ -42,7 +43,10 @@ class QdrantIndex(IndexFolder):
 
     def __init__(self, folder, catalogue, device="cpu"):
         super().__init__(folder, catalogue, device)
-        self._client, self._models, self._failures = _connect(self.folder, catalogue.get("url"))
+        url = catalogue.get("url")
+        self._client, self._models, self._failures = _connect(self.folder, url)
+        # What Qdrant keeps in this process is not to be asked while it changes.
+        self._turn = nullcontext() if url else threading.RLock()
         self._name = catalogue.get("collection")
         if self._name is None:
             self._name = f"mdir-{uuid.uuid4().hex}"
@@ -280,7 +284,8 @@ class QdrantIndex(IndexFolder):
     @contextmanager
     def _told(self):
         try:
-            yield
+            with self._turn:
+                yield
         except self._failures as error:
             url = self.catalogue.get("url") or self.folder
             code = getattr(error, "status_code", None)
