@@ -202,24 +202,31 @@ def _tokyo(layout, take, sizes):
 
 
 def _city(layout, take, sizes):
-    """City: day images as database, one table of night queries and one of day queries."""
+    """City: day images as database, one table of night queries and one of day queries.
+
+    Its ``index.csv`` makes of the folder one of photographs, see :mod:`mdir.photos.index`.
+    """
     folder = "data/test/city"
-    database, queries = [], {"night": [], "day": []}
+    database, queries, photos = [], {"night": [], "day": []}, ["path,landmark,condition"]
     for place in range(sizes.test_places):
         names = [f"place{place:02d}_day{view:02d}" for view in range(sizes.day_views)]
         shots = [take("city", place, view) for view in range(sizes.day_views)]
         _add_images(layout, f"{folder}/jpg", names, shots)
         database += names
+        photos += [f"jpg/{name}.jpg,place{place:02d},day" for name in names]
         for condition, rows in queries.items():
             for view in range(sizes.day_views, sizes.day_views + 3):
                 name = f"query_{condition}_place{place:02d}_{view:02d}"
                 _add_images(layout, f"{folder}/jpg", [name], [take("city", place, view, condition)])
                 rows.append((name, names))
+                photos.append(f"jpg/{name}.jpg,place{place:02d},{condition}")
     others = [f"other{place:02d}_day" for place in range(2 * sizes.test_places)]
     shots = [take("city-other", place, 0) for place in range(len(others))]
     _add_images(layout, f"{folder}/jpg", others, shots)
     listed = [[name] for name in database + others]
     layout.files[f"{folder}/db.tsv"] = partial(table, ["identifier"], listed)
+    photos += [f"jpg/{name}.jpg,,day" for name in others]
+    layout.files[f"{folder}/index.csv"] = ("\n".join(photos) + "\n").encode
     for condition, rows in queries.items():
         cells = [[name, None, ok, []] for name, ok in rows]
         path = f"{folder}/{condition}_to_day.tsv"

@@ -16,7 +16,7 @@ from mdir.origin import usable_cores
 from mdir.toy_world.layouts import Layout, Sizes, make_layout
 
 MANIFEST = "toy_world.json"
-VERSION = 3  # counts changes of what is written: another version is another world
+VERSION = 4  # counts changes of what is written: another version is another world
 
 
 def write_toy_world(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cirtorch.utils.safe_pickle import load_pickle
 from mdir.errors import UserError
+from mdir.photos.index import read_photos
 from mdir.toy_world.layouts import Shot, Sizes
 from mdir.toy_world.places import Place, generator
 from mdir.toy_world.view import draw_view
@@ -131,6 +132,16 @@ def test_city_tables_ask_by_night_and_by_day(world):
             query, box, ok, junk = row.split("\t")
             assert (folder / f"jpg/{query}.jpg").exists() and box == "" and json.loads(junk) == []
             assert query not in names and set(json.loads(ok)) < set(names)
+
+
+def test_the_city_is_a_folder_of_photographs(world):
+    photos = read_photos(world / "data/test/city")
+    names = {f"jpg/{path.name}" for path in (world / "data/test/city/jpg").iterdir()}
+    assert {photo.name for photo in photos} == names and len(photos) == len(names)
+    for photo in photos:
+        name = photo.name.removeprefix("jpg/")
+        assert photo.condition == ("night" if name.startswith("query_night") else "day")
+        assert photo.landmark is None if name.startswith("other") else photo.landmark in name
 
 
 def test_domains_are_aligned_by_name(world):
