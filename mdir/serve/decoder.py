@@ -114,6 +114,7 @@ def _jpeg(_data, *, path, side, upright):
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     image = _drafted(path, side, upright) or _loaded(path, upright)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    image.info.clear()  # a comment of the file would be written with it
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=_QUALITY)
     return {}, encoded.getvalue()

@@ -40,7 +40,7 @@ def write_world(root):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     with Image.open(root / "images/place0/1.jpg") as turned:
-        turned.save(root / "images/place0/1.jpg", exif=exif)
+        turned.save(root / "images/place0/1.jpg", exif=exif, comment="secret")
     lines = [
         f"place{number // 2}/{number}.jpg,{'<b>tower</b>' if number == 0 else 'bridge'},{condition}"
         for number, condition in enumerate(CONDITIONS)

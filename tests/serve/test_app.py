@@ -94,6 +94,7 @@ def test_images_are_shown_upright_and_tell_nothing_else(world, server):
     image = Image.open(io.BytesIO(shown.content))
     with Image.open(world.root / "images/place0/1.jpg") as stored:
         assert image.size == stored.size[::-1] and not image.getexif()
+        assert stored.info["comment"] == b"secret" and "comment" not in image.info
 
 
 def test_a_translation(server):

@@ -116,18 +116,22 @@ def test_a_walk_through_the_page(world, server, shown):
     assert set(shown.found(answer)) == set(others) and not page.locator("#box").is_visible()
 
     with page.expect_response("**/search") as answer:
-        page.locator("#results button").nth(1).click()
+        page.locator("#results button:has(.badge.night)").first.click()
+    assert shown.found(answer) and not page.locator("#translations").is_visible()  # it is one
+    with page.expect_response("**/search") as answer:
+        page.locator("#results button:has(.badge:text('dusk'))").click()
     clicked = page.locator("#picture").get_attribute("src")
     number = int(re.fullmatch(r"/image/(\d+)\?size=large", clicked)[1])
     assert number in others and number not in shown.found(answer)
-    assert page.locator("#condition").input_value() in ("night", "dusk")
+    assert page.locator("#condition").input_value() == "dusk"
     assert not page.locator("#adding").is_visible()
     shown.is_whole()
 
     with page.expect_response("**/search"):
         page.click("#translations button:has(img[src])")
     assert page.locator("#picture").get_attribute("src").startswith("blob:")
-    for _ in range(2):
+    assert not page.locator("#translations").is_visible()
+    for _ in range(3):
         with page.expect_response("**/search") as answer:
             page.click("#back")
     assert shown.found(answer) == others or page.locator("#condition").input_value() == "day"

@@ -153,10 +153,10 @@ function list(results) {
 }
 
 async function translate() {
-  const own = query;
-  by("translations").hidden = !about.translations.length;
+  const own = query, others = about.translations.filter((name) => name !== own.condition);
+  by("translations").hidden = !others.length;
   by("translations").replaceChildren();
-  for (const name of about.translations) {
+  for (const name of others) {
     const figure = make("figure"), button = make("button"), image = make("img");
     const caption = make("figcaption", "", `as ${name}: …`);
     image.alt = `The picture translated to ${name}`;
