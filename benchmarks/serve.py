@@ -1,11 +1,12 @@
 """Latency of POST /search: p50 and p95 with one and with eight clients, beside the bare work.
 
     python3 -m benchmarks.serve                             # 100,000 images of 512 dimensions
+    python3 -m benchmarks.serve --engine ivfpq
     python3 -m benchmarks.serve --scale 0.01 --requests 20
 
-The server is a process of its own with an untrained ResNet-18 (512 dimensions) and random unit
-descriptors; clients send a JPEG of 640 x 480 pixels, which is shrunk to 362. The bare work is what
-the network and the search take in the server's place, without HTTP, form and decoder.
+The server is a process of its own with an untrained ResNet-18 (512 dimensions) and the descriptors
+of benchmarks.index; clients send a JPEG of 640 x 480 pixels, which is shrunk to 362. The bare work
+is what the network and the search take in the server's place, without HTTP, form and decoder.
 """
 
 import argparse
@@ -23,7 +24,8 @@ import requests
 import torch
 from PIL import Image
 
-from cirtorch.search.index import Index, open_index
+from benchmarks.index import build, draw
+from cirtorch.search.index import open_index
 from mdir import registry
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.networks.factory import load_network
@@ -36,7 +38,6 @@ from mdir.serve.searching import open_searching
 from mdir.stages.extract import image_transform, told_preprocessing
 
 _LIMITS = Limits(rate=1e9, burst=1e9)
-_ROWS_AT_ONCE = 10_000
 _MODEL = {
     "architecture": "cirnet",
     "cir_architecture": "resnet18",
@@ -51,47 +52,32 @@ _DATA = {
     "mean_std": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
 }
 _EXTRACTION = {"image_size": 362, "upright": True, "transforms": None, "mean_std": None}
-_CONDITIONS = ("day", "night")
 
 
-def make(folder: Path, images: int) -> None:
-    """A network and an index of so many random descriptors."""
+def make(folder: Path, images: int, engine: str) -> None:
+    """A network and an index of so many drawn descriptors."""
     torch.manual_seed(0)
     section = {"type": "SingleNetwork", "model": _MODEL, "initialize": False}
     network = registry.build("network", {**section, "runtime": {"data": _DATA}}, "cpu")
     save_network(network.state_dict(), folder / "net.pth")
     preprocessing = told_preprocessing(image_transform(network, None, None), 362, True)
-    made = Index.create(
-        folder / "index",
-        network=network_fingerprint(network, {}),
-        preprocessing=preprocessing,
-        dimensions=512,
-    )
-    rng = np.random.default_rng(0)
-    for start in range(0, images, _ROWS_AT_ONCE):
-        rows = rng.standard_normal((min(_ROWS_AT_ONCE, images - start), 512), dtype=np.float32)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        payloads = [
-            {"path": f"/images/{start + number}.jpg", "condition": _CONDITIONS[number % 2]}
-            for number in range(len(rows))
-        ]
-        made.add(rows, payloads)
-    made.finish()
+    draw(folder, images, 512, 1)
+    build(folder, engine, 0.99, network_fingerprint(network, {}), preprocessing)
 
 
-def searching(folder: Path, decoders):
+def searching(folder: Path, engine: str, decoders):
     """What the server answers with."""
     extraction = {**_EXTRACTION, "network": {"path": str(folder / "net.pth"), "runtime": None}}
-    return open_searching(Indexed("index", str(folder / "index"), extraction), decoders, {})
+    return open_searching(Indexed("index", str(folder / engine), extraction), decoders, {})
 
 
-def serve(folder: Path) -> None:
+def serve(folder: Path, engine: str) -> None:
     """Print a port and serve until the process is ended."""
     from mdir.serve.app import make_app
     from mdir.serve.guard import Guard
     from mdir.serve.server import listen, make_server
 
-    listening, found = listen("127.0.0.1", 0), searching(folder, Decoders(_LIMITS))
+    listening, found = listen("127.0.0.1", 0), searching(folder, engine, Decoders(_LIMITS))
     print(listening.getsockname()[1], flush=True)
     app = Guard(make_app(found, _LIMITS), _LIMITS, {"localhost"})
     make_server(app, _LIMITS).run(sockets=[listening])
@@ -128,10 +114,10 @@ def latencies(port: int, clients: int, count: int, **fields) -> tuple[np.ndarray
     return np.array(found), time.perf_counter() - start
 
 
-def bare(folder: Path, count: int) -> np.ndarray:
+def bare(folder: Path, engine: str, count: int) -> np.ndarray:
     """Seconds of describing a picture and searching, in this process."""
     network = load_network({"path": str(folder / "net.pth"), "runtime": None}, "cpu").eval()
-    transform, index = image_transform(network, None, None), open_index(folder / "index")
+    transform, index = image_transform(network, None, None), open_index(folder / engine)
     image = Image.open(io.BytesIO(picture())).convert("RGB")
     image.thumbnail((362, 362))
     times = []
@@ -149,20 +135,25 @@ def main(arguments: list[str] | None = None) -> list[tuple]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve")
     parser.add_argument("--scale", type=float, default=1, help="times 100,000 images")
     parser.add_argument("--requests", type=int, default=100, help="of each client")
+    parser.add_argument("--engine", choices=("exact", "ivfpq"), default="exact")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     require_packages()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.engine)
     with tempfile.TemporaryDirectory() as name:
-        return _measure(Path(name), int(100_000 * options.scale), options.requests)
+        images = int(100_000 * options.scale)
+        return _measure(Path(name), images, options.engine, options.requests)
 
 
-def _measure(folder, images, count):
-    make(folder, images)
-    alone = np.median(bare(folder, count))
-    print(f"{images} images; the bare work takes {1000 * alone:.1f} ms")
+def _measure(folder, images, engine, count):
+    make(folder, images, engine)
+    alone = np.median(bare(folder, engine, count))
+    print(
+        f"{images} images, engine {engine}; the bare work takes {1000 * alone:.1f} ms", flush=True
+    )
     command = [sys.executable, "-m", "benchmarks.serve", "--serve", str(folder)]
+    command += ["--engine", engine]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
     results = []
     try:

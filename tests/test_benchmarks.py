@@ -65,18 +65,18 @@ def test_an_index_of_few(capsys, monkeypatch):
     assert {name: told["recall"] for name, told in found.items()} == {
         "exact": 1, "ivfpq": 1, "faiss flat": 1
     }  # fmt: skip
-    assert found["ivfpq"]["filtered"][1] == 1
-    assert "300 descriptors of 8 dimensions" in capsys.readouterr().out
+    assert found["ivfpq"]["day_recall"] == 1 and found["ivfpq"]["bytes"] > 300
+    assert "300 drawn descriptors of 8 dimensions" in capsys.readouterr().out
 
 
 def test_serve_latency(capsys):
     require_extra()
-    results = serve.main(["--scale", "0.001", "--requests", "8"])
+    results = serve.main(["--scale", "0.001", "--requests", "8", "--engine", "ivfpq"])
     assert [(clients, words) for clients, words, *_ in results] == [
         (1, ""), (1, "by day"), (8, ""), (8, "by day")
     ]  # fmt: skip
     assert all(0 < p50 <= p95 and rate > 0 for *_, p50, p95, rate in results)
-    assert "100 images; the bare work takes" in capsys.readouterr().out
+    assert "100 images, engine ivfpq; the bare work takes" in capsys.readouterr().out
 
 
 def test_decoded_images_are_the_same(capsys):
