@@ -64,6 +64,8 @@ class Server:
         self.listening = listen("127.0.0.1", 0)
         self.port = self.listening.getsockname()[1]
         self.address, self.session = f"http://127.0.0.1:{self.port}", requests.Session()
+        # A connection that the server closes, as after a failure, may look open on a busy machine.
+        self.session.headers["Connection"] = "close"
         names = {"localhost", "127.0.0.1"}
         app = Guard(make_app(searching, limits), limits, names, token is not None, token)
         self.server = make_server(app, limits)
