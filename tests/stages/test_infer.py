@@ -102,6 +102,22 @@ def test_batches_of_one_size_give_the_same_pictures(pictures, root, threaded):
     assert {path: path.read_bytes() for path in (root / "out").rglob("*.png")} == alone
 
 
+def test_translations_of_one_colour_are_told_unless_their_input_is_one(root, capfd):
+    (root / "imgs").mkdir()
+    Image.new("RGB", (16, 12), (9, 99, 200)).save(root / "imgs/plain.png")
+    pixels = np.random.RandomState(0).randint(0, 256, (12, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(root / "imgs/busy.png")
+    network = build(generator())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    save_network(network.state_dict(), root / "g.pth")
+    infer(params(), (["plain.png", "busy.png"],))
+    told = capfd.readouterr().err
+    assert f"{root}/out/busy.png has one colour and its input has more" in told
+    assert "plain.png" not in told
+
+
 def test_append_goes_on_where_it_stopped(pictures, root):
     infer(params(), (["c.png"],))
     kept = root / "out" / "c.png"

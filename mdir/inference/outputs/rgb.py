@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from PIL import Image
 
+from cirtorch.datasets.told import Told
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
 from mdir.artifacts import begun, changed_files, made_before, produced
+from mdir.data.labelled import tensor_of
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
 from mdir.inference.outputs.naming import image_names, input_paths
@@ -16,6 +19,8 @@ from mdir.inference.outputs.origins import Origins, origins_of
 from mdir.inference.outputs.pixels import to_pixels
 from mdir.paths import path_join, resolve_path
 from mdir.registry import Check, register
+
+_tell = Told("has one colour and its input has more: the generator has learned nothing")
 
 
 def _check_stretch(value):
@@ -111,6 +116,11 @@ class RgbOutput(Output):
         output = output[:, :height, :width].float().cpu().numpy()
         pixels = to_pixels(output, self.mean_std, self.stretch_by)
         write_image(pixels, self.paths[index])
+        if (
+            np.ptp(pixels, axis=(0, 1)).max() == 0
+            and (image.amax((-2, -1)) > image.amin((-2, -1))).any()
+        ):
+            _tell(self.paths[index])
 
     def per_image(self, output, count):
         while isinstance(output, (list, tuple)):
@@ -129,6 +139,11 @@ def image_size(given, output) -> tuple[int, int]:
     """Height and width to keep: the input's, where the output's is that rounded up to 4n."""
     rounded = all(-(-side // 4) * 4 == found for side, found in zip(given, output, strict=True))
     return tuple(given) if rounded else tuple(output)
+
+
+def _has_colours(image):
+    image = tensor_of(image)
+    return bool((image.amax((-2, -1)) > image.amin((-2, -1))).any())
 
 
 def write_image(pixels, path: str) -> None:
