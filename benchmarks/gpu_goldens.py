@@ -64,20 +64,10 @@ def translation_losses(device):
         name, _, kind = key.removeprefix("disc/").rpartition("_")
         loss = tests.discriminator_loss(name).to(device)
         yield key, loss(arrays["disc/pred"], kind == "real"), arrays[key], 1e-4, 1e-5
-    for key in (key for key in tests.keys("nce_") if "config" in key):
-        name = key.rpartition("/")[0]
-        *_, groups, temperature, weight = tests.ARRAYS[key].tolist()
-        count = len(tests.keys(f"{name}/q"))
-        loss = tests.criterion(
-            "multilayer_patchnce_loss",
-            batch_dim_for_bmm=int(groups),
-            nce_layers=",".join(map(str, range(count))),
-            num_patches=1,
-            temperature=temperature,
-            weight=weight,
-        ).to(device)
+    for name in tests.patchnce_cases():
+        loss, count = tests.patchnce_loss(name)
         queries = [arrays[f"{name}/q{i}"].requires_grad_() for i in range(count)]
-        result = loss(queries, [arrays[f"{name}/k{i}"] for i in range(count)])
+        result = loss.to(device)(queries, [arrays[f"{name}/k{i}"] for i in range(count)])
         result.backward()
         yield name, result.total, arrays[f"{name}/total"], 1e-4, 1e-5
         yield f"{name}/gradient", queries[0].grad, arrays[f"{name}/grad_q0"], 1e-4, 1e-5

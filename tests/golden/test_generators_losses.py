@@ -89,11 +89,13 @@ def test_combination_loss():
     np.testing.assert_allclose(values(result), ARRAYS["combination"], **CLOSE)
 
 
-@pytest.mark.parametrize(
-    "name", [key.rpartition("/")[0] for key in keys("nce_") if "config" in key]
-)
-def test_patchnce(name):
-    _, _, _, groups, temperature, weight = ARRAYS[f"{name}/config"].tolist()
+def patchnce_cases():
+    return [key.rpartition("/")[0] for key in keys("nce_") if "config" in key]
+
+
+def patchnce_loss(name):
+    """The loss of a case and how many layers it has."""
+    *_, groups, temperature, weight = ARRAYS[f"{name}/config"].tolist()
     count = len(keys(f"{name}/q"))
     loss = criterion(
         "multilayer_patchnce_loss",
@@ -103,6 +105,12 @@ def test_patchnce(name):
         temperature=temperature,
         weight=weight,
     )
+    return loss, count
+
+
+@pytest.mark.parametrize("name", patchnce_cases())
+def test_patchnce(name):
+    loss, count = patchnce_loss(name)
     queries = [tensor(f"{name}/q{i}", grad=True) for i in range(count)]
     targets = [tensor(f"{name}/k{i}", grad=True) for i in range(count)]
     result = loss(queries, targets)
