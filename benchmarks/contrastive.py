@@ -1,19 +1,21 @@
 """Memory bank, queue and pair losses against the published way, as ratios of one run.
 
-    python -m benchmarks.contrastive [--images 6000] [--dimensions 128] [--steps 20]
+    python -m benchmarks.contrastive [NAME ...] [--images 6000] [--dimensions 128] [--steps 20]
 
 The twins gather (B, negatives + 1, D) rows of the bank, copy the whole queue in every step, and
 take a full matrix of exponentials for each pair of views. Losses are compared first; steps
 alternate, so that a busy machine slows both sides down alike.
 """
 
-import argparse
-import statistics
-import time
+import sys
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks import running
+from benchmarks.measuring import Work, compare, flops_of
+from benchmarks.running import Case
 from mdir.losses.moco import MoCoLoss
 from mdir.losses.npid import NPIDLoss
 from mdir.losses.simclr import DaCoLoss
@@ -72,7 +74,10 @@ def unit(*shape):
 
 
 def contests(images, dimensions):
-    """Name -> (our step, the twin's step): functions of nothing that return the loss's value."""
+    """Name -> (our step, the twin's step, bytes of what they are given).
+
+    Steps are functions of nothing that return the loss's value.
+    """
     npid = NPIDLoss(temperature=TEMPERATURE, negs=NEGATIVES)
     npid.bank = unit(images, dimensions)
     slow_npid = SlowNPID(npid.bank)
@@ -93,9 +98,14 @@ def contests(images, dimensions):
         "npid": (
             lambda: learn(npid(proj, positives, index)),
             lambda: learn(slow_npid(proj, positives, index)),
+            npid.bank.nbytes + index.nbytes,
         ),
-        "moco": (our_moco, lambda: learn(slow_moco(proj, key))),
-        "daco": (lambda: learn(daco(*views)), lambda: learn(slow_daco(*views))),
+        "moco": (our_moco, lambda: learn(slow_moco(proj, key)), moco.queue.nbytes),
+        "daco": (
+            lambda: learn(daco(*views)),
+            lambda: learn(slow_daco(*views)),
+            sum(view.nbytes for view in views),
+        ),
     }
 
 
@@ -105,28 +115,33 @@ def learn(loss):
     return loss.item()
 
 
-def timed(step):
-    """Seconds that a step takes, and its loss."""
-    begin = time.perf_counter()
-    loss = step()
-    return time.perf_counter() - begin, loss
+def step(bench, name, images=6000, dimensions=128, steps=20):
+    """A loss with its gradient beside the published one."""
+    images = max(BATCH, int(images * bench.scale))
+    torch.manual_seed(0)
+    ours, plain, nbytes = contests(images, dimensions)[name]
+    work = Work(flops_of(ours), nbytes)
+    plain()  # as many steps as ours
+    words = f"{images} images, {NEGATIVES} negatives, {dimensions} dimensions, batch {BATCH}"
+    return compare(bench, words, plain, ours, lambda a, b: abs(a - b), work, steps)
+
+
+def cases(**options):
+    """One for each loss; options as of :func:`step`."""
+    names = ("npid", "moco", "daco")
+    return [Case(f"contrastive.{name}", partial(step, **options), None, (name,)) for name in names]
 
 
 def main(arguments=None):
-    """Print a line a loss: how many times as fast as its twin."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Run the losses that are named; returns the results."""
+    parser = running.command_line("benchmarks.contrastive", __doc__, "npid, moco, daco")
     parser.add_argument("--images", type=int, default=6000, help="rows of the memory bank")
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args(arguments)
-    torch.manual_seed(0)
-    print("| part | times as fast | largest difference of the losses |\n|---|---|---|")
-    for name, (ours, twin) in contests(options.images, options.dimensions).items():
-        rows = [(timed(ours), timed(twin)) for _ in range(options.steps + 1)][1:]
-        ratio = statistics.median(slow[0] / fast[0] for fast, slow in rows)
-        difference = max(abs(fast[1] - slow[1]) for fast, slow in rows)
-        print(f"| {name} | {ratio:.2f} | {difference:.1e} |", flush=True)
+    chosen = {name: getattr(options, name) for name in ("images", "dimensions", "steps")}
+    return running.main(parser, options, cases(**chosen), "contrastive")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

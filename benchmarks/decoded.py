@@ -7,16 +7,19 @@ tells images a second of one processor: Pillow decoding the files and nothing el
 reading without a cache can exceed; an epoch without the cache; the one that fills it; those after.
 """
 
-import argparse
 import os
+import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 from PIL import Image
 
+from benchmarks import running
+from benchmarks.running import Case
 from mdir.data.loading import make_dataset, make_loader
 
 CASES = {"mining": ((1024, 768), 362), "toy": ((128, 96), 96)}
@@ -79,30 +82,43 @@ def measure(root: Path, name: str, count: int) -> tuple[dict[str, float], float]
     return {key: count / min(found) for key, found in times.items()}, float(difference)
 
 
+def reading(bench, name, images=100):
+    """Processor time of an epoch with the cache beside one without."""
+    count = max(1, int(images * bench.scale))
+    with (
+        tempfile.TemporaryDirectory() as root,
+        mock.patch.dict(os.environ, CIRTORCH_ROOT=root),
+    ):
+        rates, difference = measure(Path(root), name, count)
+    ratio = rates["second"] / rates["without"]
+    told = ", ".join(f"{key} {rate:.0f}" for key, rate in rates.items())
+    print(
+        f"  images a second: {told}; the second epoch is {ratio:.2f} times as fast as without, "
+        f"{rates['second'] / rates['decoding alone']:.2f} times as decoding alone",
+        flush=True,
+    )
+    return {
+        "size": f"{count} images",
+        "milliseconds": 1000 * count / rates["second"],
+        "twin_milliseconds": 1000 * count / rates["without"],
+        "ratio": ratio,
+        "difference": difference,
+        "rates": rates,
+    }
+
+
+def cases(**options):
+    """All of them; options as of :func:`reading`."""
+    return [Case(f"decoded.{name}", partial(reading, **options), None, (name,)) for name in CASES]
+
+
 def main(arguments=None):
-    """Measure the cases and print a line each; returns ``[(name, ratio, difference)]``."""
-    parser = argparse.ArgumentParser(prog="benchmarks.decoded", description=__doc__.split("\n")[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    """Run the cases that are named; returns the results."""
+    parser = running.command_line("benchmarks.decoded", __doc__, ", ".join(CASES))
     parser.add_argument("--images", type=int, default=100, help="read in an epoch")
-    args = parser.parse_args(arguments)
-    results = []
-    for name in args.cases or CASES:
-        with (
-            tempfile.TemporaryDirectory() as root,
-            mock.patch.dict(os.environ, CIRTORCH_ROOT=root),
-        ):
-            rates, difference = measure(Path(root), name, args.images)
-        ratio = rates["second"] / rates["without"]
-        results.append((name, ratio, difference))
-        told = ", ".join(f"{key} {rate:.0f}" for key, rate in rates.items())
-        print(
-            f"{name}, images a second: {told}; the second epoch is {ratio:.2f} times as fast as "
-            f"without, {rates['second'] / rates['decoding alone']:.2f} times as decoding alone, "
-            f"and differs by {difference:.1e}",
-            flush=True,
-        )
-    return results
+    options = parser.parse_args(arguments)
+    return running.main(parser, options, cases(images=options.images), "decoded")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -1,18 +1,20 @@
 """Our training steps of the generators against the published ones, as ratios of one run.
 
-    python -m benchmarks.generators [--size 256] [--batch 1] [--steps 5] [METHOD ...]
+    python -m benchmarks.generators [METHOD ...] [--size 256] [--batch 1] [--steps 5]
 
 Both sides start from the same weights and see the same images; their losses are compared before
 anything is timed. Steps alternate, so that a busy machine slows both down alike.
 """
 
-import argparse
-import statistics
-import time
+import sys
+from functools import partial
 
 import torch
 
+from benchmarks import running
+from benchmarks.measuring import Work, compare, flops_of
 from benchmarks.published_generators import STEPS
+from benchmarks.running import Case
 from mdir import registry
 from mdir.learning.compute import Runtime
 from mdir.learning.optimizers import make_optimizer
@@ -96,48 +98,56 @@ def make_method(
     return registry.build("method", {KINDS["method"].key: name}, network, optimizer, criterion)
 
 
-def compare(name, size, batch, steps, device, filters=64, blocks=9):
-    """Median seconds of a published step and of ours, after checking that they agree."""
+def step(bench, name, size=128, filters=64, blocks=9, batch=1, steps=5, device="cpu"):
+    """A training step beside the published one, after checking that they agree."""
+    size, filters = max(32, int(size * bench.scale) // 4 * 4), max(2, int(filters * bench.scale))
     ours, published = (
         make_method(name, filters=filters, blocks=blocks, device=device) for _ in range(2)
     )
-    shape = (batch, 3, size, size)
-    images = [torch.rand(shape, device=device) * 2 - 1 for _ in range(2)]
-    sides = {"published": lambda: STEPS[name](published, images), "ours": lambda: ours.step(images)}
-    first = {
-        side: {key: float(value) for key, value in step().items()} for side, step in sides.items()
-    }
-    if name != "cut":  # each side draws its own patches
-        for key, value in first["published"].items():
-            assert abs(first["ours"][key] - value) <= 1e-3 * max(1, abs(value)), (name, key)
-    times = {side: [] for side in sides}
-    for _ in range(steps):
-        for side, step in sides.items():
-            begin = time.perf_counter()
-            step()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            times[side].append(time.perf_counter() - begin)
-    return {side: statistics.median(values) for side, values in times.items()}
+    images = [torch.rand((batch, 3, size, size), device=device) * 2 - 1 for _ in range(2)]
+
+    def plain():
+        return STEPS[name](published, images)
+
+    difference = difference_of_losses(ours.step(images), plain())
+    told = None if name == "cut" else difference  # each side draws its own patches
+    assert told is None or told <= 1e-3, f"losses differ by {difference}"
+    on_cpu = torch.device(device).type == "cpu"
+    work = Work(flops_of(partial(ours.step, images))) if on_cpu else None  # peaks are the CPU's
+    words = f"{size} px, {filters} filters, batch {batch}, {device}"
+    found = compare(
+        bench, words, plain, partial(ours.step, images), lambda *_: difference, work, steps, device
+    )
+    return {**found, "difference": told}
+
+
+def difference_of_losses(ours, published) -> float:
+    """The largest of two steps' losses by name, relative where they are above 1."""
+    return max(
+        abs(float(ours[key]) - float(value)) / max(1, abs(float(value)))
+        for key, value in published.items()
+    )
+
+
+def cases(**options):
+    """One for each method; options as of :func:`step`."""
+    return [Case(f"generators.{name}", partial(step, **options), None, (name,)) for name in MEMBERS]
 
 
 def main(arguments=None):
-    """Print a line for each method."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("methods", nargs="*", default=list(MEMBERS), metavar="METHOD")
+    """Run the methods that are named; returns the results."""
+    parser = running.command_line("benchmarks.generators", __doc__, ", ".join(MEMBERS))
     parser.add_argument("--size", type=int, default=128, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--filters", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    given = parser.parse_args(arguments)
-    for name in given.methods:
-        shape = (given.size, given.batch, given.steps, given.device, given.filters, given.blocks)
-        times = compare(name, *shape)
-        ratio = times["published"] / times["ours"]
-        print(f"{name:9} a published step takes {ratio:.2f} times as long as ours", flush=True)
+    options = parser.parse_args(arguments)
+    names = ("size", "filters", "blocks", "batch", "steps", "device")
+    chosen = {name: getattr(options, name) for name in names}
+    return running.main(parser, options, cases(**chosen), "generators")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.roofline import seconds_of, synchronize, tensor_cores
+from benchmarks.measuring import seconds_of, synchronize, tensor_cores
 from mdir.learning.compute import Runtime
 from mdir.networks.factory import initialize_network
 from mdir.origin import usable_cores

@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from dataclasses import dataclass
 from unittest.mock import patch
 
 import numpy as np
@@ -12,16 +11,16 @@ import torch.distributed as dist
 from benchmarks import generators, reid, slow_reid, slow_retrieval
 from benchmarks.gpu_bench import WARM_UP, Sizes, computing, median, peak_memory
 from benchmarks.gpu_descriptors import cirtorch_files, door, loading, network_of_descriptors
-from benchmarks.published_generators import STEPS
-from benchmarks.retrieval import unit
-from benchmarks.roofline import (
-    copy_peak,
+from benchmarks.measuring import (
     flops_of,
-    product_peak,
+    measure_peaks,
     seconds_of,
     synchronize,
     tensor_cores,
 )
+from benchmarks.published_generators import STEPS
+from benchmarks.retrieval import unit
+from benchmarks.running import Case
 from cirtorch.datasets.mining import mine_hard_negatives
 from mdir import distributed
 from mdir.learning.compute import Runtime
@@ -30,8 +29,7 @@ from mdir.learning.compute import Runtime
 def roofline(bench):
     """The peaks of matrix products and of a copy."""
     modes = ("float32", "tf32", "bf16") if bench.is_cuda else ("float32", "bf16")
-    found = {mode: product_peak(mode, bench.sizes.side, bench.device) for mode in modes}
-    return {"peaks": {**found, "copy": copy_peak(bench.sizes.copied, bench.device)}}
+    return {"peaks": measure_peaks(modes, bench.sizes.side, bench.sizes.copied, bench.device)}
 
 
 def goldens(bench, tf32, names=None):
@@ -84,11 +82,7 @@ def translation(bench, name, batch, mode):
         synchronize(bench.device)
         first_seconds = time.perf_counter() - began
         first["published"] = sides["published"]()
-        losses = {side: {k: float(v) for k, v in values.items()} for side, values in first.items()}
-        difference = max(
-            abs(losses["ours"][key] - value) / max(1, abs(value))
-            for key, value in losses["published"].items()
-        )
+        difference = generators.difference_of_losses(**first)
         for _ in range(WARM_UP):
             for step in sides.values():
                 step()
@@ -225,16 +219,6 @@ def exchange(bench):
         "difference": difference,
         "peak_mib": memory,
     }
-
-
-@dataclass(frozen=True)
-class Case:
-    """``seconds``: what it takes at most on an H100, its warm-up included."""
-
-    name: str
-    function: object
-    seconds: float
-    arguments: tuple = ()
 
 
 def cases(sizes: Sizes) -> list[Case]:

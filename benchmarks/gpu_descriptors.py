@@ -5,7 +5,7 @@ import torchvision.transforms as T
 
 from benchmarks import slow_retrieval
 from benchmarks.gpu_bench import SCALES, WARM_UP, computing, median, peak_memory
-from benchmarks.roofline import flops_of, seconds_of, tensor_cores
+from benchmarks.measuring import flops_of, seconds_of, tensor_cores
 from cirtorch.datasets.genericdataset import ImagesFromList
 from cirtorch.networks.imageretrievalnet import extract_vectors
 from mdir.inference.batches import load_same_size

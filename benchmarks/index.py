@@ -7,8 +7,8 @@ Descriptors are drawn around centres in fewer dimensions, as those of images are
 A million of them take 2.4 GB of disk below TMPDIR and some ten minutes on two cores.
 """
 
-import argparse
 import multiprocessing
+import sys
 import tempfile
 import time
 from functools import partial
@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.retrieval import PeakMemory
+from benchmarks import running
+from benchmarks.measuring import PeakMemory, Work, figures
+from benchmarks.running import Case
 from cirtorch.search.index import Index, open_index
 from cirtorch.search.quantize import quantize
 
@@ -105,7 +107,7 @@ def _measured(function, arguments):
     return result, peak()
 
 
-def recall(found, truth):
+def share_of(found, truth):
     """The part of the right ids that were found."""
     both = zip(found.tolist(), truth.tolist(), strict=True)
     return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in both]))
@@ -116,69 +118,71 @@ def size_of(folder):
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
+def engines(bench, rows=1_000_000, dimensions=512, queries=200, recall=0.99):
+    """Every engine, with half of the images filtered away too, beside FAISS in memory.
+
+    Args:
+        recall: that ``ivfpq`` is to reach.
+    """
+    count, told = max(K, int(rows * bench.scale)), {}
+    size = f"{count} descriptors of {dimensions} dimensions, {queries} queries"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        asked = draw(folder, count, dimensions, queries)
+
+        def searched(function, place, part=1.0, *where):
+            (ids, rate, single, opened), memory = apart(function, place, asked, *where)
+            # How much of the lists ivfpq has to look at depends on the data: no count.
+            work = Work(2 * part * count * asked.size, 4 * part * count * dimensions)
+            work = None if place.name == "ivfpq" else work
+            figured = figures(bench, size, [len(asked) / rate], work)
+            alone = {"single_milliseconds": single, "open_seconds": opened}
+            return ids, {**figured, **alone, "peak_mib": memory / 2**20}
+
+        flat, told["faiss flat"] = searched(ask_flat, folder)
+        truths = {}
+        for engine in ("exact", "ivfpq"):
+            begin = time.perf_counter()
+            _, peak = apart(build, folder, engine, recall)
+            built = {"build_seconds": time.perf_counter() - begin, "build_mib": peak / 2**20}
+            built["bytes"] = size_of(folder / engine)
+            for label, part, *where in (("", 1.0), (", half", 0.5, {"condition": "day"})):
+                ids, found = searched(ask, folder / engine, part, *where)
+                truth = truths.setdefault(label, ids)
+                told[engine + label] = {**found, **built, "recall": share_of(ids, truth)}
+                _show(engine + label, told[engine + label])
+            ours, twin = (told[name]["milliseconds"] for name in (engine, "faiss flat"))
+            told[engine] |= {"twin_milliseconds": twin, "ratio": twin / ours}
+        told["faiss flat"]["recall"] = share_of(flat, truths[""])
+    return {"rows": told}
+
+
+def _show(name, told):
+    print(
+        f"  {name}: built in {told['build_seconds']:.0f} s (+{told['build_mib']:.0f} MiB), "
+        f"{told['bytes'] / 2**20:.0f} MiB beside the descriptors; opened in "
+        f"{told['open_seconds']:.1f} s, {told['milliseconds']:.1f} ms for all queries, "
+        f"{told['single_milliseconds']:.1f} ms for one alone, recall@{K} {told['recall']:.4f}",
+        flush=True,
+    )
+
+
+def cases(**options):
+    """One; options as of :func:`engines`."""
+    return [Case("index", partial(engines, **options))]
+
+
 def main(arguments=None):
-    """Print a line for each engine; returns their numbers by name."""
-    parser = argparse.ArgumentParser(prog="benchmarks.index", description=__doc__.split("\n")[0])
+    """Run it; returns the results."""
+    parser = running.command_line("benchmarks.index", __doc__, "index")
     parser.add_argument("--rows", type=int, default=1_000_000, help="descriptors")
     parser.add_argument("--dimensions", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--recall", type=float, default=0.99, help="that ivfpq is to reach")
-    args = parser.parse_args(arguments)
-    found = {}
-    print(
-        f"{args.rows} drawn descriptors of {args.dimensions} dimensions, {_PLACE} around a centre; "
-        f"{args.queries} queries around the same centres",
-        flush=True,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        queries = draw(folder, args.rows, args.dimensions, args.queries)
-        for name in ("exact", "ivfpq", "faiss flat"):
-            found[name] = _measure(folder, name, queries, args.recall, found.get("exact"))
-            _show(name, found)
-    return found
-
-
-def _measure(folder, name, queries, target, exact):
-    """Numbers of an engine. ``exact``: those of the engine that has the right ids, or None."""
-    flat, place, told = name == "faiss flat", folder / name, {}
-    if not flat:
-        start = time.perf_counter()
-        _, told["build_peak"] = apart(build, folder, name, target)
-        told["build_s"] = time.perf_counter() - start
-    ask_it = (ask_flat, folder) if flat else (ask, place)
-    (ids, rate, single, opened), peak = apart(*ask_it, queries)
-    told |= {
-        "bytes": 0 if flat else size_of(place),
-        "open_s": opened,
-        "rate": rate,
-        "ms": single,
-        "ids": ids,
-        "recall": recall(ids, exact["ids"] if exact else ids),
-        "peak": peak,
-    }
-    if not flat:
-        (ids, rate, _, _), _ = apart(ask, place, queries, {"condition": "day"})
-        told |= {"day": ids, "day_rate": rate}
-        told["day_recall"] = recall(ids, exact["day"] if exact else ids)
-    return told
-
-
-def _show(name, found):
-    told, exact = found[name], found["exact"]
-    line = (
-        f"opened in {told['open_s']:.1f} s; {told['rate']:.1f} queries/s together "
-        f"({told['rate'] / exact['rate']:.1f} times exact), {told['ms']:.1f} ms alone; "
-        f"recall@{K} {told['recall']:.4f}; +{told['peak'] / 2**20:.0f} MiB at most"
-    )
-    if "build_s" in told:
-        line = (
-            f"built in {told['build_s']:.0f} s (+{told['build_peak'] / 2**20:.0f} MiB), "
-            f"{told['bytes'] / 2**20:.0f} MiB beside the descriptors; {line}; half filtered away: "
-            f"{told['day_rate']:.1f} queries/s, recall {told['day_recall']:.4f}"
-        )
-    print(f"{name}: {line}", flush=True)
+    options = parser.parse_args(arguments)
+    names = ("rows", "dimensions", "queries", "recall")
+    return running.main(parser, options, cases(**{name: getattr(options, name) for name in names}))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -1,19 +1,21 @@
 """Recall of fine-grained retrieval and losses of proxies beside their plain twins, in one run.
 
-    python3 -m benchmarks.proxies [PART ...] [--scale 0.1]
+    python3 -m benchmarks.proxies [NAME ...] [--scale 0.1]
 
-Parts: recall (beside the matrix of all similarities), growth (ours alone, up to the size of
+Names: recall (beside the matrix of all similarities), growth (ours alone, up to the size of
 Stanford Online Products), losses (a step of its 11,318 proxies). ``--scale`` multiplies the numbers
 of images and proxies.
 """
 
-import argparse
+import sys
 
 import torch
 import torch.nn.functional as F
 
-from benchmarks.reid import identities, seconds
-from benchmarks.retrieval import PeakMemory, compare
+from benchmarks import running
+from benchmarks.measuring import PeakMemory, Work, compare, figures
+from benchmarks.reid import all_pairs, identities, seconds
+from benchmarks.running import Case
 from mdir.losses.proxy_cosines import BalancedProxyLoss, ProxyAnchorCosineLoss
 from mdir.scores.measures.class_recall import class_scores
 
@@ -45,51 +47,44 @@ def slow_loss(name, cosines, labels, scale=32.0, margin=0.1):
     return torch.log(1 + attracted).sum() / here + torch.log(1 + repelled).mean()
 
 
-def recall(scale):
+def recall(bench):
     """Recalls of 8,000 images."""
-    rows, ids = identities(int(8000 * scale), _SPREAD, _DIMENSIONS)
-    rows, labels = torch.from_numpy(rows), torch.from_numpy(ids)
+    rows, ids = identities(int(8000 * bench.scale), _SPREAD, _DIMENSIONS)
+    work, rows, labels = all_pairs(rows), torch.from_numpy(rows), torch.from_numpy(ids)
 
     def ours():
         found = class_scores(rows, labels, _RANKS)
         return [found.recall(rank) for rank in _RANKS]
 
-    yield compare(
-        f"recall, {len(rows)} images",
+    return compare(
+        bench,
+        f"{len(rows)} images",
         lambda: slow_recall(rows, labels, _RANKS),
         ours,
         lambda a, b: max(abs(x - y) for x, y in zip(a, b, strict=True)),
+        work,
     )
 
 
-def growth(scale):
+def growth(bench, images):
     """Time and memory of ours alone; the twin's matrix for comparison."""
-    print("images  CPU seconds  MiB more memory  MiB of the matrix")
-    for size in _SIZES:
-        rows, ids = identities(int(size * scale), _SPREAD, _DIMENSIONS)
-        with PeakMemory() as peak:
-            _, cpu = seconds(class_scores, torch.from_numpy(rows), ids, _RANKS)
-        matrix = 4 * len(rows) ** 2 / 2**20
-        print(f"{len(rows):6d} {cpu:12.1f} {peak() / 2**20:16.0f} {matrix:18.0f}", flush=True)
-    return ()
+    rows, ids = identities(int(images * bench.scale), _SPREAD, _DIMENSIONS)
+    with PeakMemory() as peak:
+        wall, cpu = seconds(class_scores, torch.from_numpy(rows), ids, _RANKS)
+    told = figures(bench, f"{len(rows)} images", [wall], all_pairs(rows))
+    matrix = 4 * len(rows) ** 2 / 2**20
+    return {**told, "cpu_seconds": cpu, "peak_mib": peak() / 2**20, "twin_matrix_mib": matrix}
 
 
-def losses(scale):
+def losses(bench, name, batch):
     """Loss and gradient of 11,318 proxies."""
     generator = torch.Generator().manual_seed(0)
-    proxies = int(_PROXIES * scale)
-    for batch in _BATCHES:
-        shapes = ((batch, _DIMENSIONS), (proxies, _DIMENSIONS))
-        rows, others = (F.normalize(torch.randn(s, generator=generator), dim=1) for s in shapes)
-        cosines = (rows @ others.T).requires_grad_()
-        labels = torch.randint(proxies, (batch,), generator=generator)
-        for name, make in _LOSSES.items():
-            yield _steps(
-                f"{name}, batch of {batch}, {proxies} proxies", make(), name, cosines, labels
-            )
+    proxies = int(_PROXIES * bench.scale)
+    shapes = ((batch, _DIMENSIONS), (proxies, _DIMENSIONS))
+    rows, others = (F.normalize(torch.randn(s, generator=generator), dim=1) for s in shapes)
+    cosines = (rows @ others.T).requires_grad_()
+    labels = torch.randint(proxies, (batch,), generator=generator)
 
-
-def _steps(title, criterion, name, cosines, labels):
     def learn(function):
         for _ in range(_STEPS):
             cosines.grad = None
@@ -98,31 +93,29 @@ def _steps(title, criterion, name, cosines, labels):
         return torch.cat([loss.detach().view(1), cosines.grad.flatten()])
 
     return compare(
-        title,
+        bench,
+        f"{_STEPS} steps, {proxies} proxies, batch {batch}",
         lambda: learn(lambda *given: slow_loss(name, *given)),
-        lambda: learn(criterion),
+        lambda: learn(_LOSSES[name]()),
         lambda a, b: ((a - b).abs() / (1 + b.abs())).max(),
+        Work(nbytes=_STEPS * 2 * cosines.nbytes),
     )
 
 
-PARTS = {"recall": recall, "growth": growth, "losses": losses}
+def cases():
+    """All of them."""
+    made = [Case("proxies.recall", recall)]
+    for batch in _BATCHES:
+        for name in _LOSSES:
+            made.append(Case(f"proxies.losses.{name}.{batch}", losses, None, (name, batch)))
+    return made + [Case(f"proxies.growth.{size}", growth, None, (size,)) for size in _SIZES]
 
 
 def main(arguments=None):
-    """Run the parts and print a line each; returns ``[(name, ratio, difference)]``."""
-    parser = argparse.ArgumentParser(prog="benchmarks.proxies", description=__doc__.split("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor of all sizes")
-    args = parser.parse_args(arguments)
-    results = []
-    for part in args.parts or PARTS:
-        for name, ratio, difference in PARTS[part](args.scale):
-            results.append((name, ratio, difference))
-            print(
-                f"{name}: {ratio:.2f} times as fast, results differ by {difference:.1e}", flush=True
-            )
-    return results
+    """Run the cases that are named; returns the results."""
+    parser = running.command_line("benchmarks.proxies", __doc__)
+    return running.main(parser, parser.parse_args(arguments), cases(), "proxies")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -1,20 +1,22 @@
 """Clustering and scoring of re-identification beside their dense twins, results compared.
 
-    python3 -m benchmarks.reid [PART ...] [--scale 0.1]
+    python3 -m benchmarks.reid [NAME ...] [--scale 0.1]
 
-Parts: clustering (Jaccard distances and three DBSCANs), growth (the same without the twin, at four
-sizes), evaluation, step (one of a UDA training, and an epoch's labels, on the GPU if there is one).
-``--scale`` multiplies the numbers of images.
+Names: clustering (Jaccard distances and three DBSCANs), growth (the same without the twin, at four
+sizes), evaluation, step (one of a UDA training, and an epoch's labels, on the GPU if there is one,
+of a tenth of the images on a CPU). ``--scale`` multiplies the numbers of images.
 """
 
-import argparse
+import sys
 import time
 
 import numpy as np
 import torch
 
+from benchmarks import running
 from benchmarks import slow_reid as slow
-from benchmarks.retrieval import PeakMemory, compare
+from benchmarks.measuring import PeakMemory, Work, compare, figures, flops_of, seconds_of
+from benchmarks.running import Case
 from mdir import registry
 from mdir.clustering.centroids import class_means
 from mdir.clustering.jaccard import jaccard_distance
@@ -29,7 +31,7 @@ _K1, _K2, _EPS, _GAP = 30, 6, 0.6, 0.02
 _SPREAD = 2.0  # some identities fall apart, some images lie between
 WIDTH = 2048  # of what ResNet-50 gives
 _SIZES = (4_000, 8_000, 16_000, 32_621)
-_SOURCE, _TARGET, _BATCH, _STEPS = 751, 32_621, 64, 5  # Market-1501's identities, MSMT17's images
+_SOURCE, _TARGET, _BATCH, _STEPS = 751, 32_621, 64, 3  # Market-1501's identities, MSMT17's images
 
 
 def identities(count, spread, dimensions=256):
@@ -49,27 +51,37 @@ def our_labels(rows, device="cpu"):
     return self_paced_labels(distances, _EPS, _GAP).labels
 
 
-def clustering(scale):
+def clustering(bench):
     """Self-paced labels of 4,000 images."""
-    rows, _ = identities(int(4000 * scale), _SPREAD)
+    rows, _ = identities(int(4000 * bench.scale), _SPREAD)
     return compare(
-        f"clustering, {len(rows)} images",
+        bench,
+        f"{len(rows)} images",
         lambda: slow.self_paced(slow.jaccard(rows, _K1, _K2), _EPS, _GAP)[0],
         lambda: our_labels(rows),
         lambda a, b: (a != b).sum(),
+        all_pairs(rows),
     )
 
 
-def growth(scale):
+def all_pairs(rows):
+    """The least work to look each row up among all."""
+    return Work(len(rows) * rows.size, rows.nbytes)
+
+
+def growth(bench, images):
     """Time and memory of ours alone, the search apart from the rest."""
-    print("images  seconds  CPU seconds: search, rest  MiB more memory")
-    for size in _SIZES:
-        rows, _ = identities(int(size * scale), _SPREAD)
-        _, search = seconds(nearest_neighbours, rows, _K1)
-        with PeakMemory() as peak:
-            wall, cpu = seconds(our_labels, rows)
-        figures = f"{wall:8.1f} {search:20.1f} {cpu - search:5.1f} {peak() / 2**20:16.0f}"
-        print(f"{len(rows):6d} {figures}", flush=True)
+    rows, _ = identities(int(images * bench.scale), _SPREAD)
+    _, search = seconds(nearest_neighbours, rows, _K1)
+    with PeakMemory() as peak:
+        wall, cpu = seconds(our_labels, rows)
+    told = figures(bench, f"{len(rows)} images", [wall], all_pairs(rows))
+    return {
+        **told,
+        "cpu_seconds": cpu,
+        "search_cpu_seconds": search,
+        "peak_mib": peak() / 2**20,
+    }
 
 
 def seconds(function, *arguments):
@@ -79,9 +91,9 @@ def seconds(function, *arguments):
     return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
-def evaluation(scale):
+def evaluation(bench):
     """Scores of 400 queries in a gallery of 20,000."""
-    rows, ids = identities(int(20_400 * scale), _SPREAD)
+    rows, ids = identities(int(20_400 * bench.scale), _SPREAD)
     cameras = np.random.default_rng(1).integers(0, 6, len(rows))
     count = max(1, len(rows) // 51)
     rows = torch.from_numpy(rows)
@@ -95,23 +107,31 @@ def evaluation(scale):
         found = reid_scores(distance_blocks(rows[:count], rows[count:]), query, gallery)
         return np.hstack([found.mean_ap, found.cmc, found.mean_inp])
 
-    name = f"evaluation, {count} queries, gallery of {len(rows) - count}"
-    return compare(name, plain, ours, lambda a, b: np.abs(a - b).max())
+    return compare(
+        bench,
+        f"{count} queries, gallery of {len(rows) - count}",
+        plain,
+        ours,
+        lambda a, b: np.abs(a - b).max(),
+        Work(2 * count * rows[count:].numel(), rows.nbytes),
+    )
 
 
-def step(scale):
-    """Seconds of a UDA step of ResNet-50 at 256 x 128, 64 images of each domain, and of labels."""
+def step(bench):
+    """A UDA step of ResNet-50 at 256 x 128, 64 images of each domain, and an epoch's labels."""
     device = default_device()
+    on_cpu = torch.device(device).type == "cpu"
+    scale = bench.scale / 10 if on_cpu else bench.scale
     batch, target = max(2, int(_BATCH * scale)), max(200, int(_TARGET * scale))
     rows, _ = identities(target, _SPREAD, WIDTH)
-    labels, seconds_of_labels = timed(device, our_labels, rows, device)
-    one = uda_step(device, batch, labels)
-    timed(device, one)  # warms up
-    times = [timed(device, one)[1] for _ in range(_STEPS)]
-    print(
-        f"{device}: a step of {batch} + {batch} images takes {np.median(times):.3f} s (median of "
-        f"{_STEPS}), labels of {target} images {seconds_of_labels:.1f} s"
-    )
+    found = {}
+    labelling = seconds_of(lambda: found.update(labels=our_labels(rows, device)), device)
+    one = uda_step(device, batch, found["labels"])
+    operations = flops_of(one)  # warms up
+    times = [seconds_of(one, device) for _ in range(_STEPS)]
+    words = f"{batch} + {batch} images, {target} remembered, {torch.device(device).type}"
+    told = figures(bench, words, times, Work(operations) if on_cpu else None)
+    return {**told, "labels_milliseconds": 1000 * labelling}
 
 
 def uda_step(device, batch, labels, runtime=None):
@@ -153,32 +173,18 @@ def uda_step(device, batch, labels, runtime=None):
     return one
 
 
-def timed(device, function, *arguments):
-    """What a function gives, and seconds by the wall until the device has done it."""
-    start = time.perf_counter()
-    found = function(*arguments)
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-    return found, time.perf_counter() - start
-
-
-PARTS = {"clustering": clustering, "growth": growth, "evaluation": evaluation, "step": step}
+def cases():
+    """All of them."""
+    grown = [Case(f"reid.growth.{size}", growth, None, (size,)) for size in _SIZES]
+    functions = {"clustering": clustering, "evaluation": evaluation, "step": step}
+    return [*(Case(f"reid.{name}", one) for name, one in functions.items()), *grown]
 
 
 def main(arguments=None):
-    """Run the parts and print a line each; returns ``[(name, ratio, difference)]``."""
-    parser = argparse.ArgumentParser(prog="benchmarks.reid", description=__doc__.split("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="factor of all sizes")
-    args = parser.parse_args(arguments)
-    results = []
-    for part in args.parts or PARTS:
-        if result := PARTS[part](args.scale):
-            results.append(result)
-            name, ratio, difference = result
-            print(f"{name}: {ratio:.2f} times as fast, results differ by {difference:.1e}")
-    return results
+    """Run the cases that are named; returns the results."""
+    parser = running.command_line("benchmarks.reid", __doc__)
+    return running.main(parser, parser.parse_args(arguments), cases(), "reid")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -2,7 +2,7 @@
 
     python3 -m benchmarks.serve                             # 100,000 images of 512 dimensions
     python3 -m benchmarks.serve --engine ivfpq
-    python3 -m benchmarks.serve --scale 0.01 --requests 20
+    python3 -m benchmarks.serve --scale 0.1
 
 The server is a process of its own with an untrained ResNet-18 (512 dimensions) and the descriptors
 of benchmarks.index; clients send a JPEG of 640 x 480 pixels, which is shrunk to 362. The bare work
@@ -17,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +26,12 @@ import requests
 import torch
 from PIL import Image
 
+from benchmarks import running
 from benchmarks.index import build, draw
+from benchmarks.running import Case
 from cirtorch.search.index import open_index
 from mdir import registry
+from mdir.errors import UserError
 from mdir.inference.fingerprint import network_fingerprint
 from mdir.networks.factory import load_network
 from mdir.networks.files import save_network
@@ -52,6 +57,7 @@ _DATA = {
     "mean_std": [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]],
 }
 _EXTRACTION = {"image_size": 362, "upright": True, "transforms": None, "mean_std": None}
+_FILTERS = {"": {}, ", by day": {"filter": '{"condition": "day"}'}}
 
 
 def make(folder: Path, images: int, engine: str) -> None:
@@ -130,52 +136,71 @@ def bare(folder: Path, engine: str, count: int) -> np.ndarray:
     return np.array(times)
 
 
-def main(arguments: list[str] | None = None) -> list[tuple]:
-    """Measure and print; returns ``(clients, filter, p50, p95, requests a second)`` of each."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve")
-    parser.add_argument("--scale", type=float, default=1, help="times 100,000 images")
-    parser.add_argument("--requests", type=int, default=100, help="of each client")
-    parser.add_argument("--engine", choices=("exact", "ivfpq"), default="exact")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    require_packages()
-    if options.serve:
-        serve(options.serve, options.engine)
+def answers(bench, count=100, engine="exact"):
+    """Clients at once, without a filter and with one, beside the bare work of a search."""
+    try:
+        require_packages()
+    except UserError as error:
+        return {"skipped": str(error)}
+    images = max(40, int(100_000 * bench.scale))  # half of them lie behind the filter
+    count = max(8, int(count * bench.scale))
     with tempfile.TemporaryDirectory() as name:
-        images = int(100_000 * options.scale)
-        return _measure(Path(name), images, options.engine, options.requests)
+        make(Path(name), images, engine)
+        alone = np.median(bare(Path(name), engine, count))
+        with served(Path(name), engine) as port:
+            latencies(port, 1, 3)
+            found = {}
+            for clients in (1, 8):
+                for words, fields in _FILTERS.items():
+                    times, whole = latencies(port, clients, max(1, count // clients), **fields)
+                    told = {"size": f"{images} images, {engine}", **_percentiles(times, alone)}
+                    rate = {"requests_per_second": len(times) / whole}
+                    found[f"{clients} at once{words}"] = told | rate
+            return {"rows": found}
 
 
-def _measure(folder, images, engine, count):
-    make(folder, images, engine)
-    alone = np.median(bare(folder, engine, count))
-    print(
-        f"{images} images, engine {engine}; the bare work takes {1000 * alone:.1f} ms", flush=True
-    )
+def _percentiles(times, alone):
+    p50, p95 = np.percentile(times, [50, 95])
+    return {
+        "times": times.tolist(),
+        "milliseconds": 1000 * p50,
+        "p95_milliseconds": 1000 * p95,
+        "twin_milliseconds": 1000 * alone,
+        "ratio": alone / p50,
+    }
+
+
+@contextmanager
+def served(folder: Path, engine: str):
+    """The port of a server of its own while the block runs."""
     command = [sys.executable, "-m", "benchmarks.serve", "--serve", str(folder)]
     command += ["--engine", engine]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
-    results = []
     try:
-        port = int(process.stdout.readline())
-        latencies(port, 1, 3)
-        for clients in (1, 8):
-            for words, fields in (("", {}), ("by day", {"filter": '{"condition": "day"}'})):
-                times, whole = latencies(port, clients, max(1, count // clients), **fields)
-                p50, p95 = np.percentile(times, [50, 95])
-                rate = len(times) / whole
-                results.append((clients, words, p50, p95, rate))
-                print(
-                    f"{clients} x {words:7} p50 {1000 * p50:6.1f} ms  p95 {1000 * p95:6.1f} ms"
-                    f"  {rate:6.1f} requests a second  p50 / bare work {p50 / alone:.2f}",
-                    flush=True,
-                )
+        yield int(process.stdout.readline())
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    return results
+
+
+def cases(**options):
+    """One; options as of :func:`answers`."""
+    return [Case("serve", partial(answers, **options))]
+
+
+def main(arguments: list[str] | None = None) -> dict:
+    """Run it; returns the results."""
+    parser = running.command_line("benchmarks.serve", __doc__, "serve")
+    parser.add_argument("--requests", type=int, default=100, help="of each client")
+    parser.add_argument("--engine", choices=("exact", "ivfpq"), default="exact")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(options.serve, options.engine)
+    del options.serve
+    return running.main(parser, options, cases(count=options.requests, engine=options.engine))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(running.exit_code(main()))

@@ -35,8 +35,8 @@ def commit() -> str | None:
 def machine() -> str:
     """System, processor with the cores that we may use, memory and NVIDIA's GPUs, in a line."""
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
-    parts = [f"{platform.system()} {platform.machine()}", f"{_processor()}, {cores}"]
-    parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.0f} GiB")
+    parts = [f"{platform.system()} {platform.machine()}", f"{processor()}, {cores}"]
+    parts.append(f"{memory() / GIB:.0f} GiB")
     cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     parts += [name for card in cards if (name := _field(card, "Model"))]
     return "; ".join(parts)
@@ -48,7 +48,13 @@ def usable_cores() -> int:
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
-def _processor():
+def memory() -> int:
+    """Bytes of memory that the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
     name = _field(Path("/proc/cpuinfo"), "model name")
     return name or platform.processor() or "a processor of unknown name"
 

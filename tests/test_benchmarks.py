@@ -2,85 +2,131 @@
 
 import pytest
 
-from benchmarks import decoded, index, proxies, reid, retrieval, serve
+from benchmarks import (
+    contrastive,
+    decoded,
+    generators,
+    index,
+    proxies,
+    reid,
+    results,
+    retrieval,
+    running,
+    serve,
+)
 from tests.serve.conftest import require_extra
 
-LARGEST_DIFFERENCE = {"extraction": 1e-5, "map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
+LARGEST_DIFFERENCE = {"map": 1e-15, "whitening": 1e-6, "expansion": 1e-6}
+PEAKS = {"float32": 1e11, "float64": 5e10, "copy": 1e10}
+
+
+@pytest.fixture(autouse=True)
+def peaks(monkeypatch):
+    """Limits of a machine that need no measuring."""
+    monkeypatch.setattr(running, "measure_peaks", lambda *_: PEAKS)
+
+
+def measured(module, *arguments):
+    """Figures by name of what is done."""
+    found = dict(results.rows(module.main(list(arguments))))
+    assert {told["status"] for told in found.values()} == {"done"}, found
+    assert found.pop("roofline")["peaks"] == PEAKS
+    return found
 
 
 @pytest.mark.parametrize(
-    "part", ["mining", "anchors", "map", "whitening", "search", "expansion", "superglobal"]
+    "part",
+    ["mining", "anchors", "map", "whitening", "search", "search-faiss", "expansion", "superglobal"],
 )
 def test_twins_agree(part, capsys):
-    ((_, ratio, difference),) = retrieval.main([part, "--scale", "0.02"])
-    assert ratio > 0 and difference <= LARGEST_DIFFERENCE.get(part, 0)
+    ((name, told),) = measured(retrieval, part, "--scale", "0.02").items()
+    assert name == f"retrieval.{part}"
+    assert told["ratio"] > 0 and told["difference"] <= LARGEST_DIFFERENCE.get(part, 0)
     assert "times as fast" in capsys.readouterr().out
 
 
-def test_extraction_agrees(tmp_path):
-    _, _, difference = retrieval.extraction(0.01, tmp_path, "squeezenet1_1", (1, 0.8))
-    assert difference <= LARGEST_DIFFERENCE["extraction"]
+def test_extraction_agrees():
+    told = retrieval.extraction(running.Bench(0.01), "squeezenet1_1", (1, 0.8))
+    assert told["size"].startswith("4 images, squeezenet1_1, 2 scales")
+    assert told["difference"] <= 1e-5
 
 
 @pytest.mark.parametrize("part", ["clustering", "evaluation"])
-def test_reid_twins_agree(part, capsys):
-    ((_, ratio, difference),) = reid.main([part, "--scale", "0.1"])
-    assert ratio > 0 and difference <= 1e-12
-    assert "times as fast" in capsys.readouterr().out
+def test_reid_twins_agree(part):
+    ((_, told),) = measured(reid, part, "--scale", "0.1").items()
+    assert told["ratio"] > 0 and told["difference"] <= 1e-12
 
 
-def test_reid_growth(capsys):
-    assert reid.main(["growth", "--scale", "0.02"]) == []
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "images", "80", "160", "320", "652"
+@pytest.mark.parametrize(
+    ("module", "scale", "images"),
+    [(reid, "0.02", (80, 160, 320, 652)), (proxies, "0.01", (75, 150, 300, 605))],
+)
+def test_growth_is_of_ours_alone(module, scale, images):
+    found = measured(module, "growth", "--scale", scale).values()
+    assert [told["size"] for told in found] == [f"{count} images" for count in images]
+    assert all("ratio" not in told and told["peak_mib"] >= 0 for told in found)
+
+
+def test_proxies_twins_agree():
+    found = measured(proxies, "recall", "losses", "--scale", "0.05")
+    assert [name.split(".")[1:] for name in found] == [
+        ["recall"],
+        *(["losses", name, size] for size in ("64", "180")
+          for name in ("proxy_anchor", "balanced_proxy")),
     ]  # fmt: skip
+    assert found["proxies.recall"]["difference"] == 0
+    assert all(told["ratio"] > 0 and told["difference"] <= 1e-6 for told in found.values())
 
 
-def test_proxies_twins_agree(capsys):
-    results = proxies.main(["recall", "losses", "--scale", "0.05"])
-    assert [name.partition(",")[0] for name, _, _ in results] == [
-        "recall", *2 * ["proxy_anchor", "balanced_proxy"]
-    ]  # fmt: skip
-    assert results[0][2] == 0
-    assert all(ratio > 0 and difference <= 1e-6 for _, ratio, difference in results)
-    assert "times as fast" in capsys.readouterr().out
+@pytest.mark.parametrize("name", ["npid", "moco", "daco"])
+def test_contrastive_twins_agree(name):
+    ((_, told),) = measured(
+        contrastive, name, "--scale", "0.02", "--dimensions", "8", "--steps", "2"
+    ).items()
+    assert told["ratio"] > 0 and told["difference"] <= 1e-4 and len(told["times"]) == 2
 
 
-def test_proxies_growth(capsys):
-    assert proxies.main(["growth", "--scale", "0.01"]) == []
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        "images", "75", "150", "300", "605"
-    ]  # fmt: skip
+def test_generators_agree():
+    small = ["--size", "32", "--filters", "2", "--steps", "1", "--device", "cpu"]
+    ((_, told),) = measured(generators, "hedngan", *small).items()
+    assert told["ratio"] > 0 and told["difference"] <= 1e-3 and told["bound"] == "products"
 
 
-def test_reid_step(capsys):
-    assert reid.main(["step", "--scale", "0.03"]) == []
-    told = capsys.readouterr().out
-    assert "a step of 2 + 2 images takes" in told and "labels of 978 images" in told
+def test_reid_step():
+    ((_, told),) = measured(reid, "step", "--scale", "0.03").items()
+    assert told["size"].startswith("2 + 2 images, 200 remembered")
+    assert told["milliseconds"] > 0 and told["labels_milliseconds"] > 0
 
 
-def test_an_index_of_few(capsys, monkeypatch):
+def test_an_index_of_few(monkeypatch):
     monkeypatch.setattr(index, "apart", lambda function, *given: index._measured(function, given))
-    found = index.main(["--rows", "300", "--dimensions", "8", "--queries", "5"])
-    assert {name: told["recall"] for name, told in found.items()} == {
-        "exact": 1, "ivfpq": 1, "faiss flat": 1
-    }  # fmt: skip
-    assert found["ivfpq"]["day_recall"] == 1 and found["ivfpq"]["bytes"] > 300
-    assert "300 drawn descriptors of 8 dimensions" in capsys.readouterr().out
-
-
-def test_serve_latency(capsys):
-    require_extra()
-    results = serve.main(["--scale", "0.001", "--requests", "8", "--engine", "ivfpq"])
-    assert [(clients, words) for clients, words, *_ in results] == [
-        (1, ""), (1, "by day"), (8, ""), (8, "by day")
+    found = measured(index, "--rows", "300", "--dimensions", "8", "--queries", "5")
+    assert {name: told["recall"] for name, told in found.items()} == dict.fromkeys(
+        ["index, faiss flat", "index, exact", "index, exact, half", "index, ivfpq",
+         "index, ivfpq, half"], 1
+    )  # fmt: skip
+    assert {told["size"] for told in found.values()} == {
+        "300 descriptors of 8 dimensions, 5 queries"
+    }
+    assert found["index, ivfpq"]["bytes"] > 300
+    assert [name for name, told in found.items() if "roofline" not in told] == [
+        "index, ivfpq", "index, ivfpq, half"
     ]  # fmt: skip
-    assert all(0 < p50 <= p95 and rate > 0 for *_, p50, p95, rate in results)
-    assert "100 images, engine ivfpq; the bare work takes" in capsys.readouterr().out
+
+
+def test_serve_latency():
+    require_extra()
+    found = measured(serve, "--scale", "0.001", "--engine", "ivfpq")
+    assert list(found) == [f"serve, {n} at once{by}" for n in (1, 8) for by in ("", ", by day")]
+    assert {told["size"] for told in found.values()} == {"100 images, ivfpq"}
+    assert all(0 < told["milliseconds"] <= told["p95_milliseconds"] for told in found.values())
+    assert all(told["requests_per_second"] > 0 for told in found.values())
 
 
 def test_decoded_images_are_the_same(capsys):
-    results = decoded.main(["--images", "3"])
-    assert [(name, difference) for name, _, difference in results] == [("mining", 0), ("toy", 0)]
-    assert all(ratio > 0 for _, ratio, _ in results)
+    found = measured(decoded, "--images", "3")
+    assert {name: told["difference"] for name, told in found.items()} == {
+        "decoded.mining": 0, "decoded.toy": 0
+    }  # fmt: skip
+    assert all(told["ratio"] > 0 for told in found.values())
     assert "times as fast as without" in capsys.readouterr().out

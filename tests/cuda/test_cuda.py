@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.generators import ADAM, MEMBERS, make_method
 from benchmarks.gpu_bench import SMALL, Bench
+from benchmarks.measuring import tensor_cores
 from benchmarks.reid import identities, our_labels, uda_step
-from benchmarks.roofline import tensor_cores
 from cirtorch.datasets.mining import diverse_anchors, mine_hard_negatives
 from cirtorch.search.exact import Search
 from mdir.inference.cost import measured
