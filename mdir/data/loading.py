@@ -13,7 +13,7 @@ from mdir.data import labelled  # noqa: F401  (teaches the default collate label
 from mdir.data.decoded_cache import CachedCompose, DecodedCache
 from mdir.data.samplers import EpochSampler, OnePass, PassesSampler, sample_seed, seeded
 from mdir.data.sections import loader_options, merge_defaults
-from mdir.data.transforms.parse import parse_transforms
+from mdir.data.transforms.parse import Compose, parse_transforms
 from mdir.errors import USER_ERRORS, UserError
 
 _WORKERS = -2  # in place of an index: what the loader itself draws belongs to no sample
@@ -34,15 +34,22 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     section = merge_defaults(section, defaults)
     dataset = dict(section["dataset"])
     columns = dataset.pop("data_cols", None)
-    transform = parse_transforms(section.get("transforms"), section.get("mean_std"))
-    if section.get("decoded_cache") is not None:
-        cache = DecodedCache(float(section["decoded_cache"]))
-        transform = CachedCompose(transform.transforms, cache)
+    transform = make_pipeline(
+        section.get("transforms"), section.get("mean_std"), section.get("decoded_cache")
+    )
     made = registry.make("dataset", dataset, transform, select_columns(inputs, columns))
     made.strict_images = section.get("strict_images", False)
     if hasattr(made, "require_files"):  # so that no night is lost to the last of them
         made.require_files()
     return made
+
+
+def make_pipeline(text: str | None, mean_std, decoded_cache: float | str | None) -> Compose:
+    """The pipeline of :func:`parse_transforms`, with a cache of so many GiB unless that is None."""
+    plain = parse_transforms(text, mean_std)
+    if decoded_cache is None:
+        return plain
+    return CachedCompose(plain.transforms, DecodedCache(float(decoded_cache)))
 
 
 class Datasets:

@@ -10,6 +10,7 @@ from mdir.origin import usable_cores
 from mdir.registry import Check, Holds, Options, Problem, Section, check_parameters, register
 from mdir.registry.ranges import above, at_least
 
+Gibibytes = Annotated[float, above(0)]
 _MAX_WORKERS = 6
 _ITEMS_A_WORKER = 16  # for fewer, starting a process takes longer than reading them
 _SPEED = ("num_workers", "pin_memory", "prefetch_factor", "timeout")
@@ -116,7 +117,7 @@ def data_section(
     transforms: Annotated[str, Check(check_transforms)] | None = None,
     mean_std: Annotated[list[list[float]], Check(_check_mean_std)] | None = None,
     strict_images: bool = False,
-    decoded_cache: Annotated[float, above(0)] | None = None,
+    decoded_cache: Gibibytes | None = None,
 ) -> dict:
     """One entry of ``data``; transforms and mean_std may come from the network's runtime instead.
 

@@ -13,7 +13,9 @@ from cirtorch.utils.evaluate import compute_map_and_print, split_protocols
 from cirtorch.utils.finite import require_finite
 from cirtorch.utils.protocol import make_protocol
 from mdir.data.datasets.images import CirImageList
-from mdir.data.transforms.parse import check_transforms, parse_transforms
+from mdir.data.loading import make_pipeline
+from mdir.data.sections import Gibibytes
+from mdir.data.transforms.parse import check_transforms
 from mdir.inference.descriptors import extract_descriptors, wrappers_of
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
@@ -54,7 +56,7 @@ class CirDatasetAp:
         image_size: longest side in pixels; a query's box is shrunk as its image would be. Null: as
             the files are.
         transforms, mean_std: null: those of the network.
-        strict_images: as of a data section.
+        strict_images, decoded_cache: as of a data section.
         data_root: folder that holds ``test/<dataset>``, relative to the root.
         rerank: re-rankings by name; null: none.
 
@@ -71,6 +73,7 @@ class CirDatasetAp:
         mean_std: list | tuple | None = None,
         data_root: str = "data",
         strict_images: bool = False,
+        decoded_cache: Gibibytes | None = None,
         rerank: RerankSection | None = None,
     ):
         if isinstance(dataset, dict):
@@ -80,7 +83,7 @@ class CirDatasetAp:
         self.protocols = split_protocols(self.set.name, self.set.gnd)
         self.main = "" if "" in self.protocols else "medium"
         self.image_size, self.transforms, self.mean_std = image_size, transforms, mean_std
-        self.strict_images = strict_images
+        self.strict_images, self.decoded_cache = strict_images, decoded_cache
         self.rerankings = [Reranking(section) for section in ({}, rerank) if section is not None]
 
     @property
@@ -129,8 +132,10 @@ class CirDatasetAp:
 
     def _extract(self, network):
         data = network.preprocessing
-        transform = parse_transforms(
-            self.transforms or data.get("transforms"), self.mean_std or data.get("mean_std")
+        transform = make_pipeline(
+            self.transforms or data.get("transforms"),
+            self.mean_std or data.get("mean_std"),
+            self.decoded_cache,
         )
         vecs = self._vectors(network, transform, "database", self.set.image_paths, None)
         if self.set.queries_are_database:

@@ -13,7 +13,7 @@ import torch
 from mdir import distributed
 from mdir.data.image_files import as_seen
 from mdir.data.loading import make_dataset
-from mdir.data.sections import data_section
+from mdir.data.sections import Gibibytes, data_section
 from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
@@ -60,7 +60,7 @@ class ClassRecall:
         ranks: of the recalls, in any order.
         nmi: false leaves it out, which is slow with thousands of classes.
         transforms, mean_std: null: those of the network.
-        strict_images: as of a data section.
+        strict_images, decoded_cache: as of a data section.
         batch_size: images that go through the network together.
         rerank: re-rankings by name; null: none.
     """
@@ -76,11 +76,16 @@ class ClassRecall:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
+        decoded_cache: Gibibytes | None = None,
         batch_size: Annotated[int, at_least(1)] = 64,
         rerank: RerankSection | None = None,
     ):
         section = data_section(
-            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+            dataset=dataset,
+            transforms=transforms,
+            mean_std=mean_std,
+            strict_images=strict_images,
+            decoded_cache=decoded_cache,
         )
         self.dataset = make_dataset(section)
         self.name = dataset.get("set", dataset["name"])

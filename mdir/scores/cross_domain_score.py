@@ -8,7 +8,7 @@ import torch
 
 from cirtorch.utils.finite import require_finite
 from mdir.data.loading import make_dataset
-from mdir.data.sections import data_section
+from mdir.data.sections import Gibibytes, data_section
 from mdir.data.transforms.parse import check_transforms
 from mdir.inference.descriptors import Views, extract_descriptors
 from mdir.registry import Check, Section, register
@@ -37,7 +37,7 @@ class CrossDomainRecall:
             ``ossco``: the recall over both domains at the first rank, and the names of the domains
             are in those of the recalls.
         transforms, mean_std: null: those of the network.
-        strict_images: as of a data section.
+        strict_images, decoded_cache: as of a data section.
         batch_size: images of one size that go through the network together.
         rerank: re-rankings by name, for numbers with ``_reranked`` behind their names, each
             direction by itself; null: none.
@@ -54,11 +54,16 @@ class CrossDomainRecall:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
+        decoded_cache: Gibibytes | None = None,
         batch_size: int = 16,
         rerank: RerankSection | None = None,
     ):
         section = data_section(
-            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+            dataset=dataset,
+            transforms=transforms,
+            mean_std=mean_std,
+            strict_images=strict_images,
+            decoded_cache=decoded_cache,
         )
         self.dataset = make_dataset(section)
         self.ranks, self.naming, self.batch_size = sorted(ranks), naming, batch_size

@@ -10,7 +10,7 @@ from cirtorch.search.exact import Search
 from cirtorch.utils.finite import require_finite
 from mdir import distributed
 from mdir.data.loading import make_dataset
-from mdir.data.sections import data_section
+from mdir.data.sections import Gibibytes, data_section
 from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_descriptors
@@ -86,7 +86,7 @@ class PlaceRecall:
             or the nearest of whose answers are (``nearest_crop``), or that vote (``maj_voting``).
         majority_weight: of a vote.
         transforms, mean_std: null: those of the network.
-        strict_images: as of a data section.
+        strict_images, decoded_cache: as of a data section.
         batch_size: images of one size that go through the network together.
         rerank: re-rankings by name, for descriptors of length 1; null: none.
     """
@@ -105,11 +105,16 @@ class PlaceRecall:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
+        decoded_cache: Gibibytes | None = None,
         batch_size: Annotated[int, at_least(1)] = 16,
         rerank: RerankSection | None = None,
     ):
         section = data_section(
-            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+            dataset=dataset,
+            transforms=transforms,
+            mean_std=mean_std,
+            strict_images=strict_images,
+            decoded_cache=decoded_cache,
         )
         self.dataset = make_dataset(section)
         self.name = dataset.get("set", dataset["name"])

@@ -9,7 +9,7 @@ import torch
 
 from mdir.data.image_files import as_seen
 from mdir.data.loading import make_dataset
-from mdir.data.sections import data_section
+from mdir.data.sections import Gibibytes, data_section
 from mdir.data.transforms.parse import check_transforms
 from mdir.errors import UserError
 from mdir.inference.descriptors import extract_unit_rows
@@ -55,7 +55,7 @@ class ReidScore:
         ranks: of the matches.
         rerank: ``{}`` for the published re-ranking, or its settings; null: none.
         transforms, mean_std: null: those of the network.
-        strict_images: as of a data section.
+        strict_images, decoded_cache: as of a data section.
         batch_size: images that go through the network together.
     """
 
@@ -70,10 +70,15 @@ class ReidScore:
         transforms: Annotated[str, Check(check_transforms)] | None = None,
         mean_std: list | tuple | None = None,
         strict_images: bool = False,
+        decoded_cache: Gibibytes | None = None,
         batch_size: Annotated[int, at_least(1)] = 64,
     ):
         section = data_section(
-            dataset=dataset, transforms=transforms, mean_std=mean_std, strict_images=strict_images
+            dataset=dataset,
+            transforms=transforms,
+            mean_std=mean_std,
+            strict_images=strict_images,
+            decoded_cache=decoded_cache,
         )
         self.dataset = make_dataset(section)
         if not 0 < getattr(self.dataset, "queries", 0) < len(self.dataset):

@@ -59,6 +59,23 @@ def test_translations_of_other_images_are_not_taken_over(root):
     assert os.stat(root / "out/b0.png").st_ino == made[1]
 
 
+def test_a_cache_of_decoded_images_makes_nothing_anew(root):
+    """Neither by the journal nor where it is gone."""
+    folder = root.parent
+    scenario(folder, **{"1_infer": INFER})
+    perform(folder)
+    made = os.stat(root / "out/a0.png").st_ino
+    test = {**INFER["data"]["test"], "decoded_cache": 0.1}
+    scenario(folder, **{"1_infer": {**INFER, "data": {"test": test}}})
+    assert "unchanged since" in perform(folder).stdout
+    forget(root)
+    perform(folder)
+    assert os.stat(root / "out/a0.png").st_ino == made
+    shutil.rmtree(root / "out")
+    perform(folder)
+    assert len(list((root / "cache/decoded").glob("??/*"))) == 2
+
+
 def test_translations_by_another_generator_are_not_taken_over(root):
     folder = root.parent
     stored = {**INFER, "network": {"path": "net.pth", "runtime": None}}

@@ -105,6 +105,9 @@ def test_complete_file_is_not_made_again(root, images):
     before = path.stat().st_mtime_ns
     (metadata,) = infer_and_learn_whitening(params())
     assert metadata == {"status": "skipped", "whitening_path": str(path)}
+    with_cache = params()
+    with_cache["data"]["test"]["decoded_cache"] = 0.1
+    assert infer_and_learn_whitening(with_cache)[0]["status"] == "skipped"
     assert path.stat().st_mtime_ns == before
 
 
