@@ -9,8 +9,6 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torchvision.transforms as T
-from torchvision.transforms.functional import pil_to_tensor
 
 PIXELS_ON_GPU = 8 << 20
 PIXELS_ON_CPU = 1 << 19
@@ -94,6 +92,9 @@ def split_transform(transform):
     Returns:
         transform of a PIL image, and a function of a batch on the device.
     """
+    import torchvision.transforms as T  # late: takes as long as torch itself
+    from torchvision.transforms.functional import pil_to_tensor
+
     steps = getattr(transform, "transforms", [])
     if [type(step) for step in steps] != [T.ToTensor, T.Normalize]:
         return transform, lambda batch: batch

@@ -1,7 +1,6 @@
 """Convolutional features cut out of classification networks, always ending in a ReLU."""
 
 import torch
-import torchvision
 from torch import nn
 
 from cirtorch.networks.functions import SCHEME, named_function
@@ -53,9 +52,10 @@ def build_features(architecture, pretrained=False, model_dir=None):
     check_architecture(architecture)
     if isinstance(pretrained, str) and "://" in pretrained:
         return _cut(architecture, _from_elsewhere(architecture, pretrained))
-    net = getattr(torchvision.models, architecture)(weights=None)
+    models = _models()
+    net = getattr(models, architecture)(weights=None)
     if pretrained is True and architecture not in FEATURES:
-        weights = torchvision.models.get_model_weights(architecture)["IMAGENET1K_V1"]
+        weights = models.get_model_weights(architecture)["IMAGENET1K_V1"]
         load_state(net, load_url(weights.url, model_dir, named_hash=True), weights.url)
     features = _cut(architecture, net)
     if pretrained is True and architecture in FEATURES:
@@ -81,12 +81,18 @@ def output_dim(architecture, features):
 def check_architecture(architecture):
     """Raise ValueError unless the name is one of a known architecture."""
     known = architecture in OUTPUT_DIM
-    if known or (architecture.startswith(_FAMILIES) and hasattr(torchvision.models, architecture)):
+    if known or (architecture.startswith(_FAMILIES) and hasattr(_models(), architecture)):
         return
     raise ValueError(
         f"Unsupported or unknown architecture: {architecture!r}; known are {', '.join(OUTPUT_DIM)} "
         f"and torchvision's resnext and regnet names.{suggest(architecture, OUTPUT_DIM)}"
     )
+
+
+def _models():
+    import torchvision  # late: takes as long as torch itself
+
+    return torchvision.models
 
 
 def _cut(architecture, net):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import DBSCAN
-from sklearn.neighbors import sort_graph_by_row_values
 
 from cirtorch.utils.errors import DataError
 
@@ -90,6 +88,8 @@ def self_paced_labels(distances, eps=0.6, eps_gap=0.02, threshold=None, min_samp
 
 def _sorted(distances):
     """As scikit-learn wants a graph: nearest first in each row."""
+    from sklearn.neighbors import sort_graph_by_row_values  # late: it takes its time
+
     return sort_graph_by_row_values(distances, copy=True, warn_when_not_sorted=False)
 
 
@@ -99,6 +99,8 @@ def _dbscan(graph, eps, min_samples):
             f"a radius of {eps:g} for Jaccard distances: eps, less and plus its gap, must lie "
             "above 0 and below 1"
         )
+    from sklearn.cluster import DBSCAN
+
     found = DBSCAN(eps=eps, min_samples=min_samples, metric="precomputed").fit(graph)
     return found.labels_.astype(np.int64)
 

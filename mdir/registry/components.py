@@ -21,14 +21,14 @@ ones. The annotation says what is admitted:
 
 ``@register(kind, name, check=function)`` adds ``function(section) -> iterable of Problem``, which
 sees the parameters of one section together; it becomes the component's ``check_section``, which a
-class may as well define itself. Nothing here imports torch; all modules of a kind's packages are
-imported at its first look-up, so a component is known as soon as its file lies in the right folder.
+class may as well define itself. Nothing here imports torch. A component is known as soon as its
+file lies in a package of its kind; its module is imported when it is looked up, or at the first
+look-up of the kind where the decorator does not spell kind and names out.
 """
 
 import functools
 import importlib
 import inspect
-import pkgutil
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -51,6 +51,7 @@ from mdir.registry.annotations import (
     with_article,
     within,
 )
+from mdir.registry.places import places
 from mdir.registry.plugins import PluginError, load
 from mdir.registry.signatures import Field, schema
 
@@ -74,7 +75,6 @@ class Kind:
     key: str | None
     packages: tuple[str, ...]
     components: dict = field(default_factory=dict)
-    loaded: bool = False
 
 
 KINDS = {
@@ -121,9 +121,10 @@ def register(kind: str, *names: str, check: Callable | None = None):
         if check is not None:
             component.check_section = check
         for name in names:
-            known = KINDS[kind].components.setdefault(name, component)
-            if known is not component and known.__module__ != component.__module__:
-                raise RuntimeError(f"{kind} {name!r} is registered by {known.__module__} already")
+            owner = _modules(kind).get(name)  # which may not be imported yet
+            known = getattr(KINDS[kind].components.get(name), "__module__", owner)
+            if known not in (None, component.__module__):
+                raise RuntimeError(f"{kind} {name!r} is registered by {known} already")
             KINDS[kind].components[name] = component
         return component
 
@@ -132,15 +133,20 @@ def register(kind: str, *names: str, check: Callable | None = None):
 
 def names(kind: str) -> list[str]:
     """All registered names of a kind, sorted."""
-    return sorted(_components(kind))
+    _load_unnamed(kind)
+    return sorted({*_modules(kind), *KINDS[kind].components})
 
 
 def lookup(kind: str, name: object):
     """The component of that name; a :class:`ComponentError` names the nearest one otherwise."""
-    components = _components(kind)
-    if not isinstance(name, str) or name not in components:
-        raise ComponentError([Problem((), unknown(kind, name, components))])
-    return components[name]
+    _load_unnamed(kind)
+    components, modules = KINDS[kind].components, _modules(kind)
+    if isinstance(name, str):
+        if name not in components and name in modules:
+            importlib.import_module(modules[name])
+        if name in components:
+            return components[name]
+    raise ComponentError([Problem((), unknown(kind, name, names(kind)))])
 
 
 def unknown(what: str, given, allowed, taken=()) -> str:
@@ -295,15 +301,20 @@ def _check_further(component, params, path, is_bad):
     yield from problems
 
 
-def _components(kind):
-    family = KINDS[kind]
-    if not family.loaded:
-        family.loaded = True
-        for package in map(importlib.import_module, family.packages):
-            for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-                importlib.import_module(module.name)
-        _load_entry_points()
-    return family.components
+@functools.cache
+def _modules(kind):
+    """The modules of our own components by name."""
+    found = (places(package).modules.get(kind, {}) for package in KINDS[kind].packages)
+    return {name: module for modules in found for name, module in modules.items()}
+
+
+@functools.cache
+def _load_unnamed(kind):
+    """Import what registers components whose names only an import tells, plug-ins among it."""
+    for package in KINDS[kind].packages:
+        for module in places(package).unclear:
+            importlib.import_module(module)
+    _load_entry_points()
 
 
 @functools.cache
@@ -342,19 +353,19 @@ def _check_section(section, value, path, beside=()):
         yield Problem(path, f"expected {wanted} (a mapping), got {value!r}")
         return
     if kind.key not in value:
-        components = _components(section.kind)
-        default = components.get("")
+        known = names(section.kind)
         slip = next((key for key in value if kind.key and is_slip(str(key), kind.key)), None)
         if slip is not None and isinstance(value[slip], (str, dict)):
-            names = ", ".join(sorted(filter(None, components)))
+            allowed = ", ".join(filter(None, known))
             message = f"unknown key {slip!r}. Did you mean {kind.key!r}, the name of the"
-            yield Problem((*path, slip), f"{message} {section.kind}? Allowed there: {names}")
+            yield Problem((*path, slip), f"{message} {section.kind}? Allowed there: {allowed}")
             return
-        if default is None:
-            allowed = ", ".join(sorted(components))
+        if "" not in known:
+            allowed = ", ".join(known)
             message = f"missing {kind.key!r}, the name of the {section.kind}. Allowed: {allowed}"
             yield Problem(path, message)
             return
+        default = lookup(section.kind, "")
         yield from check_parameters(default, value, path, section.kind, beside)
         return
     name = value[kind.key]

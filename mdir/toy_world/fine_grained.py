@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from mdir.data.datasets.fine_grained_layouts import FIRST_TEST_CLASS
 from mdir.toy_world.birds import Species
@@ -114,6 +113,8 @@ def _cars(layout, folder, portraits):
 
 def _annotations(records) -> bytes:
     """MATLAB file whose records count pixels from 1 and hold the class and the flag of the test."""
+    from scipy.io import savemat  # late: it takes its time
+
     rows = np.zeros((1, len(records)), [(name, object) for name in _FIELDS])
     for at, (path, portrait, label) in enumerate(records):
         left, top, right, bottom = portrait.box()
@@ -123,7 +124,7 @@ def _annotations(records) -> bytes:
         names[label - 1] = f"Toy {portrait.subject.kind.capitalize()} {label}"
     buffer = io.BytesIO()
     classes = np.array([names], object)
-    scipy.io.savemat(buffer, {"annotations": rows, "class_names": classes}, do_compression=True)
+    savemat(buffer, {"annotations": rows, "class_names": classes}, do_compression=True)
     header = b"MATLAB 5.0 MAT-file of the toy world".ljust(116)  # scipy's tells the time
     return header + buffer.getvalue()[116:]
 

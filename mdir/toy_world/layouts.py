@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from mdir.data.table_files import table
-from mdir.toy_world.detectors import NAMES, detector_file
 from mdir.toy_world.places import Place, front, generator
 from mdir.toy_world.render import render
 from mdir.toy_world.view import View, draw_view, landmark_box
@@ -63,6 +62,8 @@ class Layout:
 
 def make_layout(seed: int, sizes: Sizes) -> Layout:
     """Lay out the whole toy world; nothing is drawn yet."""
+    from mdir.toy_world.detectors import NAMES, detector_file  # late: imports torch
+
     layout = Layout()
     take = partial(_shot, seed, sizes)
     _training(layout, take, sizes)

@@ -64,8 +64,8 @@ class Whole:
 
 @pytest.fixture(autouse=True)
 def kinds(monkeypatch):
-    monkeypatch.setitem(registry.KINDS, "tests_part", Kind("kind", (), {"part": Part}, True))
-    monkeypatch.setitem(registry.KINDS, "tests_whole", Kind("type", (), {"whole": Whole}, True))
+    monkeypatch.setitem(registry.KINDS, "tests_part", Kind("kind", (), {"part": Part}))
+    monkeypatch.setitem(registry.KINDS, "tests_whole", Kind("type", (), {"whole": Whole}))
 
 
 def messages(annotation, value):

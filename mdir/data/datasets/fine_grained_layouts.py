@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.io
 
 from cirtorch.datasets.imagefiles import list_images
 from cirtorch.utils.errors import DataError
-from cirtorch.utils.weight_files import load_weights
 from mdir.artifacts import used
 from mdir.data.image_lists import listed, subfolders
 from mdir.data.index_files import read_index
@@ -87,9 +85,11 @@ def _annotations(path):
         "expected cars_annos.mat of CARS196, with 'annotations': records of path, x1, y1, x2, y2, "
         "class and test flag"
     )
+    from scipy.io import loadmat  # late: it takes its time
+
     used(path)
     try:
-        content = scipy.io.loadmat(path, variable_names=["annotations"])
+        content = loadmat(path, variable_names=["annotations"])
     except Exception as error:  # damaged files make the reader stumble in many ways
         raise DataError(f"{path}: cannot be read ({error}); {expected}") from error
     if "annotations" not in content:
@@ -257,6 +257,8 @@ def read_data_dicts(root: Path, variant: str) -> list[FineImage]:
     Raises:
         DataError: the file cannot be read or holds something else.
     """
+    from cirtorch.utils.weight_files import load_weights  # late: imports torch
+
     path = data_dicts_path(root, variant)
     used(path)
     content = load_weights(path)

@@ -37,15 +37,15 @@ def divided(part):
 
 def sync_statistics(model: nn.Module) -> None:
     """Let the normalisations of a model treat a part of a batch as they would the whole."""
+    # torch's compiler is a second in importing
+    of_batch, of_instances = map(torch.compiler.disable, (_forward, _forward_of_instances))
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.forward = types.MethodType(_forward, module)  # type: ignore[method-assign]
+            module.forward = types.MethodType(of_batch, module)  # type: ignore[method-assign]
         elif isinstance(module, nn.InstanceNorm2d):
-            forward = types.MethodType(_forward_of_instances, module)
-            module.forward = forward  # type: ignore[method-assign]
+            module.forward = types.MethodType(of_instances, module)  # type: ignore[method-assign]
 
 
-@torch.compiler.disable
 def _forward(module, images):
     here = _here
     if here is None or not (module.training or module.running_mean is None):
@@ -91,7 +91,6 @@ def _group_sizes(groups, here, rows):
     return [owners.count(group) for group in range(groups)]
 
 
-@torch.compiler.disable
 def _forward_of_instances(module, images):
     result = type(module).forward(module, images)
     if _here is not None and _here.whole > 1 and len(images) == 1 and result.requires_grad:

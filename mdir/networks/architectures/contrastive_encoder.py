@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import torch
-import torchvision
 from torch import nn
 
 from mdir.networks.architectures.parts.unit_rows import unit_rows
@@ -38,9 +37,11 @@ class ContrastiveEncoder(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
-        resnet = getattr(torchvision.models, backbone)(weights=None)
+        from torchvision import models  # late: takes as long as torch itself
+
+        resnet = getattr(models, backbone)(weights=None)
         if pretrained:
-            weights = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+            weights = models.get_model_weights(backbone)["IMAGENET1K_V1"]
             load_pretrained(resnet, weights.url)
         width = resnet.fc.in_features
         self.f = nn.Sequential(*list(resnet.children())[:-1])

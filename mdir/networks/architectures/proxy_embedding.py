@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import nn
 
 from cirtorch.downloads.fetch import fetch
@@ -110,14 +109,16 @@ class ProxyEmbedding(nn.Module):
 
 def _headless(name, pooling):
     """A backbone from images to pooled features ``[B, M]``, weights drawn at random, and M."""
+    from torchvision import models  # late: takes as long as torch itself
+
     pool, head = "avgpool", "fc"
     if name == "inception":
         backbone, pool, head = BNInception(), "global_pool", "last_linear"
     elif name == "googlenet":
         options = {"aux_logits": False, "transform_input": True, "init_weights": True}
-        backbone = torchvision.models.googlenet(weights=None, **options)
+        backbone = models.googlenet(weights=None, **options)
     else:
-        backbone = getattr(torchvision.models, name)(weights=None)
+        backbone = getattr(models, name)(weights=None)
     width = getattr(backbone, head).in_features
     setattr(backbone, pool, pooling)
     setattr(backbone, head, nn.Identity())
@@ -126,7 +127,9 @@ def _headless(name, pooling):
 
 def _imagenet_weights(backbone):
     if backbone != "inception":
-        return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+        from torchvision.models import get_model_weights
+
+        return get_model_weights(backbone)["IMAGENET1K_V1"].url
     (known,) = known_weights()["ImageNet weights of BN-Inception"]
     return str(fetch(known.url, Path(get_root(), known.to), known.sha256))
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
-import torchvision
 from torch import nn
 
 from cirtorch.downloads.known_files import known_weights
@@ -182,12 +181,16 @@ def _resnet(backbone, bn_groups):
     norm = nn.BatchNorm2d if bn_groups == 1 else partial(BatchNormInGroups2d, groups=bn_groups)
     if backbone in LAYERS:
         return resnet_ibn(backbone, norm)
-    return getattr(torchvision.models, backbone)(weights=None, norm_layer=norm)
+    from torchvision import models  # late: takes as long as torch itself
+
+    return getattr(models, backbone)(weights=None, norm_layer=norm)
 
 
 def _imagenet_weights(backbone):
     if backbone in RESNETS:
-        return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+        from torchvision.models import get_model_weights
+
+        return get_model_weights(backbone)["IMAGENET1K_V1"].url
     path = Path(get_weights_root(), _IBN_FILES[backbone])
     if not path.exists():
         files = [file for group in known_weights().values() for file in group]

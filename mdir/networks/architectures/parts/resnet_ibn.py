@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torchvision.models.resnet import Bottleneck, ResNet
 
 LAYERS = {"resnet_ibn50a": (3, 4, 6, 3), "resnet_ibn101a": (3, 4, 23, 3)}
 
@@ -28,11 +27,13 @@ class IBN(nn.Module):
         return torch.cat([self.IN(first.contiguous()), self.BN(rest.contiguous())], dim=1)
 
 
-def resnet_ibn(name: str, norm: Callable[[int], nn.Module]) -> ResNet:
+def resnet_ibn(name: str, norm: Callable[[int], nn.Module]) -> nn.Module:
     """A ResNet of :data:`LAYERS` with ImageNet's classifier, weights drawn at random.
 
     The first normalisation of each block is an :class:`IBN`, but for the last layer's.
     """
+    from torchvision.models.resnet import Bottleneck, ResNet  # late: takes as long as torch itself
+
     network = ResNet(Bottleneck, list(LAYERS[name]), norm_layer=norm)
     for block in (*network.layer1, *network.layer2, *network.layer3):
         block.bn1 = IBN(block.bn1.num_features, norm)
