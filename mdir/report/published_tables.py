@@ -1,5 +1,6 @@
 """Published results, from the data files in the folder ``published``."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def load_table(name: str) -> PublishedTable:
     """
     if name not in table_names():
         raise ValueError(unknown("published table", name, table_names()))
+    return _read(name)
+
+
+@functools.cache  # a scenario names one again and again, and all of it is checked
+def _read(name):
     data = yaml.safe_load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))
     measures = tuple(Measure(**measure) for measure in data.pop("measures"))
     return PublishedTable(measures=measures, **data)
