@@ -1,6 +1,6 @@
 """Models of the package timm: names, options, what they are before any weights, weights.
 
-``timm`` is imported late: it takes seconds, and all architectures are imported at a look-up.
+``timm`` is imported late, since it takes its time.
 """
 
 import difflib
