@@ -149,6 +149,7 @@ def _search_index(folders, count, where):
 def _found_in(index, asked, folders, count, where):
     folder = folders["row"]
     index.require(asked.network, asked.preprocessing, asked.rows.shape[1])
+    index.require_images()
     _check_count(count, len(index), folder)
     parts = []
     for start, block in row_blocks(asked.rows, _QUERIES_AT_ONCE):

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cirtorch.search.index import open_index
 from cirtorch.search.shards import open_shards
 from mdir.artifacts import collecting
 from mdir.errors import USER_ERRORS
@@ -209,6 +211,10 @@ def test_what_an_index_cannot_do_is_told(params, root):
     ):
         with pytest.raises(USER_ERRORS, match=message):
             search({**params, "database": "index", **change})
+    with closing(open_index(root / "index")) as opened:
+        opened.remove([number for number, _ in opened.paths()])
+    with pytest.raises(USER_ERRORS, match="this index is empty; nothing can be found in it"):
+        search({**params, "database": "index"})
     write_shards(root / "q", QUERIES, network="other")
     with pytest.raises(USER_ERRORS, match="index is of another network, or of the same"):
         search({**params, "database": "index"})
