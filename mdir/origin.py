@@ -33,8 +33,13 @@ def commit() -> str | None:
 
 @functools.cache
 def machine() -> str:
-    """System, processor with the cores that we may use, memory and NVIDIA's GPUs, in a line."""
+    """System, processor with the cores that we may use, memory and NVIDIA's GPUs, in a line.
+
+    How many threads share a sum can change its last bits, so their number, if set, is told.
+    """
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        cores += f", OMP_NUM_THREADS {threads}"
     parts = [f"{platform.system()} {platform.machine()}", f"{processor()}, {cores}"]
     parts.append(f"{memory() / GIB:.0f} GiB")
     cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from cirtorch.utils.files import lies_at
 
+LOOK_S = 0.05
 MOUNTS = "/proc/self/mounts"
 LOCAL_LOCKS = {"nolock", "localflock", "local_lock=all", "local_lock=posix"}
 
@@ -37,8 +38,7 @@ def held(path: str | os.PathLike, taken: Callable[[str], None]):
     file = _opened(Path(path), taken)
     try:
         file.truncate(0)
-        moment = time.strftime("%Y-%m-%d %H:%M:%S")
-        holder = f"process {os.getpid()} on {socket.gethostname()} since {moment}\n"
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {moment_now()}\n"
         with suppress(OSError):  # a full disk is told by who needs it
             os.write(file.fileno(), holder.encode())
         yield
@@ -57,6 +57,22 @@ def holder_of(path: str | os.PathLike) -> str | None:
         return None
 
 
+def moment_now() -> str:
+    """The time as a lock file tells it; later ones sort behind earlier ones."""
+    return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment_in(holder: str) -> str:
+    """Since when a holder, as :func:`holder_of` tells it, has its lock."""
+    return holder.rpartition(" since ")[2]
+
+
+def process_here(holder: str | None) -> int | None:
+    """The process id of a holder; None of nobody, or of a process of another machine."""
+    match = re.match(r"process (\d+) on (\S+) since ", holder or "")
+    return int(match[1]) if match and match[2] == socket.gethostname() else None
+
+
 def _opened(path, taken):
     """The lock file, locked and in its place: who had it may just have removed it."""
     is_told = False
@@ -68,7 +84,7 @@ def _opened(path, taken):
             continue
         try:
             links = os.fstat(file.fileno()).st_nlink
-            if not _is_lockable(file):
+            if _is_held(file):
                 file.seek(0)
                 if not is_told:
                     taken(file.read().strip())
@@ -95,6 +111,14 @@ def _is_in_place(file, path, links):
         if error.errno == errno.ESTALE:
             return False
         raise
+
+
+def _is_held(file):
+    """Whether another process has a lock, for longer than the instant of a look at it."""
+    if _is_lockable(file):
+        return False
+    time.sleep(LOOK_S)
+    return not _is_lockable(file)
 
 
 def _is_lockable(file):

@@ -1,5 +1,6 @@
 """A static HTML page: one file, its pictures beside it, nothing from elsewhere."""
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -51,9 +52,13 @@ class PageSection:
 
 def write_page(path: Path, title: str, sections: list[PageSection], subtitle: str = "") -> None:
     """Write the page; paths of pictures are relative to it."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
-    template = environment.get_template("page.html.j2")
-    html = template.render(title=title, subtitle=subtitle, sections=sections)
+    html = _template().render(title=title, subtitle=subtitle, sections=sections)
     with atomic_write(path, "w", encoding="utf-8") as file:
         file.write(html)
+
+
+@functools.cache
+def _template():
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
+    return environment.get_template("page.html.j2")

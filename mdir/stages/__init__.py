@@ -20,6 +20,8 @@ class StepEntry:
         makes: dotted parameters that name folders which the step fills.
         reads: keys, at any depth, that name files which the step reads.
         writes: dotted parameters that name other folders and files which it writes.
+        measures: its metadata has numbers under ``eval``. Of a step of another package that is seen
+            once it ran.
     """
 
     place: str
@@ -29,6 +31,7 @@ class StepEntry:
     makes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ("path",)
     writes: tuple[str, ...] = ("directory",)
+    measures: bool = False
 
     def reads_stdin(self, parameters: dict) -> bool:
         """Whether the step, given these parameters, takes the lines of standard input."""
@@ -40,7 +43,7 @@ STEPS = {
         "mdir.stages.train:train", divided=True, makes=("learning.checkpoints.directory",)
     ),
     "mdir.stages.validate.validate": StepEntry(
-        "mdir.stages.validate:validate", divided=True, writes=("rankings",)
+        "mdir.stages.validate:validate", divided=True, writes=("rankings",), measures=True
     ),
     "mdir.stages.infer.infer": StepEntry(
         "mdir.stages.infer:infer",
@@ -68,7 +71,7 @@ STEPS = {
         "mdir.stages.fine_grained.prepare:prepare_fine_grained"
     ),
     "mdir.stages.fine_grained.retrieve": StepEntry("mdir.stages.fine_grained.retrieve:retrieve"),
-    "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall"),
+    "mdir.stages.recall.recall": StepEntry("mdir.stages.recall:recall", measures=True),
     "mdir.stages.report.report": StepEntry("mdir.stages.report:report"),
     "mdir.stages.compare.compare": StepEntry("mdir.stages.compare:compare"),
     "mdir.stages.extract.extract": StepEntry(

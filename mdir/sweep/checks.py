@@ -11,6 +11,7 @@ from mdir.scenario.journal import digest
 from mdir.scenario.plan import Plan, load_scenario, sketch, unknown_targets, written_places
 from mdir.scenario.tree import Located, find, refuse
 from mdir.scenario.variables import Pending, Resolver
+from mdir.stages import STEPS
 from mdir.sweep.cells import Cell
 from mdir.sweep.definition import Sweep
 
@@ -32,7 +33,7 @@ def plan_cells(sweep: Sweep, cells: Sequence[Cell], target: str, whole: bool) ->
             bad.append(cell.name)
         problems += [_in_sweep_file(cell, each) for each in found]
     if plans and not bad:
-        problems += [*_unknown_steps(sweep, plans), *_stdin(plans)]
+        problems += [*_uncomparable_steps(sweep, plans), *_stdin(plans)]
         problems += [*_same_runs(sweep, cells, plans), *_same_folders(cells, plans)]
     if not cells and not problems:
         problems.append(Located(Problem((), "exclude leaves no cell"), None))
@@ -62,18 +63,27 @@ def _in_sweep_file(cell, located):
     return Located(located.problem, find(node, inner).where)
 
 
-def _unknown_steps(sweep, plans):
+def _uncomparable_steps(sweep, plans):
     for name, step in sweep.compare.steps.items():
-        lacking = [cell for cell, plan in plans.items() if step not in _names(plan)]
-        if lacking:
-            known = _names(plans[lacking[0]])
-            hint = f"{suggest(step, known)} Steps: {', '.join(known)}"
-            message = f"compare: cell {lacking[0]} has no step {step!r}.{hint}"
-            yield Located(Problem((), message), sweep.compare.places[name])
+        found = (_why_not_compared(cell, plan, step) for cell, plan in plans.items())
+        if message := next(filter(None, found), None):
+            yield Located(Problem((), f"compare: {message}"), sweep.compare.places[name])
 
 
-def _names(plan):
-    return [step.name for step in plan.steps]
+def _why_not_compared(cell, plan, name):
+    steps = {step.name: step for step in plan.steps}
+    if name not in steps:
+        hint = f"{suggest(name, steps)} Steps: {', '.join(steps)}"
+        return f"cell {cell} has no step {name!r}.{hint}"
+    if not _may_measure(steps[name]):
+        able = [each for each, step in steps.items() if _may_measure(step)]
+        known = f"Steps that do: {', '.join(able)}" if able else "No step of the target does"
+        return f"{name} ({steps[name].function}) gives no numbers. {known}"
+    return None
+
+
+def _may_measure(step):
+    return step.entry.measures or step.function not in STEPS
 
 
 def _stdin(plans):

@@ -5,11 +5,12 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from cirtorch.utils.general import get_root
-from cirtorch.utils.locks import held
+from cirtorch.utils.locks import held, holder_of, moment_in, moment_now
 from mdir.errors import UserError
 from mdir.scenario.cli import terminate
 from mdir.scenario.journal import safe
@@ -20,7 +21,7 @@ from mdir.sweep.cells import make_cells
 from mdir.sweep.checks import plan_cells
 from mdir.sweep.definition import read_sweep
 from mdir.sweep.journals import CellJournal
-from mdir.sweep.local import LocalRunner
+from mdir.sweep.local import LocalRunner, end_left
 from mdir.sweep.slurm import SlurmRunner, cluster_states
 from mdir.sweep.watch import Watch, cell_lines
 
@@ -50,6 +51,7 @@ ON = (
     "processes of this machine, or an array of jobs of a Slurm cluster, which needs "
     "resources.time, the extra 'slurm' and a CIRTORCH_ROOT that all machines share"
 )
+LOCK = ".lock"
 POLL_S = 0.1
 
 
@@ -69,10 +71,12 @@ def main(arguments: list[str]) -> int:
     journals = {cell.name: CellJournal(plans[cell.name]) for cell in cells}
     run = _Run(sweep, cells, journals, folder, f"{program()} sweep {shlex.join(arguments)}")
     if options.status or options.dry_run:
-        print("\n".join(cell_lines(cells, journals, run.seen())))
+        holder = holder_of(folder / LOCK)
+        began = moment_in(holder) if holder else None
+        print("\n".join(cell_lines(cells, journals, run.seen(), began)))
         return 0
     signal.signal(signal.SIGTERM, terminate)
-    with held(folder / ".lock", _refuse):
+    with held(folder / LOCK, _refuse):
         return run.perform(_runner(options))
 
 
@@ -139,19 +143,46 @@ class _Run:
 
     def perform(self, runner) -> int:
         """Run what is not done, write the table; 1 where a cell is missing."""
-        states = self.look()
+        began, states = moment_now(), self.look()
         todo = [cell for cell in self.cells if states[cell.name] != "done"]
         print(f"{len(self.cells)} cells, {len(self.cells) - len(todo)} done, in {self.folder}")
+        if todo:
+            self._rehearse(states)
+        self._tell_left(states)
         runner.start(todo, self.sweep.resources, self.folder)
         try:
-            states |= self._wait(runner)
+            states |= self._wait(runner, began)
         except BaseException:
             runner.stop()
+            self._end_left()
             raise
         return self._close({name: states[name] for name in self.journals})
 
-    def _wait(self, runner):
-        watch = Watch(self.cells, self.journals)
+    def _rehearse(self, states):
+        """Make the results of what is done, and throw them away.
+
+        That loads all that the end needs before an update of this program can change it, and finds
+        what is wrong with their numbers before other cells start.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            *_, lacking = self._results(states, Path(folder))
+        if lacking:
+            raise UserError("\n".join(lacking))
+
+    def _tell_left(self, states):
+        for name, state in states.items():
+            if state == "running":
+                holder = self.journals[name].holder()
+                print(f"cell {name} runs already ({holder}); this sweep waits for it", flush=True)
+
+    def _end_left(self):
+        end_left(self.journals)
+        for name, journal in self.journals.items():
+            if holder := journal.holder():
+                print(f"cell {name} still runs ({holder})", file=sys.stderr)
+
+    def _wait(self, runner, began):
+        watch = Watch(self.cells, self.journals, began)
         while True:
             states = runner.states()
             watch.tell(states)
@@ -167,26 +198,9 @@ class _Run:
         return "missing"
 
     def _close(self, states):
-        from mdir.sweep.outcome import cell_results, clashes
-        from mdir.sweep.results import Published, write_results
-
-        clashing = clashes(self.cells, self.journals)
-        for message in dict.fromkeys(clashing.values()):
+        text, states, clashing, lacking = self._results(states, self.folder)
+        for message in (*clashing, *lacking):
             print(f"error: {message}", file=sys.stderr)
-        states |= dict.fromkeys(clashing, "failed")
-        found, compare = (
-            cell_results(self.sweep, self.cells, self.journals, states),
-            self.sweep.compare,
-        )
-        text = write_results(
-            found,
-            self.folder,
-            title=self.command,
-            axes=self.sweep.values,
-            seeds=compare.seeds,
-            differences=compare.differences,
-            published=Published(**compare.published) if compare.published else None,
-        )
         print(text)
         missing = [cell for cell in self.cells if states[cell.name] != "done"]
         for cell in missing:
@@ -196,4 +210,24 @@ class _Run:
             )
         if missing:
             print("the same command runs these cells again", file=sys.stderr)
-        return 1 if missing else 0
+        return 1 if missing or lacking else 0
+
+    def _results(self, states, folder):
+        """Write the results; what of them to print, states, and what is wrong with both."""
+        from mdir.sweep.outcome import cell_results, clashes, without_numbers
+        from mdir.sweep.results import Published, write_results
+
+        clashing, compare = clashes(self.cells, self.journals), self.sweep.compare
+        states = states | dict.fromkeys(clashing, "failed")
+        found = cell_results(self.sweep, self.cells, self.journals, states)
+        text = write_results(
+            found,
+            folder,
+            title=self.command,
+            axes=self.sweep.values,
+            seeds=compare.seeds,
+            differences=compare.differences,
+            published=Published(**compare.published) if compare.published else None,
+        )
+        lacking = without_numbers(self.sweep, found)
+        return text, states, dict.fromkeys(clashing.values()), lacking

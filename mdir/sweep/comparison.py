@@ -7,6 +7,7 @@ from typing import Any
 from cirtorch.utils.errors import suggest
 from mdir.registry import Problem
 from mdir.scenario.tree import Located, Node, Place, find, kind, without_places
+from mdir.sweep.words import value_of
 
 KEYS = ("steps", "differences", "seeds", "published")
 
@@ -15,13 +16,14 @@ KEYS = ("steps", "differences", "seeds", "published")
 class Comparison:
     """``steps`` by what the table calls them, with their ``places`` in the sweep file.
 
+    ``differences`` are ``(axis, from, to)`` of values of an axis, or ``(None, from, to)`` of steps.
     ``seeds`` are axes whose values are draws, None: those that are called so; ``published`` is
     ``{"table": name, "rows": {row: {axis: value}}}``.
     """
 
     steps: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
-    differences: list[tuple[str, str]] = field(default_factory=list)
+    differences: list[tuple[str | None, Any, Any]] = field(default_factory=list)
     seeds: list[str] | None = None
     published: dict[str, Any] | None = None
     problems: list[Located] = field(default_factory=list)
@@ -52,8 +54,8 @@ class _Reading:
             return
         self._steps(parts["steps"])
         readers = {
-            "differences": self._differences,
             "seeds": self._seeds,
+            "differences": self._differences,
             "published": self._published,
         }
         for key, read in readers.items():
@@ -74,25 +76,42 @@ class _Reading:
             self.found.places[str(name)] = item.where
 
     def _differences(self, node):
-        steps = self.found.steps
         for item in items_of(node):
-            pair = without_places(item)
-            if not (isinstance(pair, list) and len(pair) == 2):
-                message = f"a difference is a pair of steps, [FROM, TO], not {told(item)}"
-                self.problem(item, message)
+            if not isinstance(item.value, dict):
+                self._difference(None, item, list(self.found.steps), str)
                 continue
-            for name in map(str, pair):
-                if name not in steps:
-                    hint = f"{suggest(name, steps)} Known: {', '.join(steps)}"
-                    self.problem(item, f"differences: nothing compared is called {name!r}.{hint}")
-            self.found.differences.append((str(pair[0]), str(pair[1])))
+            for axis, pair in item.value.items():
+                if axis in self.axes and _is_seed(axis, self.found.seeds):
+                    message = f"differences: values of {axis} are draws, which nothing sets apart"
+                    self.problem(pair, message)
+                elif self._is_axis(item, axis):
+                    self._difference(axis, pair, self.axes[axis], value_of)
+
+    def _difference(self, axis, node, known, read):
+        """A pair of values of an axis, or of names of steps."""
+        pair = without_places(node)
+        if not (isinstance(pair, list) and len(pair) == 2):
+            message = "a difference is a pair of steps, [FROM, TO], or of values of an axis"
+            self.problem(node, f"{message}, {{AXIS: [FROM, TO]}}, not {told(node)}")
+            return
+        before, after = map(read, pair)
+        for name in (before, after):
+            if name not in known:
+                names = list(map(str, known))
+                hint = f"{suggest(str(name), names)} Known: {', '.join(names)}"
+                self.problem(node, f"differences: nothing compared is called {name!r}.{hint}")
+        self.found.differences.append((axis, before, after))
+
+    def _is_axis(self, node, name):
+        if name not in self.axes:
+            hint = f"{suggest(name, self.axes)} Axes: {', '.join(self.axes)}"
+            self.problem(node, f"there is no axis {name!r}.{hint}")
+        return name in self.axes
 
     def _seeds(self, node):
         self.found.seeds = []
         for item in items_of(node):
-            if item.value not in self.axes:
-                hint = f"{suggest(item.value, self.axes)} Axes: {', '.join(self.axes)}"
-                self.problem(item, f"there is no axis {item.value!r}.{hint}")
+            self._is_axis(item, item.value)
             self.found.seeds.append(item.value)
 
     def _published(self, node):
@@ -115,12 +134,19 @@ class _Reading:
 
 
 def _published_problems(published, axes, comparison) -> Iterator[Problem]:
-    from mdir.sweep.summary.grid import is_seed
     from mdir.sweep.summary.published import Published, published_problems
 
     seeds = comparison.seeds
-    several = {n: values for n, values in axes.items() if len(values) > 1 and not is_seed(n, seeds)}
+    several = {
+        n: values for n, values in axes.items() if len(values) > 1 and not _is_seed(n, seeds)
+    }
     return published_problems(Published(**published), several, list(comparison.steps))
+
+
+def _is_seed(name, seeds):
+    from mdir.sweep.summary.grid import is_seed
+
+    return is_seed(name, seeds)
 
 
 def items_of(node: Node) -> list[Node]:

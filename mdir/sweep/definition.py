@@ -178,11 +178,16 @@ class _Reading:
         return found
 
     def _overlay(self, node) -> list[tuple[str, Node]]:
-        """The words of an overlay: files, or the settings of a mapping."""
-        if isinstance(node.value, dict):
-            return [word for key, child in node.value.items() for word in self._setting(key, child)]
-        items = [] if node.value is None else items_of(node)
-        return [(self._file(item), item) for item in items]
+        """The words of an overlay: files, and the settings of mappings, in their order."""
+        words = []
+        for item in [] if node.value is None else items_of(node):
+            if isinstance(item.value, dict):
+                words += [
+                    one for key, each in item.value.items() for one in self._setting(key, each)
+                ]
+            else:
+                words.append((self._file(item), item))
+        return words
 
     def _setting(self, key, node):
         try:
@@ -195,7 +200,7 @@ class _Reading:
         text = node.value
         if not isinstance(text, str) or not text.endswith(".yml"):
             self.problem(
-                node, f"an overlay is a .yml file, a list of them or settings, not {told(node)}"
+                node, f"an overlay is a .yml file, settings or a list of them, not {told(node)}"
             )
             return ""
         beside = os.path.normpath(os.path.join(os.path.dirname(self.sweep.path), text))

@@ -11,7 +11,7 @@ from mdir.scenario.journal import Journal
 from mdir.scenario.plan import Plan
 from mdir.scenario.tree import ScenarioError
 
-KEPT = ("status", "seconds", "started", "metadata", "outputs", "identity")
+KEPT = ("status", "seconds", "started", "metadata", "outputs", "identity", "machine", "commit")
 
 
 @dataclass
@@ -43,9 +43,13 @@ class CellJournal:
             found[name] = self._read[name][1]
         return found
 
+    def holder(self) -> str | None:
+        """The process that performs the cell, whoever started it; None: none does."""
+        return holder_of(self.journal.lock)
+
     def is_running(self) -> bool:
-        """Whether a process performs the cell, whoever started it."""
-        return holder_of(self.journal.lock) is not None
+        """Whether a process performs the cell."""
+        return self.holder() is not None
 
     def is_done(self) -> bool:
         """Whether another run would do nothing but the steps that always run."""

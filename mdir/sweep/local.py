@@ -5,17 +5,20 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cirtorch.utils.locks import process_here
 from mdir.errors import UserError
 from mdir.origin import usable_cores
 from mdir.sweep.cells import Cell
+from mdir.sweep.journals import CellJournal
 from mdir.sweep.resources import Resources
 from mdir.sweep.runner import State
 
 ENDING_S = 30  # at the most from the request to end to the end by force
+LOOK_S = 0.1
 CARDS = "/proc/driver/nvidia/gpus"
 
 
@@ -66,12 +69,12 @@ class LocalRunner:
         self._queue.clear()
         processes = [running[1] for running in self._slots if running is not None]
         for process in processes:
-            _tell(process, signal.SIGTERM)
+            _tell(process.pid, signal.SIGTERM)
         until = time.monotonic() + ENDING_S
         for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, until - time.monotonic()))
-            _tell(process, signal.SIGKILL)  # what is left of its group
+            _tell(process.pid, signal.SIGKILL)  # what is left of its group
             process.wait()
 
     def _begin(self, cell, environment):
@@ -133,6 +136,32 @@ def threads(jobs: int, cpus: int | None) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(cpus or max(1, usable_cores() // jobs))}
 
 
-def _tell(process, number):
+def end_left(journals: Mapping[str, CellJournal]) -> None:
+    """End the cells that a sweep which is gone began on this machine, so in groups of their own."""
+    groups = {name: group for name, each in journals.items() if (group := _left_group(name, each))}
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for name, group in groups.items():
+            if journals[name].is_running():
+                _tell(group, number)
+        until = time.monotonic() + ENDING_S
+        while any(journals[name].is_running() for name in groups) and time.monotonic() < until:
+            time.sleep(LOOK_S)
+
+
+def _left_group(name, journal):
+    """The group of the process of a cell; None where none runs, or not by a sweep that is gone."""
+    pid = process_here(journal.holder())
+    if pid is None:
+        return None
+    with suppress(OSError):
+        parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        is_cell = f"\0--cell\0{name}\0" in Path(f"/proc/{pid}/cmdline").read_text()
+        has_sweep = "\0sweep\0" in Path(f"/proc/{parent}/cmdline").read_text()
+        if is_cell and not has_sweep and os.getsid(pid) == pid:
+            return pid
+    return None
+
+
+def _tell(group, number):
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(group, number)

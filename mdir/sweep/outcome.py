@@ -1,6 +1,7 @@
 """What the cells gave, read from their journals."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mdir.errors import UserError
@@ -9,6 +10,7 @@ from mdir.sweep.cells import Cell
 from mdir.sweep.definition import Sweep
 from mdir.sweep.journals import CellJournal
 from mdir.sweep.results import CellResult, scores_of
+from mdir.sweep.summary.grid import key_of
 
 
 def cell_results(
@@ -17,12 +19,26 @@ def cell_results(
     journals: Mapping[str, CellJournal],
     states: Mapping[str, str],
 ) -> list[CellResult]:
-    """States, numbers and pages of all cells, for the table.
-
-    Raises:
-        UserError: a step that is compared gave no numbers.
-    """
+    """States, numbers and pages of all cells, for the table."""
     return [_result(sweep, cell, journals[cell.name], states[cell.name]) for cell in cells]
+
+
+def without_numbers(sweep: Sweep, cells: Sequence[CellResult]) -> list[str]:
+    """Of every compared step that gave no number in some cell that is done, what to tell."""
+    done = [cell for cell in cells if cell.state == "done"]
+    found = {}
+    for name, step in sweep.compare.steps.items():
+        lacking = [
+            cell.name
+            for cell in done
+            if not any(k.startswith(key_of(name, "")) for k in cell.scores)
+        ]
+        if lacking:
+            found[step] = (
+                f"compare: step {step} gave no numbers in {len(lacking)} of {len(done)} cells that "
+                f"are done, first in {lacking[0]}; compare a step that evaluates"
+            )
+    return list(found.values())
 
 
 def _result(sweep, cell, journal, state):
@@ -30,16 +46,20 @@ def _result(sweep, cell, journal, state):
     scores, page = {}, None
     if state == "done":
         metadata = {name: decode(record["metadata"]) for name, record in records.items()}
-        compared = {name: metadata.get(step) for name, step in sweep.compare.steps.items()}
-        try:
-            scores = scores_of(compared)
-        except UserError as error:
-            raise UserError(f"cell {cell.name}: {error}") from None
+        for name, step in sweep.compare.steps.items():
+            with suppress(UserError):
+                scores |= scores_of({name: metadata.get(step)})
         pages = [
             each["page"] for each in metadata.values() if isinstance(each, dict) and "page" in each
         ]
         page = Path(pages[-1]) if pages else None
-    return CellResult(cell.name, cell.axes, state, scores, page, cell.log)
+    origins = frozenset(map(_origin, records.values()))
+    return CellResult(cell.name, cell.axes, state, scores, page, cell.log, origins)
+
+
+def _origin(record):
+    told = [record["machine"], record["commit"] and f"commit {record['commit']}"]
+    return "; ".join(filter(None, told)) or "not recorded"
 
 
 def clashes(cells: Sequence[Cell], journals: Mapping[str, CellJournal]) -> dict[str, str]:

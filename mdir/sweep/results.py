@@ -21,6 +21,7 @@ from mdir.sweep.summary.tables import (
     columns_of,
     differences_table,
     missing_notes,
+    origin_notes,
     settings_table,
 )
 
@@ -36,7 +37,7 @@ def write_results(
     title: str = "Sweep",
     axes: Mapping[str, Sequence[Value]] | None = None,
     seeds: Collection[str] | None = None,
-    differences: Sequence[tuple[str, str]] = (),
+    differences: Sequence[tuple[str | None, Value, Value]] = (),
     published: Published | None = None,
 ) -> str:
     """Write the tables of a sweep and its page, ``index.html``.
@@ -49,8 +50,8 @@ def write_results(
         axes: their values in order; differences are from the first. Null: as the cells have them.
         seeds: the axes whose values stand for nothing but another draw; null: those whose names end
             with ``seed``.
-        differences: pairs (from, to) of names of steps, compared within every cell; none: the first
-            step with each of the others.
+        differences: ``(axis, from, to)``, of values that are compared besides; ``(None, from,
+            to)``, of names of steps within every cell, without any the first with each other one.
 
     Returns:
         What is to be printed: the tables, long ones cut, and where the page lies.
@@ -65,6 +66,7 @@ def write_results(
     if grid.fixed:
         same = ", ".join(f"{name} {value}" for name, value in grid.fixed.items())
         notes.append(f"In all cells: {same}.")
+    notes += origin_notes(cells)
     sections, by_setting = _sections(grid, columns, found, published)
     write_csv_files(folder, grid, cells, found)
     write_bytes(folder / "results.txt", _as_text(notes, sections).encode())

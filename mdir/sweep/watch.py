@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cirtorch.utils.general import htime
+from cirtorch.utils.locks import moment_in
 from mdir.sweep.cells import Cell
 from mdir.sweep.journals import CellJournal, usual_seconds
 
@@ -15,11 +16,17 @@ _MOST = 80
 
 
 def cell_lines(
-    cells: Sequence[Cell], journals: Mapping[str, CellJournal], states: Mapping[str, str]
+    cells: Sequence[Cell],
+    journals: Mapping[str, CellJournal],
+    states: Mapping[str, str],
+    began: str | None,
 ) -> list[str]:
     """A line a cell: name, state and, where it runs, step, time left and the log's last line.
 
-    ``journals`` are those of all cells of the sweep.
+    Args:
+        journals: those of all cells of the sweep.
+        began: when the sweep that looks on began, as locks tell it; None: there is none. Of cells
+            that run since before, the process is told.
     """
     known = usual_seconds(journals.values())
     width = max(map(len, journals))
@@ -29,7 +36,8 @@ def cell_lines(
         if states[cell.name] in ("running", "failed"):
             line += where(journals[cell.name])
         if states[cell.name] == "running":
-            line += _times(journals[cell.name], known) + _last_line(cell.log)
+            line += _times(journals[cell.name], known) + earlier_run(journals[cell.name], began)
+            line += _last_line(cell.log)
         elif states[cell.name] == "failed":
             line += f", see {cell.log}"
         lines.append(line.rstrip())
@@ -39,8 +47,8 @@ def cell_lines(
 class Watch:
     """Tells of cells whose state or step changed and, once a minute, of all that run."""
 
-    def __init__(self, cells: Sequence[Cell], journals: Mapping[str, CellJournal]):
-        self.cells, self.journals = cells, journals
+    def __init__(self, cells: Sequence[Cell], journals: Mapping[str, CellJournal], began: str):
+        self.cells, self.journals, self.began = cells, journals, began
         self.told: dict[str, tuple] = {}
         self.last = time.monotonic()
 
@@ -57,7 +65,8 @@ class Watch:
                 changed.append(cell)
             self.told[cell.name] = seen
         if changed:
-            print("\n".join(cell_lines(changed, self.journals, states)), flush=True)
+            lines = cell_lines(changed, self.journals, states, self.began)
+            print("\n".join(lines), flush=True)
 
 
 def where(journal: CellJournal) -> str:
@@ -66,6 +75,14 @@ def where(journal: CellJournal) -> str:
     return (
         f"  step {position[1]} ({position[0]} of {len(journal.names)})" if position else "  begins"
     )
+
+
+def earlier_run(journal: CellJournal, began: str | None) -> str:
+    """Which process performs a cell, where that is none of the sweep that looks on."""
+    holder = journal.holder()
+    if holder is None or (began is not None and moment_in(holder) >= began):
+        return ""
+    return f", begun before this sweep ({holder})" if began else f", without a sweep ({holder})"
 
 
 def _times(journal, known):

@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import os
+import socket
 
 import pytest
 
 from cirtorch.utils import locks
-from cirtorch.utils.locks import held, why_not_shared
+from cirtorch.utils.locks import held, moment_in, moment_now, process_here, why_not_shared
 
 
 def refuse(holder):
@@ -89,3 +90,27 @@ def test_a_lock_file_whose_handle_is_stale_is_opened_again(tmp_path, monkeypatch
     removed_elsewhere(path, monkeypatch, tell=stale)
     with held(path, refuse):
         assert path.read_text().startswith(f"process {os.getpid()} ")
+
+
+def test_an_instant_in_which_somebody_looks_at_a_lock_is_waited_for(tmp_path, monkeypatch):
+    lockf, tries = fcntl.lockf, []
+
+    def busy_once(file, how):
+        tries.append(how)
+        if len(tries) == 1:
+            raise BlockingIOError
+        lockf(file, how)
+
+    monkeypatch.setattr(fcntl, "lockf", busy_once)
+    with held(tmp_path / "lock", refuse):
+        assert len(tries) == 2
+
+
+def test_a_holder_tells_its_process_and_since_when(tmp_path):
+    before = moment_now()
+    with held(tmp_path / "lock", refuse):
+        holder = (tmp_path / "lock").read_text().strip()
+    assert process_here(holder) == os.getpid()
+    assert before <= moment_in(holder) <= moment_now()
+    elsewhere = holder.replace(f" on {socket.gethostname()} ", " on elsewhere ")
+    assert process_here(elsewhere) is None and process_here(None) is None

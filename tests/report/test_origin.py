@@ -126,7 +126,9 @@ def test_code_that_is_no_checkout_has_no_commit(checkout):
     assert origin.commit() is None and origin.git_head() is None
 
 
-def test_the_machine_in_words():
-    system, processor, memory, *_ = origin.machine().split("; ")
-    assert system.startswith("Linux") and re.fullmatch(r".+, \d+ of \d+ cores", processor)
+def test_the_machine_in_words(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    system, processor, memory, *_ = origin.machine.__wrapped__().split("; ")
+    assert system.startswith("Linux")
+    assert re.fullmatch(r".+, \d+ of \d+ cores, OMP_NUM_THREADS 3", processor)
     assert re.fullmatch(r"\d+ GiB", memory)

@@ -24,7 +24,7 @@ def trainings(steps):
 def test_a_target_for_each_backbone_and_loss(name):
     path = f"unified_proxy/{name}.yml"
     scenario = shipped(path)
-    assert list(scenario.targets) == [*PAIRS, "all", "sweep", "test", "retrieve"]
+    assert list(scenario.targets) == [*PAIRS, "resnet50", "all", "sweep", "test", "retrieve"]
     for target in PAIRS:
         (train,) = trainings(resolved(path, target))
         backbone, loss = train["network"]["model"]["backbone"], train["learning"]["training"]

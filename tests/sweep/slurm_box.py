@@ -14,14 +14,14 @@ import pytest
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 SYSTEM = ("/usr/sbin", "/usr/local/sbin")
-PATIENCE_S = 60
+# Slurm's own limits are far off: a busy machine takes long for everything.
 CONFIGURATION = """\
 ClusterName=box
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={box}/munge.sock,cred_expire=5
+AuthInfo=socket={box}/munge.sock,cred_expire=60
 CredType=cred/munge
 StateSaveLocation={box}/state
 SlurmdSpoolDir={box}/spool
@@ -38,7 +38,13 @@ ReturnToService=2
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-KillWait=5
+KillWait=60
+MessageTimeout=100
+TCPTimeout=60
+BatchStartTimeout=3600
+UnkillableStepTimeout=3600
+SlurmdTimeout=0
+MinJobAge=86400
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
 """
@@ -67,12 +73,12 @@ def slurm_box():
         files = {"key-file": key, "socket": box / "munge.sock", "pid-file": box / "munge.pid"}
         files |= {"seed-file": box / "munge.seed", "log-file": box / "munge.log"}
         munged = ["munged", "--foreground", *(f"--{name}={file}" for name, file in files.items())]
-        stack.enter_context(_daemon(munged, environ, box))
-        _wait_for(files["socket"].exists, box, "munged")
-        stack.enter_context(_daemon(["slurmctld", "-D"], environ, box))
-        stack.enter_context(_daemon(["slurmd", "-D"], environ, box))
-        _wait_for(lambda: "idle" in ask(environ, "sinfo", "--format=%T"), box, "slurmd")
-        stack.callback(_end_jobs, environ)
+        daemons = [stack.enter_context(_daemon(munged, environ, box))]
+        _answers(files["socket"].exists, box, daemons)
+        daemons.append(stack.enter_context(_daemon(["slurmctld", "-D"], environ, box)))
+        daemons.append(stack.enter_context(_daemon(["slurmd", "-D"], environ, box)))
+        _answers(lambda: "idle" in ask(environ, "sinfo", "--format=%T"), box, daemons)
+        stack.callback(_end_jobs, environ, daemons)
         yield environ
 
 
@@ -82,27 +88,28 @@ def ask(environ, *command) -> str:
     return subprocess.run(command, env=given, capture_output=True, text=True, check=False).stdout
 
 
-def _end_jobs(environ):
-    ask(environ, "scancel", "--user", getpass.getuser())
-    with suppress(TimeoutError):
-        wait_until(lambda: not ask(environ, "squeue", "--noheader").strip())
-
-
-def wait_until(condition, seconds: float = PATIENCE_S):
-    """Raises TimeoutError where a condition does not come true."""
-    until = time.monotonic() + seconds
+def wait_until(condition, *processes):
+    """Wait as long as it takes; RuntimeError where one of the processes ends before."""
     while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError(f"{seconds} s were not enough")
+        for process in processes:
+            if process.poll() is not None:
+                told = process.stdout.read() if process.stdout else ""
+                raise RuntimeError(f"{process.args} has ended ({process.returncode}) {told}")
         time.sleep(0.1)
 
 
-def _wait_for(condition, box, name):
+def _answers(condition, box, daemons):
     try:
-        wait_until(condition)
-    except TimeoutError:
-        logs = "\n".join(path.read_text() for path in sorted(box.glob("*.log")))
-        raise RuntimeError(f"{name} does not answer:\n{logs}") from None
+        wait_until(condition, *daemons)
+    except RuntimeError as error:
+        logs = [path.read_text() for path in sorted(box.glob("*.log"))]
+        raise RuntimeError("\n".join([str(error), *logs])) from None
+
+
+def _end_jobs(environ, daemons):
+    ask(environ, "scancel", "--user", getpass.getuser())
+    with suppress(RuntimeError):
+        wait_until(lambda: not ask(environ, "squeue", "--noheader").strip(), *daemons)
 
 
 @contextmanager
@@ -112,11 +119,11 @@ def _daemon(command, environ, box):
             command, env={**os.environ, **environ}, stdout=log, stderr=log, cwd=box
         )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

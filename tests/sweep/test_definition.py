@@ -53,11 +53,12 @@ axes:
     large: large.yml
     both: [large.yml, large.yml]
     inline: {go.1_settings: {size: 128}, go.1_settings.folder: "m/${SWEEP_CELL}"}
+    mixed: [{go.1_settings.size: 32}, large.yml, {go.1_settings.folder: "x/${SWEEP_CELL}"}]
 exclude: {method: [plain, both], seed: 3..5}
 """
     folder = "go.1_settings.folder=w/${SWEEP_CELL}"
-    combined = ["3_large", "3_inline", "5_large", "5_inline"]
-    combined += ["6_plain", "6_large", "6_both", "6_inline"]
+    combined = [f"{seed}_{method}" for seed in (3, 5) for method in ("large", "inline", "mixed")]
+    combined += ["6_plain", "6_large", "6_both", "6_inline", "6_mixed"]
     assert sweep(text, folder) == [f"seed-{name}" for name in combined]
 
 
@@ -75,7 +76,7 @@ PROBLEMS = {
     "axes: {go.1_settings.seed: [1, 1]}": "1:8: two values of the axis are called '1'",
     "axes: {method: {a: b.yml}}": "1:17: b.yml: file not found, neither here nor beside the "
     "sweep file",
-    "axes: {method: {a: 3}}": "1:17: an overlay is a .yml file, a list of them or settings, not 3",
+    "axes: {method: {a: 3}}": "1:17: an overlay is a .yml file, settings or a list of them, not 3",
     "axes: {go.1_settings.sed: 0..1}": "target go, step 1_settings, key sed: no step reads this "
     "setting. Did you mean 'seed'?",
     "axes: {go.1_setting.seed: 0..1}": "1:8: target go, step 1_setting: missing __function__, "
@@ -101,6 +102,16 @@ PROBLEMS = {
     "a mapping",
     "axes: {a: {b: null}}\ncompare: {steps: 2_world, differences: [[2_world, x]]}": "2:41: "
     "differences: nothing compared is called 'x'. Known: 2_world",
+    "axes: {a: {b: null}}\ncompare: {steps: 2_world, differences: {a: [b, c]}}": "2:41: "
+    "differences: nothing compared is called 'c'. Did you mean 'b'? Known: b",
+    "axes: {a: {b: null}}\ncompare: {steps: 2_world, differences: [{c: [b, b]}]}": "2:41: "
+    "there is no axis 'c'. Did you mean 'a'? Axes: a",
+    "axes: {seed: {a: null}}\ncompare: {steps: 2_world, differences: {seed: [a, a]}}": "2:41: "
+    "differences: values of seed are draws, which nothing sets apart",
+    "axes: {a: {b: null}}\ncompare: {steps: 2_world, differences: [2_world]}": "2:41: a "
+    "difference is a pair of steps, [FROM, TO], or of values of an axis, {AXIS: [FROM, TO]}, not ",
+    "axes: {a: {b: null}}\ncompare: 2_world": "2:1: compare: 2_world (mdir.stages.toy_world."
+    "toy_world) gives no numbers. No step of the target does",
     "axes: {a: {b: null}}\nresources: {tim: 3h}": "2:13: there is no resource 'tim'. Did you "
     "mean 'time'?",
     "axes: {a: {b: null}}\nresources: {time: 12:00:00}": "2:13: time is written with units, 2d, "

@@ -2,16 +2,27 @@
 
 import os
 import random
+import re
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.sweep.swept import CELLS, prepare, start, sweep, table
+from tests.scenario.command import COMMAND
+from tests.sweep.swept import CELLS, prepare, start, sweep
 
 PAUSE = "go.0_settings.pause=0.05"
+TRAININGS = """\
+axes: {all.2_train.network.initialize.seed: 0..2}
+compare: 3_evaluate
+"""
+OWN_FOLDERS = [
+    "all.2_train.learning.checkpoints.directory=sandbox/${SWEEP_CELL}/training",
+    "all.4_report.directory=sandbox/${SWEEP_CELL}/report",
+]
 
 
 @pytest.fixture
@@ -58,37 +69,71 @@ def kill(process, victims, draws):
     return told
 
 
-def killed_sweeps(folder, count, draws):
+def cheap(folder):
+    """Begin the sweep of cheap steps."""
+    if not folder.exists():
+        prepare(folder)
+    return start(folder, PAUSE, "--jobs=2")
+
+
+def training(folder):
+    """Begin a sweep whose cells draw a city, train on it and evaluate."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sweep.yml").write_text(TRAININGS)
+    return subprocess.Popen(
+        [*COMMAND, "sweep", "all", "sandbox.yml", *OWN_FOLDERS, "sweep.yml", "--jobs=2"],
+        cwd=folder,
+        env=os.environ | {"CIRTORCH_ROOT": str(folder / "root")},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def numbers(folder):
+    [place] = folder.glob("root/sweeps/*/*/sweep/cells.csv")
+    return place.read_text()
+
+
+def ended(process):
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+
+
+def killed_sweeps(folder, begin, count, draws):
     """Kill so many times; a sweep that comes to its end must have the right table."""
-    assert sweep(prepare(folder / "quiet"), PAUSE, "--jobs=2").returncode == 0
-    expected, kinds = table(folder / "quiet"), []
-    here = prepare(folder / "0")
+    before = time.monotonic()
+    ended(begin(folder / "quiet"))
+    longest = time.monotonic() - before
+    expected, kinds = numbers(folder / "quiet"), []
+    here = folder / "0"
     while len(kinds) < count:
-        process = start(here, PAUSE, "--jobs=2")
+        process = begin(here)
         while process.poll() is None and not cells_below(process.pid):
             time.sleep(0.01)
-        time.sleep(draws.uniform(0, 1.5))
+        time.sleep(draws.uniform(0, longest))
         told = kill(process, [("cell",), ("sweep",), ("cell", "sweep")], draws)
         kinds += [told] if told else []
         process.communicate()
         if process.returncode == 0:
-            assert table(here) == expected
-            here = prepare(folder / str(len(kinds)))
+            assert numbers(here) == expected
+            here = folder / str(len(kinds))
         elif "sweep" not in told:
             assert process.returncode == 1
-    result = sweep(here, PAUSE, "--jobs=2")
-    assert result.returncode == 0, result.stderr
-    assert table(here) == expected
+    ended(begin(here))
+    assert numbers(here) == expected
     return set(kinds)
 
 
 def test_a_few_kills(folder):
-    killed_sweeps(folder, 3, random.Random(0))
+    killed_sweeps(folder, cheap, 3, random.Random(0))
 
 
 @pytest.mark.slow
-def test_a_hundred_kills(folder):
-    kinds = killed_sweeps(folder, 100, random.Random(1))
+@pytest.mark.parametrize(("begin", "count"), [(cheap, 100), (training, 20)])
+def test_many_kills(folder, begin, count):
+    kinds = killed_sweeps(folder, begin, count, random.Random(1))
     assert kinds == {("cell",), ("sweep",), ("cell", "sweep")}
 
 
@@ -98,11 +143,43 @@ def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder):
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    assert sweep(folder, "go.0_settings.pause=0.5", "--jobs=4").returncode == 0
+    result = sweep(folder, "go.0_settings.pause=0.5", "--jobs=4")
+    assert result.returncode == 0
+    by = r"\(process \d+ on \S+ since [\d-]+ [\d:]+\)"
+    assert re.search(rf"^cell {CELLS[0]} runs already {by}; this sweep", result.stdout, re.M)
+    running = re.findall(rf"^(\S+) +running .*, begun before this sweep {by}", result.stdout, re.M)
+    assert set(running) == {CELLS[0]}
     log = (folder / f"root/sweeps/s/go/sweep/logs/{CELLS[0]}.log").read_text()
     assert "waits for the cell's earlier run (process " in log
     learnt = [line.split()[1] for line in (folder / "calls.txt").read_text().splitlines()]
     assert sorted(learnt) == ["cells/0-0.5", "cells/0-1", "cells/1-0.5", "cells/1-1", "shared"]
+
+
+def test_an_interrupt_ends_what_a_killed_sweep_left(folder):
+    pause = "go.0_settings.pause=9"
+    process = start(folder, pause, "--jobs=2")
+    while process.poll() is None and len(left := cells_below(process.pid)) < 2:
+        time.sleep(0.01)
+    while not (folder / "calls.txt").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    status = sweep(folder, pause, "--status").stdout
+    assert f", without a sweep (process {left[CELLS[0]]} on " in status
+    second = start(folder, pause, "--jobs=1")  # it has not come to the other cell
+    while second.poll() is None and not cells_below(second.pid):
+        time.sleep(0.01)
+    second.send_signal(signal.SIGINT)
+    _, err = second.communicate()
+    assert second.returncode == 130 and "still runs" not in err
+    assert set(states(sweep(folder, pause, "--status").stdout)) == {"missing"}
+    for name in left:
+        log = folder / f"root/sweeps/s/go/sweep/logs/{name}.log"
+        assert "terminated; what is done is kept" in log.read_text()
+
+
+def states(text):
+    return re.findall(r"^seed-\S+ +(\w+)", text, re.M)
 
 
 def test_another_cell_takes_over_a_step_whose_maker_is_killed(folder):

@@ -3,13 +3,27 @@
 import csv
 import io
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.sweep.swept import CELLS, SWEEP, calls, prepare, start, sweep, table
+from tests.conftest import PROJECT
+from tests.sweep.swept import (
+    CELLS,
+    SWEEP,
+    calls,
+    environment,
+    prepare,
+    start,
+    sweep,
+    table,
+    words_of,
+)
 
 
 @pytest.fixture
@@ -117,6 +131,60 @@ def test_cells_that_wrote_to_one_place_are_no_result(folder):
     assert result.returncode == 1
     assert "both wrote" in result.stderr and "${SWEEP_CELL} helps" in result.stderr
     assert ",done," not in table(folder)
+
+
+def test_a_compared_step_without_numbers(folder):
+    """Of a step of another package that is seen once a cell is done: no further one starts."""
+    (folder / "sweep.yml").write_text(SWEEP.replace("3_score", "[2_learn, 3_score]"))
+    result = sweep(folder)
+    message = (
+        "error: compare: step 2_learn gave no numbers in 4 of 4 cells that are done, first in "
+        "seed-0_rate-1; compare a step that evaluates\n"
+    )
+    assert (result.returncode, result.stderr) == (1, message)
+    assert len({row.split(",")[4] for row in table(folder).splitlines()[1:]}) == 4
+    began = len(calls(folder))
+    (folder / "sweep.yml").write_text(SWEEP.replace("3_score", "2_learn").replace("0..1", "0..2"))
+    refused = sweep(folder)
+    assert (refused.returncode, refused.stderr) == (1, message)
+    assert len(calls(folder)) == began
+
+
+CLOSED = """
+import sys
+import jinja2
+from mdir.scenario.cli import main
+from mdir.sweep.local import LocalRunner
+
+class Closed:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0] in ("mdir", "cirtorch"):
+            raise ImportError(f"{name} is gone")
+
+def start_and_close(self, *given, start=LocalRunner.start):
+    start(self, *given)
+    sys.meta_path.insert(0, Closed())
+    jinja2.FileSystemLoader.get_source = None
+
+LocalRunner.start = start_and_close
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_nothing_is_loaded_once_cells_run(folder):
+    """The checkout may be updated while they do."""
+    program = folder / "perform_scenario.py"
+    program.write_text(CLOSED)
+    paths = f"{folder / 'site'}:{PROJECT}"
+    result = subprocess.run(
+        [sys.executable, program, *words_of(["--jobs=2"])],
+        cwd=folder,
+        env=os.environ | environment(folder, PYTHONPATH=paths),
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (folder / "root/sweeps/s/go/sweep/index.html").exists()
 
 
 def test_standard_input_is_for_one_run(folder):

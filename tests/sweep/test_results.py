@@ -204,9 +204,16 @@ def test_scores_of_a_step_are_its_averages_or_all_that_it_has():
 def test_pairs_of_steps_can_be_named(tmp_path):
     names = ["a", "b", "c"]
     scores = scores_of({name: {"eval": {MAP: 0.1 * n}} for n, name in enumerate(names)})
-    write_results([CellResult("x", {}, "done", scores)], tmp_path, differences=[("b", "c")])
+    write_results([CellResult("x", {}, "done", scores)], tmp_path, differences=[(None, "b", "c")])
     (one,) = rows(tmp_path, "differences")
     assert (one["from"], one["to"], one["verdict"]) == ("b", "c", "too few to tell")
+
+
+def test_pairs_of_values_can_be_named(tmp_path):
+    asked = [("lr", 3, 2), ("lr", 1, 2)]
+    write_results(cells(THREE), tmp_path, differences=asked)
+    found = {(row["from"], row["to"]): float(row["mean"]) for row in rows(tmp_path, "differences")}
+    assert found == pytest.approx({("1", "2"): 0.1, ("1", "3"): 1.3 / 3, ("3", "2"): -1 / 3})
 
 
 def test_scores_that_are_no_numbers_or_absent_are_named(tmp_path):

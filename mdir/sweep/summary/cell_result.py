@@ -21,6 +21,7 @@ class CellResult:
         scores: ``STEP / METRIC`` -> number, as :func:`scores_of` has them; of a cell that is not
             done they count nowhere.
         page, log: the cell's own page, and the file with all that it printed.
+        origins: machines, with threads where their number was set, and commits of its steps.
     """
 
     name: str
@@ -29,6 +30,7 @@ class CellResult:
     scores: Mapping[str, float] = field(default_factory=dict)
     page: Path | None = None
     log: Path | None = None
+    origins: frozenset[str] = frozenset()
 
 
 class Published(NamedTuple):

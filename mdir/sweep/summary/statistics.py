@@ -8,7 +8,8 @@ import numpy as np
 
 from mdir.report.uncertainty import mean_and_deviation
 from mdir.scores.measures.intervals import Interval, student
-from mdir.sweep.summary.grid import Grid
+from mdir.sweep.summary.cell_result import Value
+from mdir.sweep.summary.grid import Grid, label
 
 PAIRS_OF_A_CLAIM = 3
 _ROUNDING = 1e-12
@@ -96,20 +97,26 @@ def of_axis(grid: Grid, metric: str, step: str, axis: str) -> dict[str, Sample]:
     return {value: _sample(found[value]) for value in grid.axes[axis] if value in found}
 
 
-def all_differences(grid: Grid, pairs: Sequence[tuple[str, str]]) -> Iterator[Difference]:
+def all_differences(
+    grid: Grid, asked: Sequence[tuple[str | None, Value, Value]]
+) -> Iterator[Difference]:
     """Every value of every axis against its first one, and steps against each other.
 
     Args:
-        pairs: of steps; none: every step against the first one.
+        asked: ``(axis, from, to)``, further pairs of values of axes; ``(None, from, to)``, pairs of
+            steps, without any every step against the first one.
     """
+    pairs = [(before, after) for axis, before, after in asked if axis is None]
     if not pairs:
         pairs = [(grid.steps[0], other) for other in grid.steps[1:]]
     for metric in dict.fromkeys(metric for metric, _ in grid.columns):
         scores = {step: grid.scores(metric, step) for of, step in grid.columns if of == metric}
         for step, axis in itertools.product(scores, grid.axes):
-            place, (before, *others) = list(grid.axes).index(axis), grid.axes[axis]
+            place, (first, *others) = list(grid.axes).index(axis), grid.axes[axis]
             names = [name for name in grid.axes if name != axis]
-            for after in others:
+            of_axis = [(first, other) for other in others]
+            of_axis += [(label(before), label(after)) for of, before, after in asked if of == axis]
+            for before, after in dict.fromkeys(of_axis):
                 both = [_where(scores[step], place, value) for value in (before, after)]
                 for where in _paired(names, *both):
                     yield Difference(metric, step, axis, before, after, *where)

@@ -181,6 +181,15 @@ def missing_notes(grid: Grid, columns: dict[str, Column], cells: Sequence[CellRe
     return [f"Not in the numbers: {count}: {_some(names)}." for count, names in told if names]
 
 
+def origin_notes(cells: Sequence[CellResult]) -> list[str]:
+    """What made the numbers, and whether that differs from cell to cell."""
+    counts = Counter(origin for cell in cells if cell.state == "done" for origin in cell.origins)
+    if len(counts) < 2:
+        return [f"Computed on {origin}." for origin in counts]
+    found = _some([f"{origin} ({count} cells)" for origin, count in counts.items()])
+    return [f"Machines, threads or commits differ, and so may last digits or more: {found}."]
+
+
 def _some(names):
     rest = [f"and {len(names) - NAMED} others"] if len(names) > NAMED else []
     return ", ".join([*names[:NAMED], *rest])
