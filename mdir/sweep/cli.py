@@ -146,9 +146,9 @@ class _Run:
         began, states = moment_now(), self.look()
         todo = [cell for cell in self.cells if states[cell.name] != "done"]
         print(f"{len(self.cells)} cells, {len(self.cells) - len(todo)} done, in {self.folder}")
+        self._tell_left()
         if todo:
             self._rehearse(states)
-        self._tell_left(states)
         runner.start(todo, self.sweep.resources, self.folder)
         try:
             states |= self._wait(runner, began)
@@ -169,10 +169,9 @@ class _Run:
         if lacking:
             raise UserError("\n".join(lacking))
 
-    def _tell_left(self, states):
-        for name, state in states.items():
-            if state == "running":
-                holder = self.journals[name].holder()
+    def _tell_left(self):
+        for name, journal in self.journals.items():
+            if holder := journal.holder():
                 print(f"cell {name} runs already ({holder}); this sweep waits for it", flush=True)
 
     def _end_left(self):

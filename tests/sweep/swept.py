@@ -42,6 +42,8 @@ def learn(_inputs, *, directory: str, seed: int = 0, source: str | None = None, 
         text = Path(resolve_path(source)).read_text()
     folder = Path(resolve_path(directory))
     begun(folder)
+    while os.path.exists(os.environ["CALLS"] + ".hold"):
+        time.sleep(0.01)
     for epoch in range(epochs):
         path = folder / f"{epoch}.json"
         if not path.exists():

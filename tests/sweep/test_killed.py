@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenario.command import COMMAND
-from tests.sweep.swept import CELLS, prepare, start, sweep
+from tests.sweep.swept import prepare, start, sweep
 
 PAUSE = "go.0_settings.pause=0.05"
 TRAININGS = """\
@@ -137,45 +137,58 @@ def test_many_kills(folder, begin, count):
     assert kinds == {("cell",), ("sweep",), ("cell", "sweep")}
 
 
-def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder):
-    process = start(folder, "go.0_settings.pause=0.5", "--jobs=1")
-    while process.poll() is None and not (folder / "calls.txt").exists():
+def left_by_a_killed_sweep(folder, jobs):
+    """Kill a sweep whose cells are held in a step; their processes by name."""
+    (folder / "calls.txt.hold").touch()
+    process = start(folder, f"--jobs={jobs}")
+    left = {}
+    while process.poll() is None and not (len(left) == jobs and has_begun(folder, left)):
+        left = cells_below(process.pid)
         time.sleep(0.01)
     process.kill()
     process.communicate()
-    result = sweep(folder, "go.0_settings.pause=0.5", "--jobs=4")
-    assert result.returncode == 0
-    by = r"\(process \d+ on \S+ since [\d-]+ [\d:]+\)"
-    assert re.search(rf"^cell {CELLS[0]} runs already {by}; this sweep", result.stdout, re.M)
-    running = re.findall(rf"^(\S+) +running .*, begun before this sweep {by}", result.stdout, re.M)
-    assert set(running) == {CELLS[0]}
-    log = (folder / f"root/sweeps/s/go/sweep/logs/{CELLS[0]}.log").read_text()
-    assert "waits for the cell's earlier run (process " in log
+    return left
+
+
+def has_begun(folder, names):
+    """Whether each cell has come to its first step that takes time."""
+    return all("-- 1_shared --" in log_of(folder, name).read_text() for name in names)
+
+
+def log_of(folder, name):
+    return folder / f"root/sweeps/s/go/sweep/logs/{name}.log"
+
+
+def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder):
+    [(name, pid)] = left_by_a_killed_sweep(folder, 1).items()
+    by = rf"\(process {pid} on \S+ since [\d-]+ [\d:]+\)"
+    status = sweep(folder, "--status").stdout
+    assert re.search(rf"^{name} +running .*, without a sweep {by}", status, re.M)
+    process = start(folder, "--jobs=4")
+    waits = "waits for the cell's earlier run (process "
+    while process.poll() is None and waits not in log_of(folder, name).read_text():
+        time.sleep(0.01)
+    (folder / "calls.txt.hold").unlink()
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert re.search(rf"^cell {name} runs already {by}; this sweep waits for it$", out, re.M)
+    told = re.findall(rf"^(\S+) +running .*, begun before this sweep {by}", out, re.M)
+    assert set(told) == {name}
     learnt = [line.split()[1] for line in (folder / "calls.txt").read_text().splitlines()]
     assert sorted(learnt) == ["cells/0-0.5", "cells/0-1", "cells/1-0.5", "cells/1-1", "shared"]
 
 
 def test_an_interrupt_ends_what_a_killed_sweep_left(folder):
-    pause = "go.0_settings.pause=9"
-    process = start(folder, pause, "--jobs=2")
-    while process.poll() is None and len(left := cells_below(process.pid)) < 2:
+    left = left_by_a_killed_sweep(folder, 2)
+    process = start(folder, "--jobs=1")  # which does not come to the second one
+    while process.poll() is None and not cells_below(process.pid):
         time.sleep(0.01)
-    while not (folder / "calls.txt").exists():
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    status = sweep(folder, pause, "--status").stdout
-    assert f", without a sweep (process {left[CELLS[0]]} on " in status
-    second = start(folder, pause, "--jobs=1")  # it has not come to the other cell
-    while second.poll() is None and not cells_below(second.pid):
-        time.sleep(0.01)
-    second.send_signal(signal.SIGINT)
-    _, err = second.communicate()
-    assert second.returncode == 130 and "still runs" not in err
-    assert set(states(sweep(folder, pause, "--status").stdout)) == {"missing"}
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130 and "still runs" not in err
+    assert set(states(sweep(folder, "--status").stdout)) == {"missing"}
     for name in left:
-        log = folder / f"root/sweeps/s/go/sweep/logs/{name}.log"
-        assert "terminated; what is done is kept" in log.read_text()
+        assert "terminated; what is done is kept" in log_of(folder, name).read_text()
 
 
 def states(text):
