@@ -2,7 +2,7 @@
 
     python3 -m benchmarks.sweep
 
-Cells of one step that does nothing are run alone, one command after the other, and as sweeps of few
+Cells that do next to nothing are run alone, one command after the other, and as sweeps of few
 and of many cells. The difference of the two sweeps is that of so many cells, without what a sweep
 costs once.
 """
@@ -17,7 +17,11 @@ import time
 from pathlib import Path
 
 PROGRAM = Path(__file__).parents[1] / "perform_scenario.py"
-SCENARIO = "go: {1_settings: {__function__: mdir.stages.settings.settings, seed: 0}}\n"
+SCENARIO = """\
+go:
+  1_settings: {__function__: mdir.stages.settings.settings, seed: 0}
+  2_print: {__function__: print_scores, metadata: {drawn: {seed: "${1_settings.seed}"}}}
+"""
 
 
 def main(arguments: list[str] | None = None) -> None:
