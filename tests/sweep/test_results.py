@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -214,6 +215,19 @@ def test_pairs_of_values_can_be_named(tmp_path):
     write_results(cells(THREE), tmp_path, differences=asked)
     found = {(row["from"], row["to"]): float(row["mean"]) for row in rows(tmp_path, "differences")}
     assert found == pytest.approx({("1", "2"): 0.1, ("1", "3"): 1.3 / 3, ("3", "2"): -1 / 3})
+
+
+def test_what_made_the_numbers_is_told(tmp_path):
+    one, two = (frozenset({f"Linux, OMP_NUM_THREADS {n}; commit abc"}) for n in (1, 2))
+    made = [replace(cell, origins=one) for cell in cells({1: [0.1, 0.2, 0.3]})]
+    text = write_results(made, tmp_path)
+    assert "\nComputed on Linux, OMP_NUM_THREADS 1; commit abc.\n" in text
+    text = write_results([*made[:2], replace(made[2], origins=two)], tmp_path)
+    told = (
+        "commits differ, and so may last digits or more: Linux, OMP_NUM_THREADS 1; commit abc "
+        "(2 cells), Linux, OMP_NUM_THREADS 2; commit abc (1 cells).\n"
+    )
+    assert told in text
 
 
 def test_scores_that_are_no_numbers_or_absent_are_named(tmp_path):
