@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cirtorch.utils.locks import process_here
@@ -61,7 +61,8 @@ class LocalRunner:
                 self._slots[number] = None
             if self._queue:
                 cell = self._queue.popleft()
-                self._slots[number] = cell, self._begin(cell, self._environments[number])
+                with _signals_wait():  # else nobody would know the process
+                    self._slots[number] = cell, self._begin(cell, self._environments[number])
                 self._states[cell.name] = "running"
         return dict(self._states)
 
@@ -134,6 +135,23 @@ def threads(jobs: int, cpus: int | None) -> dict[str, str]:
     if "OMP_NUM_THREADS" in os.environ or (jobs == 1 and cpus is None):
         return {}
     return {"OMP_NUM_THREADS": str(cpus or max(1, usable_cores() // jobs))}
+
+
+@contextmanager
+def _signals_wait():
+    """What asks this process to end is heard after the block."""
+    heard = []
+    asking = [
+        n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN
+    ]
+    before = {n: signal.signal(n, lambda number, frame: heard.append(number)) for n in asking}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in heard[:1]:
+            os.kill(os.getpid(), number)
 
 
 def end_left(journals: Mapping[str, CellJournal]) -> None:

@@ -1,10 +1,19 @@
 """What cells at the same time are given of a machine."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from mdir.errors import UserError
 from mdir.sweep import local
+from mdir.sweep.cells import Cell
 from mdir.sweep.local import cards, deal, threads
+from mdir.sweep.resources import Resources
 
 DEALT = {
     (0, None, None): [None],
@@ -44,6 +53,30 @@ def test_cards_are_those_that_are_visible(monkeypatch, tmp_path, visible, found)
     assert cards() == found
     monkeypatch.setattr(local, "CARDS", str(tmp_path / "absent"))
     assert cards() == ([] if visible is None else found)
+
+
+def test_a_cell_that_begins_while_an_interrupt_comes_is_ended(monkeypatch, tmp_path):
+    begun = []
+
+    def begin_interrupted(*given, **options):
+        begun.append(subprocess.Popen(*given, **options))
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)  # where the interpreter looks for signals
+        return begun[0]
+
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(**vars(subprocess)))
+    monkeypatch.setattr(local.subprocess, "Popen", begin_interrupted)
+    runner = local.LocalRunner(1)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    runner.start([Cell("a", {}, [], command, tmp_path / "log")], Resources(), tmp_path)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.states()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    runner.stop()
+    assert begun[0].poll() == -signal.SIGTERM
 
 
 def test_processors_are_divided(monkeypatch):
