@@ -1,5 +1,6 @@
 """Cells and the sweep itself are killed at random moments; the table is that of a quiet one."""
 
+import itertools
 import os
 import random
 import re
@@ -107,7 +108,8 @@ def killed_sweeps(folder, begin, count, draws):
     ended(begin(folder / "quiet"))
     longest = time.monotonic() - before
     expected, kinds = numbers(folder / "quiet"), []
-    here = folder / "0"
+    places = (folder / str(number) for number in itertools.count())
+    here = next(places)
     while len(kinds) < count:
         process = begin(here)
         while process.poll() is None and not cells_below(process.pid):
@@ -118,7 +120,7 @@ def killed_sweeps(folder, begin, count, draws):
         process.communicate()
         if process.returncode == 0:
             assert numbers(here) == expected
-            here = folder / str(len(kinds))
+            here = next(places)
         elif "sweep" not in told:
             assert process.returncode == 1
     ended(begin(here))
