@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from cirtorch.utils.files import lies_at
@@ -59,7 +60,7 @@ def holder_of(path: str | os.PathLike) -> str | None:
 
 def moment_now() -> str:
     """The time as a lock file tells it; later ones sort behind earlier ones."""
-    return time.strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.now().isoformat(sep=" ", timespec="milliseconds")
 
 
 def moment_in(holder: str) -> str:

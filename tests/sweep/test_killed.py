@@ -168,7 +168,7 @@ def log_of(folder, name):
 
 def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder):
     [(name, pid)] = left_by_a_killed_sweep(folder, 1).items()
-    by = rf"\(process {pid} on \S+ since [\d-]+ [\d:]+\)"
+    by = rf"\(process {pid} on \S+ since [\d-]+ [\d:.]+\)"
     status = sweep(folder, "--status").stdout
     assert re.search(rf"^{name} +running .*, without a sweep {by}", status, re.M)
     process = start(folder, "--jobs=4")

@@ -96,7 +96,7 @@ def test_who_holds_a_folder_is_told_in_one_line(tmp_path):
     (tmp_path / "kept").touch()
     with claimed(tmp_path):
         (line,) = (tmp_path / ".lock").read_text().splitlines()
-    since = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
+    since = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
     assert re.fullmatch(
         rf"process {os.getpid()} on {re.escape(socket.gethostname())} since {since}", line
     )
