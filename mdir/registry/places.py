@@ -27,7 +27,9 @@ def places(package: str) -> Places:
     found = Places({}, [])
     root = importlib.import_module(package)
     for finder, module, _ in pkgutil.walk_packages(root.__path__, f"{package}."):
-        text = finder.find_spec(module).loader.get_source(module)
+        spec = finder.find_spec(module, None)
+        read = getattr(spec and spec.loader, "get_source", None)
+        text = read(module) if read else None
         for kind, names in _CALL.findall("register(" if text is None else text):
             if kind:
                 found.modules.setdefault(kind, {}).update(
