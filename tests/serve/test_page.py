@@ -119,7 +119,7 @@ def test_a_walk_through_the_page(world, server, shown):
         page.locator("#results button:has(.badge.night)").first.click()
     assert shown.found(answer) and not page.locator("#translations").is_visible()  # it is one
     with page.expect_response("**/search") as answer:
-        page.locator("#results button:has(.badge:text('dusk'))").click()
+        page.locator("#results button:has(.badge:text('dusk'))").first.click()
     clicked = page.locator("#picture").get_attribute("src")
     number = int(re.fullmatch(r"/image/(\d+)\?size=large", clicked)[1])
     assert number in others and number not in shown.found(answer)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import generators as benchmark
 from benchmarks.generators import MEMBERS, criterion_section, make_method, network_section
 from benchmarks.published_generators import STEPS
 from mdir import registry
@@ -285,10 +284,3 @@ def test_an_ambiguous_weight_is_refused():
 def test_published_names():
     names = ("CycleGan", "CUT", "HEDGAN", "HEDNGAN")
     assert {f"Supervised{name}Epoch" for name in names} <= set(registry.names("method"))
-
-
-def test_the_benchmark_compares_equal_work(capsys):
-    sizes = {"--size": 32, "--steps": 1, "--filters": 2, "--blocks": 7, "--device": "cpu"}
-    benchmark.main(["cyclegan", "cut", *(str(word) for pair in sizes.items() for word in pair)])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["cyclegan", "cut"]
