@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, TypedDict, get_args
 
 from mdir import registry
-from mdir.caches import DECODED, without_caches
+from mdir.caches import DECODED
 from mdir.data.transforms.parse import check_transforms
 from mdir.origin import usable_cores
 from mdir.registry import Check, Holds, Options, Problem, Section, check_parameters, register
@@ -174,12 +174,11 @@ def check_data_section(section, path: tuple = ()):
 
 def without_speed(value):
     """A part of a scenario without caches and the options of loaders that change no batch."""
-    value = without_caches(value)
     if isinstance(value, (list, tuple)):
         return [without_speed(item) for item in value]
     if not isinstance(value, dict):
         return value
-    value = {key: without_speed(item) for key, item in value.items()}
+    value = {key: without_speed(item) for key, item in value.items() if key != DECODED}
     if isinstance(loader := value.get("loader"), dict):
         value["loader"] = {key: item for key, item in loader.items() if key not in _SPEED}
     return value

@@ -18,6 +18,7 @@ from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import ahead, load_same_size
 from mdir.inference.cost import count_batch
+from mdir.networks.base import wrappers_of
 from mdir.registry import takes
 
 _BATCH_ON_GPU = 8
@@ -144,7 +145,8 @@ def _batch_limit(network, loader):
     Of models that do not say that they map images apart, some take one image at a time.
     """
     on_gpu = network.device.type == "cuda"
-    if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers_of(network)):
+    wrappers = wrappers_of(network, "eval")
+    if not all(getattr(wrapper, "takes_batches", True) for wrapper in wrappers):
         return 1, one
     if size := (loader or {}).get("batch_size"):
         return size, one
@@ -179,12 +181,6 @@ def image_name(dataset, index: int, batch) -> str:
     if path is None:
         return f"image {index}" if files is None else str(files[index])
     return path if isinstance(path, str) else path[0]
-
-
-def wrappers_of(network) -> list:
-    """All wrappers that images meet on their way through a network in eval mode."""
-    own = list(network.wrappers["eval"])
-    return own + [wrapper for member in network.members.values() for wrapper in wrappers_of(member)]
 
 
 def _columns(output, count):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from cirtorch.utils.fingerprints import contents
-from mdir.inference.descriptors import wrappers_of
+from mdir.networks.base import wrappers_of
 
 
 def network_fingerprint(network, settings) -> str:
@@ -18,7 +18,7 @@ def network_fingerprint(network, settings) -> str:
         for key, tensor in state.get("model_state", {}).items():
             digest.update(key.encode())
             digest.update(_bytes(tensor))
-    for wrapper in wrappers_of(network):  # a whitening is a file that no state holds
+    for wrapper in wrappers_of(network, "eval"):  # a whitening is a file that no state holds
         for tensor in filter(torch.is_tensor, vars(wrapper).values()):
             digest.update(_bytes(tensor))
     return digest.hexdigest()

@@ -48,13 +48,8 @@ class Network:
     def gives_columns(self) -> bool:
         """Whether any list of images gives a matrix, whose columns know only their own image."""
         joins = any(getattr(each, "gives_columns", False) for each in self.wrappers[self.stage])
-        return joins and all(getattr(each, "maps_images_apart", False) for each in self._met())
-
-    def _met(self):
-        """Wrappers that images meet on their way in the present stage."""
-        yield from self.wrappers[self.stage]
-        for member in self.members.values():
-            yield from member._met()
+        met = wrappers_of(self)
+        return joins and all(getattr(each, "maps_images_apart", False) for each in met)
 
     def require_normalization(self, mean_std) -> None:
         """Refuse images of another normalization than the model was made for, where it tells one.
@@ -165,3 +160,14 @@ class Network:
         if not overlay:
             return self
         raise UserError(f"a {self.type} takes no overlay, got {overlay!r}")
+
+
+def wrappers_of(network, stage: str | None = None) -> list:
+    """All wrappers that images meet on their way through a network.
+
+    Args:
+        stage: "train" or "eval"; null: the stage in which each network is.
+    """
+    members = network.members.values()
+    inner = [wrapper for member in members for wrapper in wrappers_of(member, stage)]
+    return [*network.wrappers[stage or network.stage], *inner]

@@ -16,7 +16,8 @@ from mdir.data.datasets.images import CirImageList
 from mdir.data.loading import make_pipeline
 from mdir.data.sections import Gibibytes
 from mdir.data.transforms.parse import check_transforms
-from mdir.inference.descriptors import extract_descriptors, wrappers_of
+from mdir.inference.descriptors import extract_descriptors
+from mdir.networks.base import wrappers_of
 from mdir.registry import Check, register, unknown
 from mdir.registry.ranges import at_least
 from mdir.scores.reranking import Reranking, RerankSection, check_rerank
@@ -153,7 +154,7 @@ class CirDatasetAp:
         return vectors
 
     def _protocol(self, network):
-        wrappers = wrappers_of(network)
+        wrappers = wrappers_of(network, "eval")
         scales = next((w.scales for w in wrappers if hasattr(w, "scales")), (1,))
         whitening = next((w.source for w in wrappers if hasattr(w, "source")), None)
         return make_protocol(self.set.cfg(), self.image_size, scales, whitening)

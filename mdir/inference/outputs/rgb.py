@@ -11,7 +11,6 @@ from cirtorch.datasets.told import Told
 from cirtorch.utils.files import atomic_write
 from mdir import distributed
 from mdir.artifacts import begun, changed_files, made_before, produced
-from mdir.data.labelled import tensor_of
 from mdir.errors import UserError
 from mdir.inference.outputs.base import Output
 from mdir.inference.outputs.naming import image_names, input_paths
@@ -116,10 +115,7 @@ class RgbOutput(Output):
         output = output[:, :height, :width].float().cpu().numpy()
         pixels = to_pixels(output, self.mean_std, self.stretch_by)
         write_image(pixels, self.paths[index])
-        if (
-            np.ptp(pixels, axis=(0, 1)).max() == 0
-            and (image.amax((-2, -1)) > image.amin((-2, -1))).any()
-        ):
+        if np.ptp(pixels, axis=(0, 1)).max() == 0 and _has_colours(image):
             _tell(self.paths[index])
 
     def per_image(self, output, count):
@@ -142,7 +138,6 @@ def image_size(given, output) -> tuple[int, int]:
 
 
 def _has_colours(image):
-    image = tensor_of(image)
     return bool((image.amax((-2, -1)) > image.amin((-2, -1))).any())
 
 
