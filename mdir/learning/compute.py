@@ -8,6 +8,7 @@ import torch
 
 from cirtorch.utils.nested import map_tensors
 from mdir import distributed
+from mdir.networks.architectures.parts.norms import exact_gradients
 
 
 def default_device() -> torch.device:
@@ -46,6 +47,7 @@ class Runtime:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         for model in models(network):
+            exact_gradients(model)
             if self.channels_last:
                 model.to(memory_format=torch.channels_last)
             if self.compile:

@@ -2,10 +2,7 @@
 
 Batch normalisation takes the statistics of the whole, as torch's SyncBatchNorm (which only GPUs
 have), for parts of any size; a layer of ``groups`` takes those of the whole. Instance normalisation
-needs none, but torch's CPU version (seen in 2.15) gets the gradient of a batch of one image wrong
-where it comes channels last, such as from patches picked in a feature map: a part of one image must
-not. A whole batch of one image is left as it is, because the published runs are so. The layers stay
-what they are, and so do checkpoints.
+needs none. The layers stay what they are, and so do checkpoints.
 """
 
 import types
@@ -38,12 +35,10 @@ def divided(part):
 def sync_statistics(model: nn.Module) -> None:
     """Let the normalisations of a model treat a part of a batch as they would the whole."""
     # torch's compiler is a second in importing
-    of_batch, of_instances = map(torch.compiler.disable, (_forward, _forward_of_instances))
+    of_batch = torch.compiler.disable(_forward)
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.forward = types.MethodType(of_batch, module)  # type: ignore[method-assign]
-        elif isinstance(module, nn.InstanceNorm2d):
-            module.forward = types.MethodType(of_instances, module)  # type: ignore[method-assign]
 
 
 def _forward(module, images):
@@ -89,13 +84,6 @@ def _group_sizes(groups, here, rows):
         )
     owners = distributed.own_part([place * groups // here.whole for place in range(here.whole)])
     return [owners.count(group) for group in range(groups)]
-
-
-def _forward_of_instances(module, images):
-    result = type(module).forward(module, images)
-    if _here is not None and _here.whole > 1 and len(images) == 1 and result.requires_grad:
-        result.register_hook(lambda gradient: gradient.contiguous())
-    return result
 
 
 class _Sum(torch.autograd.Function):

@@ -11,7 +11,15 @@ from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.patchnce import MultilayerPatchNCELoss
 from mdir.losses.value import LossValue
-from mdir.methods.translation.gan import OneSidedGan, detached, frozen, half_of, parts_of, total_of
+from mdir.methods.translation.gan import (
+    OneSidedGan,
+    detached,
+    each_of,
+    frozen,
+    half_of,
+    parts_of,
+    total_of,
+)
 from mdir.registry import Problem, register
 
 
@@ -131,20 +139,28 @@ class CUT(OneSidedGan):
         pure = getattr(self.generator.model, "taps_are_pure", None)
         return not wrapped and pure is not None and pure(self.nce.layers)
 
-    def _patch_loss(self, image, source, keys, flipped, part):
-        """PatchNCE between a translation's patches and the same places of its source."""
+    def _features(self, translated, sources, keys):
+        """Of each batch of translations and of its sources, the features of the tapped layers."""
         taps = {"layers": self.nce.layers, "encode_only": True}
+        if keys[0] is not None:
+            return zip(each_of(self.generator, translated, **taps), keys, strict=True)
+        features = []
+        for image, source in zip(translated, sources, strict=True):
+            queries = self.generator(image, **taps)
+            with torch.no_grad():
+                features.append((queries, self.generator(source, **taps)))
+        return features
+
+    def _patch_loss(self, queries, keys, images, flipped, part):
+        """PatchNCE between the patches of so many translations and the same places of sources."""
         head, count = self.head.model, self.nce.num_patches
-        queries = self.generator(image, **taps)
         if flipped:
             queries = [feature.flip(3) for feature in queries]
-        with torch.no_grad():
-            keys = self.generator(source, **taps) if keys is None else keys
         # Not without gradients: mixed precision would then reuse these graphless casts of the
         # head's weights for the queries. The criterion detaches the keys.
         keys, places = head(keys, count)
         queries, _ = head(queries, count, places)
-        return self.nce(queries, keys, part, part.size(len(image)))
+        return self.nce(queries, keys, part, part.size(images))
 
     def _contrast(self, translated, sources, keys, flipped, part):
         """The loss to minimise and the weighted identity term within it."""
@@ -152,9 +168,12 @@ class CUT(OneSidedGan):
             zero = translated[0].new_zeros(())
             nothing = LossValue(zero, {f"layer{layer}": zero for layer in self.nce.layers})
             return nothing, nothing
-        own = self._patch_loss(translated[0], sources[0], keys[0], flipped, part)
+        features = self._features(translated, sources, keys)
+        losses = [
+            self._patch_loss(queries, own, len(source), flipped, part)
+            for (queries, own), source in zip(features, sources, strict=True)
+        ]
         if not self.identity_weight:
-            return own, 0 * own.detach()
-        identity = self._patch_loss(translated[1], sources[1], keys[1], flipped, part)
-        identity = self.identity_weight * identity
-        return (own + identity) / 2, identity
+            return losses[0], 0 * losses[0].detach()
+        identity = self.identity_weight * losses[1]
+        return (losses[0] + identity) / 2, identity

@@ -10,7 +10,7 @@ import random
 from mdir.distributed import WHOLE
 from mdir.errors import UserError
 from mdir.losses.holders import CycleLoss
-from mdir.methods.translation.gan import GanMethod, detached, frozen, half_of
+from mdir.methods.translation.gan import GanMethod, detached, each_of, frozen, half_of, joins
 from mdir.methods.translation.image_pool import ImagePool
 from mdir.registry import register
 
@@ -39,14 +39,18 @@ class CycleGAN(GanMethod):
 
     def step(self, batch, part=WHOLE):
         real_X, real_Y = self.to_device(batch)
-        fake_Y = self.G_X(real_X)
+        fake_Y, same_Y = self._translate("X", self.G_X, real_X, real_Y)
         rec_X = self.G_Y(fake_Y)
-        fake_X = self.G_Y(real_Y)
+        fake_X, same_X = self._translate("Y", self.G_Y, real_Y, real_X)
         rec_Y = self.G_X(fake_X)
 
         with frozen(self.D_X, self.D_Y):
-            loss_GX = self._generator_loss("X", self.G_X, self.D_X, real_X, rec_X, fake_Y, real_Y)
-            loss_GY = self._generator_loss("Y", self.G_Y, self.D_Y, real_Y, rec_Y, fake_X, real_X)
+            loss_GX = self._generator_loss(
+                "X", self.G_X, self.D_X, real_X, rec_X, fake_Y, real_Y, same_Y
+            )
+            loss_GY = self._generator_loss(
+                "Y", self.G_Y, self.D_Y, real_Y, rec_Y, fake_X, real_X, same_X
+            )
             self.optimizer["generator_X"].zero_grad()
             self.optimizer["generator_Y"].zero_grad()
             self.minimise(loss_GX.total + loss_GY.total, part)
@@ -65,14 +69,22 @@ class CycleGAN(GanMethod):
         losses |= {f"netG_Y_{name}": value for name, value in loss_GY}
         return detached({**losses, "netD_X_total": loss_DX, "netD_Y_total": loss_DY})
 
-    def _generator_loss(self, side, generator, discriminator, source, recovered, fake, other):
+    def _translate(self, side, generator, source, other):
+        """The translation of ``source``, and of ``other`` where the loss needs it and they join."""
+        heads = getattr(self.criterion, f"loss_G_{side}").losses
+        if "identity" in heads and joins(generator, [source, other]):
+            return each_of(generator, [source, other])
+        return generator(source), None
+
+    def _generator_loss(self, side, generator, discriminator, source, recovered, fake, other, same):
         criterion = getattr(self.criterion, f"loss_G_{side}")
         judged = discriminator(fake)
         real = getattr(self.criterion, f"loss_D_{side}").target(judged, True)
         outputs = {"adversarial": judged, "cycle": recovered}
         targets = {"adversarial": real, "cycle": source}
         if "identity" in criterion.losses:
-            outputs["identity"], targets["identity"] = generator(other), other
+            outputs["identity"] = generator(other) if same is None else same
+            targets["identity"] = other
         return criterion(outputs, targets)
 
     def _discriminator_step(self, side, discriminator, real, fake, part):
@@ -81,8 +93,8 @@ class CycleGAN(GanMethod):
         # As published, the bare model judges here, while the generators' step goes through the
         # wrappers: a discriminator with any sees differently prepared images in the two steps.
         judged = getattr(discriminator.model, "forward_multi", discriminator.model)
-        on_real, on_fake = judge(judged(real), True), judge(judged(fake), False)
-        loss = half_of(on_real, on_fake)
+        on_real, on_fake = each_of(discriminator, [real, fake], judged)
+        loss = half_of(judge(on_real, True), judge(on_fake, False))
         self.minimise(loss, part)
         optimizer[f"discriminator_{side}"].step()
         return loss

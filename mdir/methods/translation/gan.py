@@ -25,6 +25,32 @@ def frozen(*networks):
             parameter.requires_grad_(True)
 
 
+def joins(network, batches) -> bool:
+    """Whether batches (B,3,H,W) may go through a network as one, which changes nothing of them.
+
+    It takes a model that says ``learns_images_apart``, no wrappers, and images of one size.
+    """
+    apart = getattr(network.model, "learns_images_apart", None)
+    wrapped = len(network.wrappers[network.stage]) > 0
+    sizes = {batch.shape[1:] for batch in batches}
+    return apart is not None and not wrapped and len(sizes) == 1 and apart()
+
+
+def each_of(network, batches, call=None, **params) -> list:
+    """A network's output for each of several batches, in one pass where they may be joined.
+
+    ``call``: what is called in the network's place.
+    """
+    call = network if call is None else call
+    if not joins(network, batches):
+        return [call(batch, **params) for batch in batches]
+    counts = [len(batch) for batch in batches]
+    output = call(torch.cat(batches), **params)
+    if isinstance(output, torch.Tensor):
+        return list(output.split(counts))
+    return [list(parts) for parts in zip(*(one.split(counts) for one in output), strict=True)]
+
+
 def total_of(loss) -> torch.Tensor:
     """The number to minimise of a LossValue or a tensor."""
     return loss.total if isinstance(loss, LossValue) else loss
@@ -126,7 +152,8 @@ class OneSidedGan(GanMethod):
         optimizer.zero_grad()
         images = {True: real_Y, False: fake_Y.detach()}
         order = (False, True) if fake_first else (True, False)
-        losses = {kind: judge(self.discriminator(images[kind]), kind) for kind in order}
+        judged = each_of(self.discriminator, [images[kind] for kind in order])
+        losses = {kind: judge(one, kind) for kind, one in zip(order, judged, strict=True)}
         self.minimise(half_of(losses[True], losses[False]), part)
         optimizer.step()
         return losses[True], losses[False]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mdir.networks.architectures.parts.blur import BlurDownsample
-from mdir.networks.architectures.parts.norms import NormName, choose_norm
+from mdir.networks.architectures.parts.norms import NormName, choose_norm, learns_images_apart
 from mdir.networks.architectures.parts.sizes import require_side
 from mdir.registry import register
 
@@ -73,6 +73,10 @@ class PatchDiscriminator(nn.Module):
         """
         require_side(x, self.least_side, "patch discriminator")
         return self.model(x)
+
+    def learns_images_apart(self) -> bool:
+        """See :func:`mdir.networks.architectures.parts.norms.learns_images_apart`."""
+        return learns_images_apart(self)
 
     def forward_multi(self, x: torch.Tensor) -> torch.Tensor:
         """What a GAN step calls; a multi-scale discriminator returns a list of maps here."""

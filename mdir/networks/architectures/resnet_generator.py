@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 from mdir.networks.architectures.parts.blur import BlurDownsample, BlurUpsample
-from mdir.networks.architectures.parts.norms import NormName, choose_norm
+from mdir.networks.architectures.parts.norms import (
+    NormName,
+    choose_norm,
+    learns_images_apart,
+    mixes_images,
+)
 from mdir.networks.architectures.parts.sizes import require_side
 from mdir.networks.architectures.parts.taps import run_with_taps
 from mdir.registry import register
@@ -126,14 +131,17 @@ class ResnetGenerator(nn.Module):
             result.append(channels)
         return result
 
+    def learns_images_apart(self) -> bool:
+        """See :func:`mdir.networks.architectures.parts.norms.learns_images_apart`."""
+        return learns_images_apart(self)
+
     def taps_are_pure(self, layers) -> bool:
         """Whether taps during a full pass over a batch show what each image gives by itself.
 
         Not so where layers mix images or draw at random, nor where the layer behind the last tap
         rectifies it in place, which a pass that ends there does not.
         """
-        impure = (nn.modules.batchnorm._BatchNorm, nn.Dropout)
-        if any(isinstance(m, impure) and m.training for m in self.modules()):
+        if mixes_images(self):
             return False
         behind = (m for m in self.model[layers[-1] + 1 :] if not isinstance(m, nn.Identity))
         return not isinstance(next(behind, None), nn.ReLU)

@@ -6,8 +6,9 @@ import torch
 
 from mdir import registry
 from mdir.errors import UserError
-from mdir.networks.architectures.parts.norms import choose_norm
+from mdir.networks.architectures.parts.norms import choose_norm, exact_gradients
 from mdir.networks.architectures.parts.taps import parse_layers
+from mdir.networks.architectures.resnet_generator import ResnetGenerator
 from mdir.registry import Section
 
 
@@ -302,3 +303,32 @@ def test_a_head_of_another_generator_says_so():
         head(features, 4)
     with pytest.raises(UserError, match="layers are 0..18"):
         build("official_p2p_mlp", nce_layers="4,40", n_blocks=0)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_instance_normalization(batch, layout):
+    layer = torch.nn.InstanceNorm2d(4)
+    exact_gradients(layer)
+    exact_gradients(layer)
+    assert len(layer._forward_hooks) == 1
+    generator = torch.Generator().manual_seed(0)
+    image, arriving = torch.randn((2, batch, 4, 6, 6), dtype=torch.float64, generator=generator)
+    by_hand = image.clone().requires_grad_()
+    centred = by_hand - by_hand.mean((2, 3), keepdim=True)
+    scale = (centred.square().mean((2, 3), keepdim=True) + layer.eps).rsqrt()
+    (centred * scale).backward(arriving)
+    given = image.clone(memory_format=layout).requires_grad_()
+    layer(given).backward(arriving.contiguous(memory_format=layout))
+    torch.testing.assert_close(given.grad, by_hand.grad)
+
+
+def test_images_are_learned_apart():
+    sizes = {"input_nc": 3, "output_nc": 3, "ngf": 2, "n_blocks": 1}
+    for norm, apart in (("none", True), ("instance", False), ("batch", False)):
+        network = ResnetGenerator(**sizes, norm_layer=norm)
+        assert network.learns_images_apart() is apart
+        exact_gradients(network)
+        assert network.learns_images_apart() is (norm != "batch")
+        assert network.eval().learns_images_apart()
+    assert not ResnetGenerator(**sizes, norm_layer="none", use_dropout=True).learns_images_apart()
