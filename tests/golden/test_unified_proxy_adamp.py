@@ -7,8 +7,7 @@ import torch
 from mdir.learning.optimizers import make_optimizer
 from tests.golden import golden
 
-ARRAYS = golden.load_npz("unified_proxy", "adamp.npz")
-CASES = sorted(key.removesuffix("_p0") for key in ARRAYS if key.endswith("_p0"))
+CASES = golden.array_cases("unified_proxy", "adamp*.npz", "p0")
 
 
 class OneWeight:
@@ -24,13 +23,14 @@ def test_cases_are_there():
     assert CASES
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_steps(case):
-    network = OneWeight(ARRAYS[f"{case}_p0"])
-    lr, weight_decay, nesterov = ARRAYS[f"{case}_cfg"].tolist()
+@pytest.mark.parametrize("name, case", CASES)
+def test_steps(name, case):
+    arrays = golden.load_npz("unified_proxy", name)
+    network = OneWeight(arrays[f"{case}_p0"])
+    lr, weight_decay, nesterov = arrays[f"{case}_cfg"].tolist()
     options = {"lr": lr, "weight_decay": weight_decay, "nesterov": bool(nesterov)}
     optimizer = make_optimizer({"algorithm": "adamp", **options}, network)
-    steps = zip(ARRAYS[f"{case}_grads"], ARRAYS[f"{case}_params"], strict=True)
+    steps = zip(arrays[f"{case}_grads"], arrays[f"{case}_params"], strict=True)
     for gradient, expected in steps:
         network.weight.grad = torch.tensor(gradient)
         optimizer.step()

@@ -9,14 +9,16 @@ from mdir.stages.fine_grained.prepare import prepare_fine_grained
 from tests.data.fine_grained_sets import SIZE, write_birds, write_cars
 from tests.golden import golden
 
-SETS, SPLITS = ("car", "cub"), ("train", "test")
+CASES = [case.values for case in golden.array_cases("unified_proxy", "data_prep*.npz", "class")]
+SPLITS = ("train", "test")
 WRITERS = {"car": write_cars, "cub": write_birds}
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=CASES, ids="-".join)
 def drawn(request, tmp_path):
     """``(set, its folder, the golden arrays)``."""
-    arrays, name = golden.needed_npz("unified_proxy", "data_prep.npz"), request.param
+    file, name = request.param
+    arrays = golden.load_npz("unified_proxy", file)
     WRITERS[name](tmp_path / name, arrays[f"{name}_class"])
     return name, tmp_path / name, arrays
 
@@ -84,4 +86,5 @@ def test_reencoding_is_that_of_pillow(drawn):
 
 
 def test_cases_are_there():
-    assert golden.needs("unified_proxy", "data_prep.npz")
+    golden.needs("unified_proxy", "data_prep.npz")
+    assert CASES

@@ -9,8 +9,13 @@ from mdir.stages.fine_grained.retrieve import BORDER, retrieve
 from tests.golden import golden
 
 
-def test_pictures(tmp_path):
-    arrays = golden.needed_npz("unified_proxy", "retrieval.npz")
+def test_cases_are_there():
+    assert golden.needs("unified_proxy", "retrieval.npz")
+
+
+@pytest.mark.parametrize("name", golden.files("unified_proxy", "retrieval*.npz"))
+def test_pictures(name, tmp_path):
+    arrays = golden.load_npz("unified_proxy", name)
     features, labels = arrays["features"], arrays["labels"].tolist()
     images = [str(tmp_path / f"{index:04d}.jpg") for index in range(len(labels))]
     for index, path in enumerate(images):
