@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from cirtorch.utils.weight_files import load_weights
 from mdir import distributed, registry
@@ -138,6 +139,33 @@ def test_two_processes_step_as_one(loss):
             assert (same.loss, same.accuracy) == pytest.approx((told.loss, told.accuracy))
             torch.testing.assert_close(same.features, told.features)
             assert torch.equal(same.labels, told.labels)
+
+    assert launch(run) == [0, 0]
+
+
+def test_two_processes_drop_as_one():
+    """As GoogLeNet does, before its descriptors."""
+
+    def dropping():
+        made = method()
+        made.model.backbone.append(nn.Dropout(0.5))
+        made.prepare_epoch(Labelled(0, 1, 2), 2)
+        torch.manual_seed(1)
+        return made
+
+    whole = dropping()
+    expected = [whole.step(batch) for batch in batches()]
+
+    def run(number):
+        with distributed.together():
+            made = dropping()
+            steps, found = DividedSteps(made, made.optimizer, models(made.network)), []
+            for batch, about in batches():
+                part = BatchPart(len(batch[number::2]), len(batch))
+                own = {key: part.cut(value) for key, value in about.items()}
+                found.append(steps.step((part.cut(batch), own), part))
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+            torch.testing.assert_close(weights(made), weights(whole), rtol=1e-7, atol=1e-9)
 
     assert launch(run) == [0, 0]
 

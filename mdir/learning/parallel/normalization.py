@@ -20,7 +20,7 @@ _here = None
 
 @contextmanager
 def divided(part):
-    """Layers given to :func:`sync_statistics` know which part of a batch they see in the block.
+    """Layers that divide know which part of a batch they see in the block.
 
     With None they work by themselves, as they do everywhere else.
     """
@@ -30,6 +30,11 @@ def divided(part):
         yield
     finally:
         _here = None
+
+
+def part_here():
+    """The part that :func:`divided` tells of, or None."""
+    return _here
 
 
 def sync_statistics(model: nn.Module) -> None:

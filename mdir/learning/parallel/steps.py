@@ -12,6 +12,7 @@ from mdir import distributed
 from mdir.data.streams import Rest, join_loaders, remade
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
+from mdir.learning.parallel.dropout import sync_dropout
 from mdir.learning.parallel.normalization import divided, sync_statistics
 from mdir.learning.seeding import generators_state, restore_generators
 
@@ -105,6 +106,7 @@ class DividedSteps:
         for model in self.models:
             distributed.copy_from_first([*model.parameters(), *model.buffers()])
             sync_statistics(model)
+            sync_dropout(model)
         _agree_on_generators()
 
     def step(self, batch, part: BatchPart) -> dict:
