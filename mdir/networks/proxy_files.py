@@ -119,7 +119,8 @@ def _complete(model, path, told):
         model |= _UNTOLD
         print(
             f"Warning: {path} tells neither pooling nor layer_norm; they are taken to be max and "
-            "true, as in UnifiedProxy (a section of type SingleNetwork with 'model' says others)",
+            "true, as in UnifiedProxy (a section of type SingleNetwork with 'model' says others). "
+            f"Images are seen as there, {_CROP}, unless the section tells runtime.data",
             file=sys.stderr,
         )
         return

@@ -43,7 +43,9 @@ def test_a_published_file_is_read(tmp_path, capsys, backbone):
     network = loaded(publish(tmp_path / "car_model.pth", backbone))
     model = network.network_params["model"]
     assert (model["backbone"], model["feature_dim"], model["classes"]) == (backbone, 6, 4)
-    assert "tells neither pooling nor layer_norm" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "tells neither pooling nor layer_norm" in told
+    assert "Images are seen as there, resize:256 | center_crop:224:even" in told
     with torch.no_grad():
         rows, cosines = published_model(backbone)(IMAGES)
         columns = network(IMAGES)

@@ -10,6 +10,7 @@ from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
 from mdir.data.image_lists import listed
 from mdir.errors import UserError
+from mdir.losses.proxy_cosines import require_labels
 from mdir.networks.files import read_weights
 from mdir.paths import resolve_path
 
@@ -60,7 +61,9 @@ def read_data_base(path: str) -> DataBase:
         widths = [one.shape[1:] for one in (train.features, proxies)] if known else []
         if any(width != test.features.shape[1:] for width in widths):
             raise TypeError("train_features and train_proxies are not as wide as test_features")
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if known and train.labels:
+            require_labels(torch.tensor(train.labels), len(proxies))
+    except (LookupError, TypeError, ValueError, AttributeError, UserError) as error:
         raise DataError(
             f"{path}: is no database of UnifiedProxy, a dict of test_images, test_labels and "
             f"test_features ({error})"

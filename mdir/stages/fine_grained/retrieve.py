@@ -4,6 +4,7 @@ import difflib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from mdir.stages.fine_grained.data_base import (
 from mdir.stages.step import step
 
 SIDE, BORDER = 224, 8  # pixels
+_SAME = 0.999  # cosine of an image's features on two machines; what is seen otherwise has less
 _COLOURS = {True: "green", False: "red", None: "grey"}
 _QUERY, _FOUND = "query_img.jpg", re.compile(r"retrieval_img_\d+_-?\d+\.\d{4}\.jpg")
 
@@ -71,7 +73,8 @@ def retrieve(
         data_path: folder that holds the folders of the sets (``car``, ``cub``), which names in the
             database begin with; absolute names of another machine are looked for there by their
             ends.
-        network: gives the features of a query that is not in the database.
+        network: gives the features of a query that is not in the database; a warning, here and on
+            the page, says where it gives other ones of a stored image than the database has.
 
     Returns:
         Metadata: ``folder``, ``page`` (paths), ``query``, ``in_data_base``, and ``found``, a list
@@ -107,11 +110,16 @@ def retrieve(
 
 @dataclass
 class Query:
-    """An image, its features ``[D]``, and its place in the database if it has one."""
+    """An image, its features ``[D]``, and its place in the database if it has one.
+
+    Attributes:
+        doubt: why similarities to it may mislead; empty: they do not.
+    """
 
     path: Path
     features: torch.Tensor
     place: int | None
+    doubt: str = ""
 
 
 def _read(data_base, directory) -> DataBase:
@@ -141,13 +149,39 @@ def _query(name, base, data_path, network) -> Query:
             f"nearest names there are {', '.join(_near(name, base.images))}. Any other image needs "
             "the network that made the database: network"
         )
-    features = _extract(path, network)
-    if len(features) != base.test.features.shape[1]:
+    images = [pil_loader(path, upright=True)]
+    known = _first_there(base, data_path)
+    if known is not None:
+        images.append(pil_loader(known[1], upright=base.upright))
+    features = _extract(images, network, path)
+    if features.shape[1] != base.test.features.shape[1]:
         raise UserError(
-            f"retrieve: the network gives {len(features)} features, the database {base.path} holds "
-            f"{base.test.features.shape[1]} of each image: it is of another network"
+            f"retrieve: the network gives {features.shape[1]} features, the database {base.path} "
+            f"holds {base.test.features.shape[1]} of each image: it is of another network"
         )
-    return Query(path, features, None)
+    query = Query(path, features[0], None)
+    if known is not None:
+        query.doubt = _doubt(base, known[0], features[1])
+    return query
+
+
+def _first_there(base, data_path):
+    """Position and file of the first image of a database whose file is there; None without one."""
+    places = ((at, local_place(name, data_path)) for at, name in enumerate(base.images))
+    return next(((at, place) for at, place in places if place is not None), None)
+
+
+def _doubt(base, at, features):
+    cosine = float(torch.cosine_similarity(features, base.test.features[at], dim=0))
+    if cosine >= _SAME:
+        return ""
+    text = (
+        f"The network sees {base.images[at]} otherwise than {base.path} has it: the cosine of both "
+        f"features is {cosine:.4f} instead of 1. It is another network, or images were cropped or "
+        "sized otherwise for the database; the similarities below may mislead."
+    )
+    print(f"Warning: retrieve: {text}", file=sys.stderr)
+    return text
 
 
 def _near(name, images):
@@ -171,16 +205,16 @@ def _place_in(base, name, data_path):
     return None
 
 
-def _extract(path, network):
+def _extract(images, network, path):
+    """Unit rows of the features of images."""
     net = load_network(network, default_device()).eval()
     data = net.preprocessing
     if not data.get("transforms"):
         raise UserError("retrieve: the network does not tell its transforms (runtime.data)")
     transform = parse_transforms(data["transforms"], data.get("mean_std"))
-    image = transform(pil_loader(path, upright=True))
-    row = extract_descriptors(net, [image], what="query")[:, 0]
-    require_finite(row[None], [path], "query")
-    return torch.nn.functional.normalize(row, dim=0)
+    rows = extract_descriptors(net, [transform(image) for image in images], what="query").T
+    require_finite(rows[:1], [path], "query")
+    return torch.nn.functional.normalize(rows, dim=1)
 
 
 def _nearest(base, query, count) -> Iterator[dict]:
@@ -240,7 +274,8 @@ def _write_page(folder, query, found, places, upright):
     }
     copies = PictureFolder(folder.parent)
     section = gallery("Most alike", {"queries": [asked]}, copies, 1, len(found))
-    section.text = LEGEND if query.place is not None else "The query's class is not known."
+    known = LEGEND if query.place is not None else "The query's class is not known."
+    section.text = " ".join(filter(None, (known, query.doubt)))
     page = folder.parent / f"{folder.name}.html"
     write_page(page, f"Retrieval: {query.path.name}", [section])
     return page

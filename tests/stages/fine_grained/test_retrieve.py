@@ -185,6 +185,11 @@ def test_databases_that_are_none(base):
     store(base)
     path = base / "results/base_data_base.pth"
     trained = {"train_features": torch.ones(2, 4), "train_labels": [0, 1]}
+    for labels in ([1, 2], [0, 5]):
+        wrong = trained | {"train_labels": labels, "train_proxies": torch.ones(2, 4)}
+        torch.save(torch.load(path) | wrong, path)
+        with pytest.raises(DataError, match=f"labels {labels[0]} to .*, but there are 2 proxies"):
+            look()
     for proxies in (torch.ones(4), torch.ones(2, 3)):
         torch.save(torch.load(path) | trained | {"train_proxies": proxies}, path)
         with pytest.raises(DataError, match="train_proxies are not as wide as test_features"):
@@ -200,7 +205,7 @@ def test_databases_that_are_none(base):
 # any image, by its network
 
 
-def test_any_image_as_a_query(base):
+def test_any_image_as_a_query(base, capsys):
     """A stored image under another name finds itself, by features that the network makes."""
     dataset = CirImageList(
         parse_transforms(**PIPELINE), (NAMES,), image_dir="data", image_size=None
@@ -214,6 +219,24 @@ def test_any_image_as_a_query(base):
     assert {border(path) for path in (base / "results/mine").glob("retrieval_*")} == {"grey"}
     page = (base / "results/mine.html").read_text()
     assert "class is not known" in page and '<figure class="right">' not in page
+    assert capsys.readouterr().err == "" and "mislead" not in page
+
+
+def test_a_network_that_sees_images_otherwise_than_the_database(base, capsys):
+    """As one whose file does not tell the size, or a database of cropped images."""
+    dataset = CirImageList(
+        parse_transforms(**PIPELINE), (NAMES,), image_dir="data", image_size=None
+    )
+    store(base, features=extract_descriptors(build(NETWORK), dataset).T.tolist())
+    (base / "data" / NAMES[0]).unlink()
+    write_image(base / "mine.jpg", 77)
+    other = {"data": DATA | {"transforms": "resize_to:64 | totensor | normalize"}}
+    found = look(
+        "mine.jpg", retrieval_num=1, network={**NETWORK, "runtime": {**NETWORK["runtime"], **other}}
+    )
+    told = capsys.readouterr().err
+    assert f"Warning: retrieve: The network sees {NAMES[1]} otherwise than" in told
+    assert "cropped or sized otherwise" in Path(found["page"]).read_text()
 
 
 def test_a_photograph_of_a_turned_camera_is_asked_for_upright(base):
