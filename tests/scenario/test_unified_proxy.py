@@ -75,6 +75,17 @@ def test_a_target_and_all_share_their_training():
     assert alone[0] in trainings(resolved("unified_proxy/cub.yml", "all"))
 
 
+@pytest.mark.parametrize("target", [*PAIRS, "resnet50", "all"])
+def test_pages_show_what_every_training_found(target):
+    steps = plan_target(shipped("unified_proxy/car.yml"), target).steps
+    (report,) = [step.parameters for step in steps if step.name.endswith("_report")]
+    trained = [step.name for step in steps if "_train_" in step.name]
+    prefix = "learning.training.epoch_iteration.published.prefix"
+    assert [*report["data_bases"].values()] == [
+        f"${{00_settings.results}}/${{{name}.{prefix}}}_data_base.pth" for name in trained
+    ]
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_published_rows(name):
     table = load_table(f"unified_proxy_{name}")
