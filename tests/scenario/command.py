@@ -1,6 +1,7 @@
 """The real command in a process of its own, and a tiny package with steps and a component."""
 
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+from mdir.registry import KINDS, components
+from mdir.scenario import step_table
 from mdir.scenario.cli import main
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -179,8 +182,34 @@ def run(*args, folder: Path, lines: str | None = None, **options):
     return subprocess.CompletedProcess(args, process.returncode, out, err)
 
 
-def run_here(*args, folder: Path):
-    """As :func:`run` in this process, without the tiny package.
+@contextlib.contextmanager
+def found_here(site: Path, package: str = "tiny"):
+    """What is installed in a folder is known to this process, and forgotten afterwards."""
+
+    def forget():
+        importlib.invalidate_caches()
+        for known in (step_table.entry, step_table._external):
+            known.cache_clear()
+        for known in (components._load_unnamed, components._load_entry_points):
+            known.cache_clear()
+
+    forget()
+    sys.path.insert(0, str(site))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(site))
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[name]
+        for kind in KINDS.values():
+            for name, component in list(kind.components.items()):
+                if component.__module__.partition(".")[0] == package:
+                    del kind.components[name]
+        forget()
+
+
+def run_here(*args, folder: Path, root: Path | None = None, tiny: bool = False, lines: str = ""):
+    """As :func:`run` in this process, the tiny package installed only if asked for.
 
     It spares the seconds that a process of its own takes to import what learns.
     """
@@ -188,11 +217,16 @@ def run_here(*args, folder: Path):
     try:
         with (
             contextlib.chdir(folder),
-            patch.dict(os.environ, CIRTORCH_ROOT=str(folder / "root")),
+            patch.dict(os.environ, CIRTORCH_ROOT=str(root or folder / "root")),
+            patch("sys.stdin", io.StringIO(lines)),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            found_here(install(folder / "site")) if tiny else contextlib.nullcontext(),
         ):
-            code = main(list(args))
+            try:
+                code = main(list(args))
+            except SystemExit as error:  # of the parser
+                code = error.code
     finally:
         signal.signal(signal.SIGTERM, terminate)
     return subprocess.CompletedProcess(args, code, out.getvalue(), err.getvalue())

@@ -1,13 +1,15 @@
-"""What the command prints and its exit codes, exactly, through the real command."""
+"""What the command prints and its exit codes, exactly, some of it through the real command."""
 
 import sys
+from functools import partial
 
 import pytest
 import yaml
 
 from mdir.learning.checks import frequency_problems
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run, run_here
 
+run_tiny = partial(run_here, tiny=True)
 SCENARIO = """\
 go:
   __doc__: two steps
@@ -31,7 +33,7 @@ NOTE = "The parameters of steps and components are not checked yet; validate che
 def bad(folder, text, *args, target="go", note=True):
     """The report of a scenario that must be refused."""
     (folder / "bad.yml").write_text(text)
-    result = run(target, "bad.yml", *args, folder=folder)
+    result = run_tiny(target, "bad.yml", *args, folder=folder)
     assert result.returncode == 2, result
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
@@ -49,7 +51,7 @@ def test_list(folder):
 
 
 def test_print_steps_keeps_variables_and_sorts(folder):
-    result = run("go", "--print-steps", "s.yml", folder=folder)
+    result = run_tiny("go", "--print-steps", "s.yml", folder=folder)
     assert result.returncode == 0
     assert result.stdout == (
         "1_write:\n  path: a.txt\n  text: ${SCENARIO_NAME}\n"
@@ -73,7 +75,9 @@ go:
     text = {given: given for given in ("/data/my photos #2", "010", "1:30", "no", "[old] photos")}
     note = {"day": {"epochs": 5, "kept": 1, "seed": 7}, "night": {"epochs": 20, "seed": 5}}
     for given, value in {**text, "2e-3": 0.002, "{}": {}, '["a"]': ["a"], '"7"': "7"}.items():
-        result = run("go", "t.yml", f"go.1_copy.source={given}", "--print-steps", folder=folder)
+        result = run_tiny(
+            "go", "t.yml", f"go.1_copy.source={given}", "--print-steps", folder=folder
+        )
         assert yaml.safe_load(result.stdout) == {"1_copy": {"note": note, "source": value}}
 
 
@@ -95,7 +99,9 @@ def test_validate_says_that_nothing_is_wrong(folder):
 )
 def test_ranges_of_a_training_are_checked_before(folder, setting, message):
     sandbox = str(PROJECT / "scenarios/sandbox.yml")
-    result = run("validate", sandbox, f"all.2_train.learning.training.{setting}", folder=folder)
+    result = run_tiny(
+        "validate", sandbox, f"all.2_train.learning.training.{setting}", folder=folder
+    )
     assert result.returncode == 2 and message in result.stderr.splitlines()[1]
 
 
@@ -148,7 +154,7 @@ def test_unknown_target(folder):
 @pytest.mark.parametrize("target", ["go", "validate"])
 def test_a_misspelt_target_of_an_overlay(folder, target):
     (folder / "over.yml").write_text("goo: {1_write: {text: b}}\nmroe?: {1_show: {seed: 1}}\n")
-    result = run(target, "s.yml", "over.yml", "mre.1_show.seed=1", folder=folder)
+    result = run_tiny(target, "s.yml", "over.yml", "mre.1_show.seed=1", folder=folder)
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.splitlines()[1:3] == [
@@ -163,11 +169,11 @@ def test_an_overlay_may_add_a_target_and_remarks(folder):
         "new: {1_write: {__function__: tiny.write, path: c.txt}}\n_note: {}\n"
     )
     for target in ("go", "new", "validate"):
-        assert run(target, "s.yml", "over.yml", folder=folder).returncode == 0
+        assert run_tiny(target, "s.yml", "over.yml", folder=folder).returncode == 0
 
 
 def test_unknown_step_option(folder):
-    result = run("go", "s.yml", "--only", "2_copi", folder=folder)
+    result = run_tiny("go", "s.yml", "--only", "2_copi", folder=folder)
     assert result.returncode == 2
     assert result.stderr.splitlines()[1:] == [
         "target go: --only: unknown step '2_copi'. Did you mean '2_copy'? Steps: 1_write, 2_copy"
@@ -201,7 +207,7 @@ def test_structure(folder):
 
 def test_a_misspelt_step_of_an_overlay_and_of_an_argument(folder):
     (folder / "over.yml").write_text("go:\n  2_copi: {pth: x}\n")
-    result = run("go", "s.yml", "over.yml", "go.1_wrte.text=x", folder=folder)
+    result = run_tiny("go", "s.yml", "over.yml", "go.1_wrte.text=x", folder=folder)
     assert result.returncode == 2
     missing = "missing __function__, the name of the function that performs the step. Did you mean"
     assert result.stderr.splitlines()[1:3] == [
@@ -249,7 +255,7 @@ def test_everything_wrong_in_one_report(folder):
         "  5_e: {__function__: tiny.write, path: a, times: many}\n"
     )
     (folder / "bad.yml").write_text(text)
-    result = run("validate", "bad.yml", "go.5_e+=[1]", folder=folder)
+    result = run_tiny("validate", "bad.yml", "go.5_e+=[1]", folder=folder)
     assert result.returncode == 2
     report = result.stderr.splitlines()[1:]
     for line, words in zip(
@@ -288,7 +294,7 @@ def test_a_result_that_is_missing_when_it_is_needed(folder):
         '  2_b: {__function__: tiny.plain, x: "${1_a._output_metadata.siz}"}\n'
     )
     (folder / "bad.yml").write_text(text)
-    result = run("go", "bad.yml", folder=folder)
+    result = run_tiny("go", "bad.yml", folder=folder)
     assert result.returncode == 2
     assert result.stderr.splitlines()[1:] == [
         "bad.yml:3:35: target go, step 2_b, key x: variable ${1_a._output_metadata.siz}: there is "
@@ -297,10 +303,10 @@ def test_a_result_that_is_missing_when_it_is_needed(folder):
 
 
 def test_missing_files(folder):
-    result = run("go", "absent.yml", folder=folder)
+    result = run_tiny("go", "absent.yml", folder=folder)
     assert result.returncode == 2
     assert "absent.yml: file not found, neither here nor under " in result.stderr
-    result = run("go", "s.yml", "over.yml", folder=folder)
+    result = run_tiny("go", "s.yml", "over.yml", folder=folder)
     assert result.returncode == 2
     assert "over.yml: file not found" in result.stderr
 
@@ -341,7 +347,7 @@ TRAINED_TOO_LATE = (
 )
 def test_order_warnings(folder, text, warnings):
     (folder / "o.yml").write_text(text)
-    result = run("go", "o.yml", folder=folder)
+    result = run_tiny("go", "o.yml", folder=folder)
     assert result.returncode == 0
     assert result.stderr.splitlines() == [f"warning: {warning}" for warning in warnings]
 
@@ -354,7 +360,7 @@ def test_a_training_makes_the_folder_of_its_checkpoints(folder, function, count)
         "  2_b: {__function__: %s, learning: {checkpoints: {directory: nets/gan/}}}\n"
     )
     (folder / "o.yml").write_text(text % function)
-    warned = run("go", "o.yml", "--only", "1_a", folder=folder).stderr.splitlines()
+    warned = run_tiny("go", "o.yml", "--only", "1_a", folder=folder).stderr.splitlines()
     assert warned == count * [
         "warning: o.yml:2:45: target go: step 2_b runs before 1_a, which reads "
         "nets/gan/epochs/x.pth that it makes"
@@ -362,12 +368,12 @@ def test_a_training_makes_the_folder_of_its_checkpoints(folder, function, count)
 
 
 def test_dotted_names_and_the_scenarios_folder(folder):
-    shipped = run("list", "iccv23/eval/hedngan.yml", folder=folder)
+    shipped = run_tiny("list", "iccv23/eval/hedngan.yml", folder=folder)
     assert shipped.stdout.startswith("\n- ")
-    assert run("list", "iccv23.eval.hedngan", folder=folder).stdout == shipped.stdout
+    assert run_tiny("list", "iccv23.eval.hedngan", folder=folder).stdout == shipped.stdout
     (folder / "sub").mkdir()
     (folder / "sub/own.yml").write_text("here: {}\n")
-    assert run("list", "sub.own", folder=folder).stdout == "\n- here\n\n"
+    assert run_tiny("list", "sub.own", folder=folder).stdout == "\n- here\n\n"
 
 
 def test_output_cut_short(folder):

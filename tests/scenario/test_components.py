@@ -1,15 +1,15 @@
-"""``components``: kinds, names and parameters, through the real command."""
+"""``components``: kinds, names and parameters."""
 
 import sys
 
 import pytest
 
 from mdir import registry
-from tests.scenario.command import run
+from tests.scenario.command import run, run_here
 
 
 def show(folder, *words):
-    result = run("components", *words, folder=folder)
+    result = run_here("components", *words, folder=folder, tiny=True)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.splitlines()
 
@@ -99,7 +99,7 @@ def test_the_keys_of_nested_mappings(tmp_path):
     ],
 )
 def test_what_is_not_there(tmp_path, words, message):
-    result = run("components", *words, folder=tmp_path)
+    result = run_here("components", *words, folder=tmp_path, tiny=True)
     assert (result.returncode, result.stdout) == (2, "")
     last = result.stderr.splitlines()[-1]
     assert last.startswith(f"perform_scenario.py components: error: {message}")

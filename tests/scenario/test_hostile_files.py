@@ -1,8 +1,8 @@
-"""What a hostile scenario or a damaged file leads to, through the real command."""
+"""What a hostile scenario or a damaged file leads to."""
 
 import pytest
 
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run_here
 
 SANDBOX = str(PROJECT / "scenarios/sandbox.yml")
 MODEL = "all.2_train.network.model"
@@ -10,7 +10,7 @@ MODEL = "all.2_train.network.model"
 
 def test_a_scenario_calls_no_function_of_its_choice(tmp_path):
     source = "python.lib://os.system/command=touch victim"
-    result = run("validate", SANDBOX, f"{MODEL}.pretrained={source}", folder=tmp_path)
+    result = run_here("validate", SANDBOX, f"{MODEL}.pretrained={source}", folder=tmp_path)
     assert result.returncode == 2
     assert "pretrained: 'python.lib://os.system/command=touch victim': os.system is not called" in (
         result.stderr
@@ -20,7 +20,7 @@ def test_a_scenario_calls_no_function_of_its_choice(tmp_path):
 
 def test_a_scenario_calls_functions_of_torchvision(tmp_path):
     source = "python.lib://torchvision.models.[architecture]/progress=False"
-    result = run("validate", SANDBOX, f"{MODEL}.pretrained={source}", folder=tmp_path)
+    result = run_here("validate", SANDBOX, f"{MODEL}.pretrained={source}", folder=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -28,7 +28,7 @@ def test_a_scenario_calls_functions_of_torchvision(tmp_path):
 def trained(tmp_path_factory):
     """A folder with the drawn city and a network that the sandbox trained."""
     folder = tmp_path_factory.mktemp("trained")
-    result = run("all", SANDBOX, "all.2_train.learning.training.epochs=1", folder=folder)
+    result = run_here("all", SANDBOX, "all.2_train.learning.training.epochs=1", folder=folder)
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -41,7 +41,7 @@ def test_a_checkpoint_that_changed_on_the_disk_is_named(trained):
     path.write_bytes(changed)
     try:
         args = ("all", SANDBOX, "--only", "3_evaluate", "--force")
-        result = run(*args, folder=trained)
+        result = run_here(*args, folder=trained)
     finally:
         path.write_bytes(content)
     assert result.returncode == 1

@@ -187,7 +187,7 @@ def test_a_training_begins_anew_when_its_images_are_replaced(root):
     perform(folder)
     assert fates(perform(folder)) == {"1_train": "skipped: unchanged"}
     write_image(root / "imgs/3.png", 5)
-    again = perform(folder, how=run)
+    again = perform(folder)
     assert fates(again) == {"1_train": f"runs again: input changed: {root}/imgs/3.png"}
     assert "training begins anew" in again.stderr
 

@@ -1,4 +1,4 @@
-"""What is recorded, what is skipped and what runs again, through the real command."""
+"""What is recorded, what is skipped and what runs again."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mdir.scenario.journal import Journal, decode, encode, first_change, seeds
-from tests.scenario.command import run
+from tests.scenario.command import run, run_here
 
 SCENARIO = """\
 go:
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def perform(folder, *args):
-    result = run("go", "s.yml", *args, folder=folder)
+    result = run_here("go", "s.yml", *args, folder=folder, tiny=True)
     assert result.returncode == 0, result.stderr
     return result
 
@@ -157,7 +157,7 @@ def test_force_from_only(folder):
 
 def test_only_needs_the_results_before_it(folder):
     (folder / "root/journal/s/go/1_write.json").unlink()
-    result = run("go", "s.yml", "--only", "3_refer", folder=folder)
+    result = run_here("go", "s.yml", "--only", "3_refer", folder=folder, tiny=True)
     assert result.returncode == 1
     assert result.stderr == (
         "error: step 3_refer failed: it needs the results of 1_write, which must run first\n"

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run, run_here
 
 HEAVY = ("torch", "torchvision", "cv2", "numpy", "scipy", "matplotlib", "sklearn")
 # What steps and components import by themselves, or when they run.
@@ -78,7 +78,7 @@ def test_skipping_imports_nothing_heavy(tmp_path):
     sizes = "image_size: 48, train_places: 2, val_places: 2, test_places: 2, day_views: 2"
     text += "  2_print_scores: {__function__: print_scores, metadata: {}}\n"
     (tmp_path / "s.yml").write_text(text % (sizes + ", night_views: 2, pairs: 2"))
-    assert run("go", "s.yml", folder=tmp_path).returncode == 0
+    assert run_here("go", "s.yml", folder=tmp_path).returncode == 0
     for arguments in (["go", "s.yml"], ["go", "s.yml", "--dry-run"]):
         assert not imports(*arguments, folder=tmp_path) & set(HEAVY)
 

@@ -15,7 +15,7 @@ from mdir.scenario.plan import (
 )
 from mdir.scenario.tree import ScenarioError, find
 from mdir.scenario.unread import unread_settings
-from tests.scenario.command import PROJECT, run, run_here
+from tests.scenario.command import PROJECT, run_here
 from tests.scenario.test_shipped_scenarios import SHIPPED
 
 # Rows and titles of a page, labels of validations and sections that nobody uses have any name.
@@ -140,18 +140,18 @@ go:
 
 def test_settings_that_no_step_reads(tmp_path):
     (tmp_path / "s.yml").write_text(SETTINGS)
-    done = run("go", "s.yml", folder=tmp_path)
+    done = run_here("go", "s.yml", folder=tmp_path, tiny=True)
     place = "s.yml:2:76: target go, step 00_settings, key"
     assert done.returncode == 0
     assert done.stderr == f"warning: {place} remark: no step reads this setting\n"
-    refused = run("go", "s.yml", "go.00_settings.palce=b.txt", folder=tmp_path)
+    refused = run_here("go", "s.yml", "go.00_settings.palce=b.txt", folder=tmp_path, tiny=True)
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[1] == (
         "argument 'go.00_settings.palce=b.txt': target go, step 00_settings, key palce: "
         "no step reads this setting. Did you mean 'place'?"
     )
     (tmp_path / "s.yml").write_text(SETTINGS.replace("place: a", "palce: a"))
-    refused = run("validate", "s.yml", folder=tmp_path)
+    refused = run_here("validate", "s.yml", folder=tmp_path, tiny=True)
     assert refused.stderr.splitlines()[1] == (
         "s.yml:2:62: target go, step 00_settings, key palce: no step reads this setting. "
         "Did you mean 'place'?"
@@ -164,7 +164,7 @@ def test_a_section_of_an_overlay_that_covers_nothing(tmp_path):
         "all.2_train.data.tarin.loader.batch_size=4": "train",
         "all.3_evaluate.validation.night_to_day.network_overlay.rntime.wrappers=": "runtime",
     }.items():
-        result = run("validate", scenario, given, folder=tmp_path)
+        result = run_here("validate", scenario, given, folder=tmp_path)
         assert result.returncode == 2
         assert f"Did you mean {right!r}?" in result.stderr.splitlines()[1]
 

@@ -4,13 +4,13 @@ import csv
 
 from cirtorch.search.index import open_index
 from mdir.serve.indexed import read_indexed
-from tests.scenario.command import run
+from tests.scenario.command import run_here
 
 QUICK = "index.2_train.learning.training.epochs=1"
 
 
 def test_night_pictures_find_day_pictures_and_the_index_can_be_served(root):
-    result = run("index", "sandbox.yml", QUICK, folder=root.parent)
+    result = run_here("index", "sandbox.yml", QUICK, folder=root.parent)
     assert result.returncode == 0, result.stderr
     with open(root / "sandbox/sandbox/night/found.csv", newline="") as file:
         rows = [*csv.DictReader(file)]

@@ -11,10 +11,9 @@ import yaml
 from mdir.registry import annotations
 from mdir.scenario import doctor
 from mdir.scenario.assist import components, schema
-from mdir.scenario.assist.schema import scenario_schema
 from mdir.scenario.checks import check_everything
 from mdir.scenario.tree import ScenarioError
-from tests.scenario.command import PROJECT, run
+from tests.scenario.command import PROJECT, run_here
 
 FOLDER = PROJECT / "scenarios"
 SCENARIOS = [path.relative_to(FOLDER) for path in FOLDER.rglob("*.yml")]
@@ -22,12 +21,19 @@ FILES = sorted(str(path) for path in SCENARIOS if path.parts[0] != "sweeps")
 
 
 @pytest.fixture(scope="module")
-def validator():
-    schema = scenario_schema()
-    jsonschema.Draft7Validator.check_schema(schema)
+def printed(tmp_path_factory):
+    """The schema as the command prints it, that of the tiny package among it."""
+    result = run_here("schema", folder=tmp_path_factory.mktemp("schema"), tiny=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def validator(printed):
+    jsonschema.Draft7Validator.check_schema(printed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(re, "_MAXCACHE", 100_000)  # the library compiles at every look
-        yield jsonschema.Draft7Validator(schema)
+        yield jsonschema.Draft7Validator(printed)
 
 
 def as_json(value):
@@ -147,10 +153,8 @@ def test_mistakes(validator, text):
     assert not validator.is_valid(read(text))
 
 
-def test_words_for_an_editor(tmp_path):
-    result = run("schema", folder=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "")
-    definitions = json.loads(result.stdout)["$defs"]
+def test_words_for_an_editor(printed):
+    definitions = printed["$defs"]
     assert definitions["criterion.triplet"]["properties"]["margin"]["default"] == 0.1
     assert "tiny.write" in definitions["step.*"]["properties"]["__function__"]["enum"]
     assert definitions["step.tiny.write"]["description"] == "Write a text."

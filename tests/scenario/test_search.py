@@ -1,8 +1,8 @@
-"""Extraction, search and page of a drawn city, through the real command."""
+"""Extraction, search and page of a drawn city."""
 
 import csv
 
-from tests.scenario.command import run
+from tests.scenario.command import run_here
 
 SCENARIO = """
 _extract: &extract
@@ -64,7 +64,7 @@ look_up:
 
 def test_extract_search_and_report(tmp_path):
     (tmp_path / "fog.yml").write_text(SCENARIO)
-    done = run("look_up", "fog.yml", folder=tmp_path)
+    done = run_here("look_up", "fog.yml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     root = tmp_path / "root"
     with open(root / "found" / "found.csv", encoding="utf-8", newline="") as file:
@@ -75,10 +75,12 @@ def test_extract_search_and_report(tmp_path):
     assert f"<h3>{names[0]}</h3>" in page
     assert page.count("<figure") == 3 * len(names) and f"1. {rows[0]['image']}" in page
 
-    again = run("look_up", "fog.yml", folder=tmp_path)
+    again = run_here("look_up", "fog.yml", folder=tmp_path)
     assert "5 skipped" in again.stdout + again.stderr
     other = "look_up.3_fog.network.initialize.seed=2"
-    refused = run("look_up", "fog.yml", other, "look_up.3_fog.directory=other", folder=tmp_path)
+    refused = run_here(
+        "look_up", "fog.yml", other, "look_up.3_fog.directory=other", folder=tmp_path
+    )
     assert refused.returncode == 1
     assert "are of different networks" in refused.stderr and "Traceback" not in refused.stderr
 
@@ -86,6 +88,6 @@ def test_extract_search_and_report(tmp_path):
 def test_an_extraction_comes_before_its_search(tmp_path):
     late = SCENARIO.replace("2_clear:", "6_clear:").replace("${2_clear.directory}", "vectors/clear")
     (tmp_path / "fog.yml").write_text(late)
-    done = run("look_up", "fog.yml", "--dry-run", folder=tmp_path)
+    done = run_here("look_up", "fog.yml", "--dry-run", folder=tmp_path)
     message = "step 6_clear runs before 4_search, which reads vectors/clear that it makes"
     assert message in done.stdout + done.stderr
