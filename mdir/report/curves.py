@@ -72,6 +72,7 @@ def draw_series(series: dict[str, Series], path: Path) -> None:
             axis.plot(x, y, color=COLOUR, linewidth=1.6, marker="o", markersize=2.5)
         counts = not one.iterations and all(value.is_integer() for _, value in one.epochs)
         axis.locator_params(axis="both" if counts else "x", integer=True)
+        axis.ticklabel_format(axis="y", scilimits=(-3, 5))  # longer ones would be cut off
         axis.set_xlabel("epoch", color=INK, fontsize=7)
     save_svg(figure, path)
 

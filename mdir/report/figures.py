@@ -9,11 +9,16 @@ COLOUR = "#2f7ed8"
 PALETTE = (COLOUR, "#e4572e", "#3aa655", "#8e6bbf", "#c99a2e", "#5b6470", "#d6559b", "#2aa7a7")
 MARKERS = "o^sDvP"
 INK = "#8a8f98"
-COLUMNS = 3
+COLUMNS, WIDTH = 3, 9  # panels in a row, and inches
+LEFT, RIGHT, ABOVE, BELOW = 0.6, 0.1, 0.3, 0.4  # inches around a panel, for its words
 
 
-def panels(count: int, height: float):
-    """A figure and so many axes of ``height`` inches, three in a row."""
+def panels(count: int, height: float, legends_outside: bool = False):
+    """A figure and so many axes of ``height`` inches, three in a row.
+
+    Args:
+        legends_outside: find room for legends beside the panels, which takes twice as long.
+    """
     # imported late: a report without plots needs no matplotlib
     import matplotlib
 
@@ -21,17 +26,34 @@ def panels(count: int, height: float):
     from matplotlib.figure import Figure
 
     lines = -(-count // COLUMNS)
-    figure = Figure(figsize=(9, height * lines + 0.2), layout="constrained")
-    axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    size = WIDTH, height * lines + 0.2
+    if legends_outside:
+        figure, room = Figure(figsize=size, layout="constrained"), {}
+    else:
+        figure, room = Figure(figsize=size), _room(*size, lines)
+    axes = figure.subplots(lines, COLUMNS, squeeze=False, gridspec_kw=room).ravel()
     for axis in axes[count:]:
         axis.set_axis_off()
     return figure, axes
+
+
+def _room(width, height, lines):
+    """Margins and gaps of a grid of panels, as shares of the figure and of a panel."""
+    return {
+        "left": LEFT / width,
+        "right": 1 - RIGHT / width,
+        "bottom": BELOW / height,
+        "top": 1 - ABOVE / height,
+        "wspace": (LEFT + RIGHT) / (width / COLUMNS - LEFT - RIGHT),
+        "hspace": (ABOVE + BELOW) / (height / lines - ABOVE - BELOW),
+    }
 
 
 def set_title(axis, name: str) -> None:
     """Name a panel and take away what distracts."""
     axis.set_title(name, color=INK, fontsize=8)
     axis.tick_params(colors=INK, labelsize=7)
+    axis.yaxis.get_offset_text().set(color=INK, fontsize=7)
     axis.patch.set_alpha(0)
     for side, spine in axis.spines.items():
         spine.set_visible(side in ("left", "bottom"))

@@ -20,23 +20,24 @@ from mdir.scenario.unread import unread_settings
 NOT_YET = "The parameters of steps and components are not checked yet; validate checks all at once."
 
 
-def check_everything(args: list[str], cell: str | None = None) -> list[str]:
+def check_everything(args: list[str], cell: str | None = None) -> tuple[list[Plan], list[str]]:
     """Check every target of a scenario, components included; nothing runs.
 
     Returns:
-        warnings.
+        the plans of all targets, and warnings.
 
     Raises:
         ScenarioError: with every problem of every target.
     """
     scenario = load_scenario(args, collect=True, cell=cell)
-    problems, warnings = list(scenario.problems), list(scenario.warnings)
+    problems, warnings, plans = list(scenario.problems), list(scenario.warnings), []
     unknown = unknown_targets(scenario)
     for target in [name for name in scenario.targets if name not in unknown]:
         plan, found = check_target(scenario, target, problems)
         problems += found
         warnings += plan.warnings
-    return warnings + refuse([*problems, *unknown.values()])
+        plans.append(plan)
+    return plans, warnings + refuse([*problems, *unknown.values()])
 
 
 def check_target(

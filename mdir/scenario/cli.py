@@ -167,9 +167,9 @@ def _list(options, arguments):
 
 
 def _validate(options, arguments):
-    _print_warnings(check_everything(options.layers, options.cell))
-    scenario = _scenario(options)
-    steps = [len(plan_target(scenario, name).steps) for name in scenario.targets]
+    plans, warnings = check_everything(options.layers, options.cell)
+    _print_warnings(warnings)
+    steps = [len(plan.steps) for plan in plans]
     print(f"nothing is wrong: {_counted(len(steps), 'target')}, {_counted(sum(steps), 'step')}")
     return 0
 

@@ -7,11 +7,13 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from cirtorch.utils.errors import DataError
 from mdir.artifacts import collecting
 from mdir.errors import UserError
+from mdir.report import curves
 from mdir.report.curves import draw_weights, read_events, read_series
 from mdir.report.pictures import spread
 from mdir.report.scores import score_table, score_values
@@ -159,6 +161,19 @@ def test_weights_that_are_no_numbers_are_not_drawn(tmp_path, several):
         rows = [{"data": {"a": [sound, *broken], "b": broken}}]
     draw_weights(rows, tmp_path / "weights.svg")
     assert (tmp_path / "weights.svg").stat().st_size
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1.5e-3, 0.3, 1, 99_999, 3e8])
+def test_words_around_curves_are_neither_cut_off_nor_over_others(scale, tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(curves, "save_svg", lambda figure, path: figures.append(figure))
+    one = curves.Series([(0.5, -scale)], [(1, scale / 3), (2, 0.0), (3, scale)])
+    curves.draw_series(dict.fromkeys("abcd", one), tmp_path / "curves.svg")
+    (figure,) = figures
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    a, b, _, d = [axis.get_tightbbox(renderer) for axis in figure.axes[:4]]
+    assert a.x0 >= 0 and a.x1 <= b.x0 and a.y0 >= d.y1 and d.y0 >= 0
+    assert a.y1 <= figure.bbox.y1 and figure.axes[2].get_tightbbox(renderer).x1 <= figure.bbox.x1
 
 
 def test_spread_takes_the_ends():

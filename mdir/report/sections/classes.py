@@ -68,7 +68,7 @@ def results_of_rankings(rankings: dict) -> ClassResults | None:
 def classes_section(results: dict[str, ClassResults], folder: Path) -> PageSection:
     """Curves of all trainings in one picture, ``files/classes.svg``, and maps in another."""
     section = PageSection("Classes", _TEXT)
-    figure, axes = panels(2, 2.6)
+    figure, axes = panels(2, 2.6, legends_outside=True)
     _draw_ranks(axes[0], results)
     _draw_epochs(axes[1], results)
     save_svg(figure, folder / "files" / "classes.svg")
@@ -139,7 +139,7 @@ def _draw_epochs(axis, results):
 
 
 def _draw_maps(maps, path):
-    figure, axes = panels(len(maps), 3.0)
+    figure, axes = panels(len(maps), 3.0, legends_outside=True)
     for axis, (title, one) in zip(axes, maps.items(), strict=False):
         set_title(axis, title)
         without_ticks(axis)

@@ -27,7 +27,7 @@ def identities_section(rankings: dict[str, dict], folder: Path) -> PageSection |
     if not read:
         return None
     maps = {name: one["map"] for name, one in read.items() if one["map"]["points"] is not None}
-    figure, axes = panels(1 + 2 * len(maps), 3.0)
+    figure, axes = panels(1 + 2 * len(maps), 3.0, legends_outside=True)
     _draw_curves(axes[0], read)
     for place, (name, found) in enumerate(maps.items()):
         head = f"{name}: " if len(read) > 1 else ""
