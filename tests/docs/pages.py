@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import PROJECT
-from tests.scenario.command import run
+from tests.scenario.command import found_here, run_here
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"# (\S+)\n")
@@ -82,8 +82,8 @@ class Page:
     def perform(self, folder: Path, root: Path, site: Path) -> subprocess.CompletedProcess:
         """Run the page's scenario as its command says."""
         (arguments,) = filter(None, map(SCENARIO.fullmatch, self.commands))
-        environ = {"CIRTORCH_ROOT": str(root), "PYTHONPATH": str(site)}
-        return run(*arguments[1].split(), folder=folder, environ=environ)
+        with found_here(site, "nightowl"):
+            return run_here(*arguments[1].split(), folder=folder, root=root)
 
     def test_files(self) -> list[str]:
         """What the page's other commands test."""

@@ -134,7 +134,8 @@ def test_variables_that_multiply_are_refused():
     assert problem.message == f"variable ${{1_a.v0}}: {message}"
 
 
-def test_steps_that_multiply_their_values_are_refused(tmp_path):
+def test_steps_that_multiply_their_values_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(variables, "MAX_VALUES", 7_800)
     step = "__function__: mdir.stages.settings.settings"
     names = [f"{number:02d}_s" for number in range(25)]
     lists = [f"  {b}: {{{step}, a: ['${{{a}.a}}', '${{{a}.a}}']}}" for a, b in pairwise(names)]
@@ -142,7 +143,7 @@ def test_steps_that_multiply_their_values_are_refused(tmp_path):
     file.write_text("\n".join(["all:", f"  00_s: {{{step}, a: x}}", *lists]))
     with pytest.raises(ScenarioError) as caught:
         check_everything([str(file)])
-    assert "${17_s.a}: more than 1000000 values are put in, over all steps" in str(caught.value)
+    assert "${10_s.a}: more than 1000000 values are put in, over all steps" in str(caught.value)
 
 
 def test_later_steps_see_what_a_step_was_given():
