@@ -3,8 +3,9 @@
     python3 -m benchmarks.reid [NAME ...] [--scale 0.1]
 
 Names: clustering (Jaccard distances and three DBSCANs), growth (the same without the twin, at four
-sizes), evaluation, step (one of a UDA training, and an epoch's labels, on the GPU if there is one,
-of a tenth of the images on a CPU). ``--scale`` multiplies the numbers of images.
+sizes), memory (its rows follow a batch), evaluation, step (one of a UDA training, and an epoch's
+labels, on the GPU if there is one, of a tenth of the images on a CPU). ``--scale`` multiplies the
+numbers of images.
 """
 
 import sys
@@ -24,6 +25,7 @@ from mdir.clustering.reciprocal import nearest_neighbours
 from mdir.clustering.self_paced import self_paced_labels
 from mdir.learning.compute import Runtime, default_device
 from mdir.losses.hybrid_memory import HybridMemoryLoss
+from mdir.losses.row_memory import refresh
 from mdir.networks.single import SingleNetwork
 from mdir.scores.measures.cmc import distance_blocks, reid_scores
 
@@ -31,6 +33,7 @@ _K1, _K2, _EPS, _GAP = 30, 6, 0.6, 0.02
 _SPREAD = 2.0  # some identities fall apart, some images lie between
 WIDTH = 2048  # of what ResNet-50 gives
 _SIZES = (4_000, 8_000, 16_000, 32_621)
+_BATCHES = (64, 64), (256, 16)  # images and clusters: of SpCL's target, of Cluster Contrast
 _SOURCE, _TARGET, _BATCH, _STEPS = 751, 32_621, 64, 3  # Market-1501's identities, MSMT17's images
 
 
@@ -89,6 +92,27 @@ def seconds(function, *arguments):
     start = time.perf_counter(), time.process_time()
     function(*arguments)
     return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
+def memory(bench, batch, clusters):
+    """A batch's images move the rows of its clusters, as often as each occurs."""
+    rows, _ = identities(clusters, _SPREAD, WIDTH)
+    plain, ours = torch.from_numpy(rows), torch.from_numpy(rows.copy())
+    images = torch.from_numpy(identities(batch, _SPREAD, WIDTH)[0])
+    places = torch.arange(clusters).repeat_interleave(batch // clusters)
+
+    def ours_once():
+        refresh(ours, places, images, 0.1)
+        return ours
+
+    return compare(
+        bench,
+        f"{batch} images of {clusters} clusters",
+        lambda: slow.refresh(plain, places, images, 0.1),
+        ours_once,
+        lambda a, b: (a - b).abs().max(),
+        Work(nbytes=images.nbytes + 2 * rows.nbytes),
+    )
 
 
 def evaluation(bench):
@@ -176,8 +200,9 @@ def uda_step(device, batch, labels, runtime=None):
 def cases():
     """All of them."""
     grown = [Case(f"reid.growth.{size}", growth, None, (size,)) for size in _SIZES]
+    moved = [Case(f"reid.memory.{b}", memory, None, (b, clusters)) for b, clusters in _BATCHES]
     functions = {"clustering": clustering, "evaluation": evaluation, "step": step}
-    return [*(Case(f"reid.{name}", one) for name, one in functions.items()), *grown]
+    return [*(Case(f"reid.{name}", one) for name, one in functions.items()), *moved, *grown]
 
 
 def main(arguments=None):

@@ -100,3 +100,11 @@ def scores(distances, query, gallery, topk=100):
             penalty.append(len(ranks) / (ranks[-1] + 1))
             cmc[ranks[0] :] += 1
     return np.mean(precision), cmc / len(precision), np.mean(penalty)
+
+
+def refresh(memory, places, rows, momentum):
+    """Rows of a memory move towards those of a batch, image by image."""
+    for place, row in zip(places, rows, strict=True):
+        moved = momentum * memory[place] + (1 - momentum) * row
+        memory[place] = moved / moved.norm()
+    return memory

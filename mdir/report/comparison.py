@@ -1,6 +1,7 @@
 """Our numbers beside the published ones."""
 
 from mdir.errors import UserError
+from mdir.metric_names import Metric
 from mdir.registry import unknown
 from mdir.report.protocols import condition_text
 from mdir.report.published_tables import PublishedTable
@@ -32,12 +33,13 @@ def compare_results(
         results: published row name -> metadata of the step that evaluated it (``{"eval": {metric:
             value}}``, and its own ``protocol`` where the step tells it); of several runs their
             means, with ``spreads`` {metric: (standard deviation or None, count as text)}.
-        protocols: row -> test set -> protocol of our evaluation (``images``, ...), for others.
+        protocols: row -> validation -> protocol of our evaluation (``dataset``, ``images``, ...),
+            for others.
 
     Raises:
         UserError: a row is not in the table, or nothing in it was evaluated.
     """
-    lines, conditions = [], []
+    lines, conditions, elsewhere = [], [], []
     for row, metadata in results.items():
         if row not in published.rows:
             raise UserError(f"compare: {unknown('published row', row, published.rows)}")
@@ -48,19 +50,21 @@ def compare_results(
         found = []
         for measure, theirs in zip(published.measures, published.rows[row], strict=True):
             if measure.metric in ours:
-                images = (own or of_row.get(measure.set, {})).get("images")
+                told = own or of_row.get(Metric.parse(measure.metric).label, {})
+                if not own and told.get("dataset", measure.set) != measure.set:
+                    elsewhere.append((told["dataset"], measure.set))
                 value = 100 * ours[measure.metric]
                 cells = _cells(value, theirs, doubtful=row in published.remarks)
                 cells[0] += _spread(*spreads[measure.metric]) if measure.metric in spreads else ""
                 ends = interval_text(intervals.get(measure.metric, ""))
-                counts = [_count(images), _count(measure.images)]
+                counts = [_count(told.get("images")), _count(measure.images)]
                 found.append([row, measure.name, *cells, *counts, ends])
         if not found:
             wanted = ", ".join(measure.metric for measure in published.measures)
             raise UserError(f"compare: {row!r} has none of the published measures: {wanted}")
         lines += found
     table = Table(COLUMNS, lines)
-    table.notes = _notes(published, lines, conditions)
+    table.notes = _notes(published, lines, conditions, elsewhere)
     table.notes += [
         f"{row}: {published.remarks[row]}." for row in results if row in published.remarks
     ]
@@ -90,7 +94,7 @@ def _difference(points):
     return f"{sign}{abs(points):.1f}"
 
 
-def _notes(published, lines, protocols):
+def _notes(published, lines, protocols, elsewhere):
     notes = [f"Source: {published.source}.", f"Published protocol: {published.protocol}."]
     for protocol in protocols:
         conditions = (
@@ -99,6 +103,10 @@ def _notes(published, lines, protocols):
             if key != "dataset"
         )
         notes.append(f"Our protocol on {protocol['dataset']}: {', '.join(conditions)}.")
+    notes += [
+        f"Ours are of {ours}, the published ones of {theirs}: these are not the same test sets."
+        for ours, theirs in elsewhere
+    ]
     if any("unknown" not in (ours, theirs) and ours != theirs for *_, ours, theirs, _ in lines):
         notes.append("The numbers of images differ: these are not the same test sets.")
     return list(dict.fromkeys(notes))

@@ -92,7 +92,7 @@ def compare(
 
 
 def _protocols(rankings: Path, labels: set[str]) -> dict[str, dict]:
-    """Test set -> protocol, from the rankings files of a folder."""
-    protocols = read_protocols(rankings, labels).values()
+    """Validation -> protocol, from the rankings files of a folder."""
+    protocols = read_protocols(rankings, labels).items()
     # scores of generators have no test set
-    return {protocol["dataset"]: protocol for protocol in protocols if "dataset" in protocol}
+    return {label: protocol for label, protocol in protocols if "dataset" in protocol}

@@ -76,12 +76,21 @@ def _warnings(found, parts):
             "tells no cameras: batches are not drawn across cameras, and no match is left out of "
             "the scores for coming from the query's own camera"
         )
-    tested = {one.identity for split in parts.keys() - {"train"} for one in parts[split]}
-    both = sorted(tested & {one.identity for one in parts.get("train", ())})
+    for split in parts:
+        if left := found.layout.left_out(found.root, split):
+            yield (
+                f"{len(left)} pictures of {split} are left out, for those of this set end in .jpg; "
+                f"{left[0]} first"
+            )
+    tested = {
+        one.identity: one.file for s, images in parts.items() if s != "train" for one in images
+    }
+    both = [one for one in parts.get("train", ()) if one.identity in tested]
     if both and not found.layout.numbered_anew:
         yield (
-            f"{len(both)} identities are in train and in the test, {both[0]} first: scores will be "
-            "better than on strangers"
+            f"{len({one.identity for one in both})} identities are in train and in the test "
+            f"({both[0].file} and {tested[both[0].identity]} first): scores will be better than on "
+            "strangers"
         )
 
 

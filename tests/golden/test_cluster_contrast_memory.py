@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import cirtorch.layers.functional as LF
 from cirtorch.layers.pooling import MAC, GeM, SPoC
 from mdir.losses.cluster_memory import ClusterMemoryLoss
 from mdir.networks.architectures.reid_resnet import BACKBONES
@@ -62,6 +63,7 @@ def test_pooling(name, case):
     pooled = gem(x).flatten(1)
     (pooled * torch.tensor(arrays[f"r_{case}"])).sum().backward()
     close(pooled.detach(), arrays[f"out_{case}"], 0, 1e-4)
+    close(LF.gem(x.detach(), p, eps).flatten(1), arrays[f"out_fixed_{case}"], 0, 1e-4)
     close(x.grad, arrays[f"grad_x_{case}"], 1e-3)
     close(gem.p.grad, arrays[f"grad_p_{case}"], 1e-3)
     for layer, key in ((SPoC(), "avg"), (MAC(), "max")):

@@ -52,6 +52,20 @@ def test_protocol_and_number_of_images(root):
     assert "not the same test sets" in run(rankings="rankings")["table"]
 
 
+def test_numbers_of_another_set_are_told(root):
+    (root / "rankings").mkdir()
+    protocol = {"dataset": "veri", "images": 11579}
+    (root / "rankings/val.json").write_text(json.dumps({"protocol": protocol, "queries": []}))
+    results = {"Market-1501 alone, ResNet-50": {"eval": {"val/validation/score_avg:mAP": 0.5}}}
+    table = run(table="spcl_market1501", results=results, rankings="rankings")["table"]
+    assert "Ours are of veri, the published ones of market1501: these are not the same" in table
+    row = next(line.split() for line in table.splitlines() if line.startswith("Market-1501 alone"))
+    assert row[-2:] == ["11,579", "15,913"]
+    results = {"VeRi-776 alone, ResNet-50": results["Market-1501 alone, ResNet-50"]}
+    table = run(table="spcl_veri", results=results, rankings="rankings")["table"]
+    assert "not the same" not in table
+
+
 def test_unknown_row_is_found_before_anything_runs(root):
     with pytest.raises(ComponentError, match="Did you mean 'cyclegan vgg16'"):
         run(results={"cyclegan vgg": METADATA})

@@ -3,6 +3,7 @@
 import pytest
 
 from cirtorch.utils.errors import DataError
+from mdir.data.datasets.reid_layouts import SPLITS
 from mdir.errors import UserError
 from mdir.stages.prepare_reid import prepare_reid
 from tests.data.datasets.test_reid import index, market, pictures
@@ -38,8 +39,26 @@ def test_the_table(tmp_path, capsys):
 def test_identities_in_both_train_and_test(tmp_path, capsys):
     small_market(tmp_path, train="0007")
     (told, _) = prepare(tmp_path)["warnings"]
-    assert told.startswith("1 identities are in train and in the test, 7 first")
+    assert told.startswith("1 identities are in train and in the test (Market-1501-v15.09.15/bound")
+    assert (
+        "/0007_c1s1_1.jpg and Market-1501-v15.09.15/bounding_box_test/0007_c3s1_1.jpg first" in told
+    )
     assert f"Warning: {tmp_path}: {told}" in capsys.readouterr().err
+
+
+def test_pictures_of_another_suffix_are_told(tmp_path):
+    small_market(tmp_path)
+    market(tmp_path, ["0002_c3s1_1.JPG", "0005_c3s1_1.png"])
+    metadata = prepare(tmp_path)
+    assert metadata["train"]["images"] == 3
+    assert metadata["warnings"][0] == (
+        "2 pictures of train are left out, for those of this set end in .jpg; 0002_c3s1_1.JPG first"
+    )
+    folder = tmp_path / "MSMT17_V1"
+    for camera, split in enumerate(("bounding_box_train", "query", "bounding_box_test"), 1):
+        pictures(folder / split, [f"0001_c{camera}_1.jpg", "0001_c3_1.jpeg"])
+    for split, told in zip(SPLITS, prepare(tmp_path, "msmt17")["warnings"], strict=True):
+        assert told.startswith(f"1 pictures of {split} are left out")
 
 
 def test_identities_of_msmt17_are_numbered_anew_for_the_test(tmp_path):

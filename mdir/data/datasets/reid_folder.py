@@ -1,5 +1,6 @@
 """One's own images for re-identification: an index, or folders and names like Market-1501's."""
 
+from cirtorch.utils.errors import DataError
 from mdir.data.datasets.reid_layouts import JUNK, SPLITS, NamedImages, ReidImage, SetLayout
 from mdir.data.image_lists import listed
 from mdir.data.index_files import read_index
@@ -27,6 +28,11 @@ class OwnImages(SetLayout):
 
     def read(self, root, split):
         if not (root / INDEX).exists():
+            if not (root / self.named.folders[split]).is_dir():
+                raise DataError(
+                    f"{root}: has neither {INDEX} (path,identity,camera,split) nor the folder "
+                    f"{self.named.folders[split]}, with pictures named IDENTITY_cCAMERA..."
+                )
             return self.named.read(root, split)
         rows = read_index(root / INDEX, COLUMNS)
         faults = [*_faults(root, rows)]

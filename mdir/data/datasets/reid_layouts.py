@@ -58,6 +58,10 @@ class SetLayout:
         """
         raise TypeError(f"{type(self).__name__} reads nothing")
 
+    def left_out(self, root: Path, split: str) -> list[str]:
+        """Names of images beside those of a split that are none of the set, for their suffix."""
+        return []
+
 
 @dataclass(frozen=True)
 class NamedImages(SetLayout):
@@ -91,10 +95,8 @@ class NamedImages(SetLayout):
             raise DataError(f"{root / self.folder}: this data set has no test part, {split} is "
                             "empty; it can only be a source of training")  # fmt: skip
         place = Path(self.folder, self.folders[split])
-        names = list_images(root / place, may_be_empty=True)
-        names = [name for name in names if self.suffixes is None or name.endswith(self.suffixes)]
         found, faults = [], []
-        for name in names:
+        for name in self._names(root, split, of_set=True):
             try:
                 image = self.parse(name)
             except ValueError as fault:
@@ -105,6 +107,13 @@ class NamedImages(SetLayout):
         if faults:
             raise DataError(f"{root / place}: {len(faults)} names do not fit:{listed(faults)}")
         return found
+
+    def left_out(self, root, split):
+        return self._names(root, split, of_set=False)
+
+    def _names(self, root, split, of_set):
+        names = list_images(root / self.folder / self.folders[split], may_be_empty=True)
+        return [n for n in names if (self.suffixes is None or n.endswith(self.suffixes)) == of_set]
 
     def parse(self, name: str) -> ReidImage:
         """Identity and camera out of a file's name; ValueError says which rule it breaks."""
@@ -142,11 +151,19 @@ class MSMT17(SetLayout):
     packed = NamedImages("MSMT17_V1", r"([-\d]+)_c(\d+)", range(1, 16), numbered_anew=True)
 
     def read(self, root, split):
+        if self._is_packed(root, split):
+            return self.packed.read(root, split)
         base = root / self.folder
         lists = self.lists[split]
-        if not (base / lists[0][0]).exists() and (base / MARKET_FOLDERS[split]).is_dir():
-            return self.packed.read(root, split)
         return [image for name, folder in lists for image in self._listed(base, name, folder)]
+
+    def left_out(self, root, split):
+        return self.packed.left_out(root, split) if self._is_packed(root, split) else []
+
+    def _is_packed(self, root, split):
+        base = root / self.folder
+        first, _ = self.lists[split][0]
+        return not (base / first).exists() and (base / MARKET_FOLDERS[split]).is_dir()
 
     def _listed(self, base, name, folder):
         for line in read_image_list(base / name):

@@ -133,12 +133,13 @@ class ReidResNet(nn.Module):
     def _set_runtime(self, options):
         problems = registry.check(RuntimeOptions, options or {})
         registry.refuse(registry.within(("runtime", "model"), problems))
-        if options and self.domains == 1:
+        statistics = (options or {}).get("statistics", "target")
+        if statistics == "source" and self.domains == 1:
             raise UserError(
-                "runtime.model: a reid_resnet of one domain has one set of statistics; "
-                "'statistics' is for domains: 2"
+                "runtime.model: a reid_resnet of one domain has one set of statistics, and so none "
+                "of the source; 'statistics: source' is for domains: 2"
             )
-        choose_statistics(self, (options or {}).get("statistics", "target"))
+        choose_statistics(self, statistics)
 
     runtime = property(fset=_set_runtime, doc="``{statistics: target or source}``, or null.")
 
@@ -170,7 +171,7 @@ class RuntimeOptions(TypedDict, total=False):
     """What ``runtime.model`` may say.
 
     Args:
-        statistics: whose count outside of training.
+        statistics: whose count outside of training; of one domain there are no others.
     """
 
     statistics: Statistics

@@ -204,6 +204,8 @@ def test_own_pictures_by_their_names(tmp_path):
     pictures(tmp_path / "bounding_box_train", ["12_c40.png", "-1_c2.png", "3_c7.png"])
     train = dataset(tmp_path, set="folder")
     assert train.identities == [1, 0] and train.cameras == [40, 7]
+    with pytest.raises(DataError, match="neither index.csv .* nor the folder query, with pictures"):
+        dataset(tmp_path, set="folder", split="query")
 
 
 @pytest.mark.parametrize(

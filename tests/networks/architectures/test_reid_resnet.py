@@ -244,3 +244,4 @@ def test_statistics_that_are_not_there():
     section = {"architecture": "reid_resnet", "backbone": "resnet18", "pretrained": False}
     with pytest.raises(UserError, match="of one domain has one set of statistics"):
         sections.build(sections.single(section, wrappers="", model={"statistics": "source"}))
+    sections.build(sections.single(section, wrappers="", model={"statistics": "target"}))
