@@ -127,7 +127,7 @@ def light_up(canvas, light: Light, rng) -> np.ndarray:
     tone = np.where(rng.random(len(lit))[:, None] < 0.85, warm, cool)
     colours = tone * rng.uniform(0.55, 1.0, len(lit))[:, None] * lit[:, None]
     colours[0] = 0
-    return colours.astype(np.uint8)[canvas.panes]
+    return np.take(colours.astype(np.uint8), canvas.panes, axis=0)
 
 
 def finish(image, glow, ground, light: Light, rng) -> np.ndarray:
