@@ -16,25 +16,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-ENGINE = ("scenario/", "cirtorch/test_fingerprints.py")  # tests of what coverage is measured of
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    """Coverage is that of the engine by its own tests: tracing all others takes long."""
-    plugin = item.config.pluginmanager.getplugin("_cov")
-    place = str(item.path.relative_to(PROJECT / "tests"))
-    if plugin is None or plugin.cov_controller is None or place.startswith(ENGINE):
-        return (yield)
-    plugin.cov_controller.pause()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-            return (yield)
-    finally:
-        plugin.cov_controller.resume()
-
-
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """An empty CIRTORCH_ROOT of the test's own."""
