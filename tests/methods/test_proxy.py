@@ -115,6 +115,16 @@ def test_what_an_epoch_tells_is_weighted_by_the_batches():
     assert made.results() is None
 
 
+def own_steps(made, number):
+    """What the steps of one of two processes give, each of its part of a batch."""
+    steps, found = DividedSteps(made, made.optimizer, models(made.network)), []
+    for batch, about in batches():
+        part = BatchPart(len(batch[number::2]), len(batch))
+        own = {key: part.cut(value) for key, value in about.items()}
+        found.append(steps.step((part.cut(batch), own), part))
+    return found
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_two_processes_step_as_one(loss):
     published = {"directory": "results", "prefix": "tiny"}
@@ -127,12 +137,7 @@ def test_two_processes_step_as_one(loss):
         with distributed.together():
             made = method(loss, published=published)
             made.prepare_epoch(Labelled(0, 1, 2), 2)
-            steps = DividedSteps(made, made.optimizer, models(made.network))
-            found = []
-            for batch, about in batches():
-                part = BatchPart(len(batch[number::2]), len(batch))
-                own = {key: part.cut(value) for key, value in about.items()}
-                found.append(steps.step((part.cut(batch), own), part))
+            found = own_steps(made, number)
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
             torch.testing.assert_close(weights(made), weights(whole), rtol=1e-7, atol=1e-9)
             same = made.results()
@@ -159,11 +164,7 @@ def test_two_processes_drop_as_one():
     def run(number):
         with distributed.together():
             made = dropping()
-            steps, found = DividedSteps(made, made.optimizer, models(made.network)), []
-            for batch, about in batches():
-                part = BatchPart(len(batch[number::2]), len(batch))
-                own = {key: part.cut(value) for key, value in about.items()}
-                found.append(steps.step((part.cut(batch), own), part))
+            found = own_steps(made, number)
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
             torch.testing.assert_close(weights(made), weights(whole), rtol=1e-7, atol=1e-9)
 
