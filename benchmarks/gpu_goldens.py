@@ -190,20 +190,22 @@ def memories(device):
 def proxy_losses(device):
     """Losses of cosines and proxies, and their gradients."""
     from mdir import registry
-    from tests.golden import test_unified_proxy_losses as tests
 
-    arrays = tests.ARRAYS
-    for case, loss in tests.CASES:
-        batch = case if f"{case}_cos" in arrays else "a"
+    for name, case in (
+        item.values for item in golden.array_cases("unified_proxy", "losses*.npz", "loss")
+    ):
+        arrays = golden.load_npz("unified_proxy", name)
+        batch, loss = case.split("_", 1)
         options = {}
-        if f"{case}_cfg" in arrays:
-            options = dict(zip(("scale", "margin"), arrays[f"{case}_cfg"].tolist(), strict=True))
-        cosines = torch.tensor(arrays[f"{batch}_cos"]).to(device).requires_grad_()
-        labels = torch.tensor(arrays[f"{batch}_label"]).to(device)
+        if f"{batch}_cfg" in arrays:
+            options = dict(zip(("scale", "margin"), arrays[f"{batch}_cfg"].tolist(), strict=True))
+        given = batch if f"{batch}_cos" in arrays else "a"
+        cosines = torch.tensor(arrays[f"{given}_cos"]).to(device).requires_grad_()
+        labels = torch.tensor(arrays[f"{given}_label"]).to(device)
         found = registry.make("criterion", {"loss": loss} | options).to(device)(cosines, labels)
         found.backward()
-        yield f"{case}_{loss}", found, arrays[f"{case}_{loss}_loss"], 1e-3, 1e-3
-        yield f"{case}_{loss}_gradient", cosines.grad, arrays[f"{case}_{loss}_grad"], 1e-3, 1e-3
+        yield f"{name}/{case}", found, arrays[f"{case}_loss"], 1e-3, 1e-3
+        yield f"{name}/{case}_gradient", cosines.grad, arrays[f"{case}_grad"], 1e-3, 1e-3
 
 
 def encoders(device):

@@ -11,6 +11,7 @@ from benchmarks import gpu, gpu_goldens, measuring, results, running
 from benchmarks.gpu_bench import SMALL, Bench
 from benchmarks.gpu_cases import cases
 from benchmarks.running import Case
+from tests.golden import golden
 
 CPU = torch.device("cpu")
 
@@ -112,6 +113,13 @@ def test_deviations():
     assert gpu_goldens.deviation([("c", array * float("nan"), [1, 2], 0, 1)])["errors"] == [
         "c: not a number"
     ]
+
+
+@pytest.mark.parametrize("group", [one for one in gpu_goldens.GROUPS if "float64" not in one])
+def test_a_group_of_goldens_is_computed(group):
+    golden.needs("generators", "networks.npz")
+    told = gpu_goldens.deviation(gpu_goldens.GROUPS[group](CPU))
+    assert told["cases"] > 0 and told["errors"] == told["outside"] == []
 
 
 def test_names_of_cases_are_unique():

@@ -39,13 +39,16 @@ def load_same_size(
 
 
 def ahead(iterable: Iterable) -> Iterator:
-    """The same, its next item made by a thread while the last one is in use."""
+    """The same, each item but the first made by a thread while the one before it is in use."""
     rest = iter(iterable)
+    # The first is made by the caller: a loader begins its processes with it, and such a process,
+    # if a thread of the pool had begun it, would wait for that thread at its end, and fail.
+    item = next(rest, _END)
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, rest, _END)
-        while (item := coming.result()) is not _END:
+        while item is not _END:
             coming = thread.submit(next, rest, _END)
             yield item
+            item = coming.result()
 
 
 def _only(batch):

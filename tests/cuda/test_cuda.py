@@ -68,6 +68,14 @@ def test_descriptors_equal_those_of_the_cpu():
     assert cost.device == torch.cuda.get_device_name()
 
 
+def test_descriptors_of_images_that_processes_read():
+    items = [image for side in (64, 96) for image in images(60, side, 64, seed=side)]
+    network = Bench(DEVICE, SMALL).descriptor_network()
+    found = extract_descriptors(network, items, {"num_workers": 4, "batch_size": 8})
+    expected = extract_descriptors(network, items, {"batch_size": 8})
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
 def test_descriptors_in_lower_precision_and_another_layout():
     items = list(images(6, 64, 64))
     bench = Bench(DEVICE, SMALL)

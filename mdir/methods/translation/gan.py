@@ -11,6 +11,8 @@ from mdir.losses.multihead import MultiheadLoss
 from mdir.losses.value import LossValue
 from mdir.methods.base import Dividing, Method
 
+_JOINED_IMAGES = 4  # more fill a device each by themselves; joined, 16 took a card longer
+
 
 @contextmanager
 def frozen(*networks):
@@ -28,12 +30,13 @@ def frozen(*networks):
 def joins(network, batches) -> bool:
     """Whether batches (B,3,H,W) may go through a network as one, which changes nothing of them.
 
-    It takes a model that says ``learns_images_apart``, no wrappers, and images of one size.
+    It takes a model that says ``learns_images_apart``, no wrappers, and few images of one size.
     """
     apart = getattr(network.model, "learns_images_apart", None)
     wrapped = len(network.wrappers[network.stage]) > 0
     sizes = {batch.shape[1:] for batch in batches}
-    return apart is not None and not wrapped and len(sizes) == 1 and apart()
+    fit = len(sizes) == 1 and sum(map(len, batches)) <= _JOINED_IMAGES
+    return apart is not None and not wrapped and fit and apart()
 
 
 def each_of(network, batches, call=None, **params) -> list:

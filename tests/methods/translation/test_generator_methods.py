@@ -170,6 +170,17 @@ def test_joined_passes_give_what_passes_one_by_one_give(monkeypatch, name, norm,
         torch.testing.assert_close(value, expected_after[key], rtol=1e-6, atol=atol)
 
 
+@pytest.mark.parametrize("name", ["cyclegan", "cut"])
+def test_many_images_are_not_joined(name):
+    counts = []
+    for batch in (2, 3):
+        method = changed(name, keep_colours, norm="none")
+        passed = passes(method)
+        method.step(images(batch=batch, dtype=torch.float32))
+        counts.append(sum(passed.values()))
+    assert counts[0] < counts[1]
+
+
 @pytest.mark.parametrize("left_out", ["identity", "nce"])
 def test_cut_without_identity_or_without_nce(left_out):
     def change(section):
