@@ -14,6 +14,7 @@ from cirtorch.datasets.same_size_batches import (
     split_transform,
 )
 from cirtorch.layers.multiscale import average_scales, rescaled
+from cirtorch.networks.fused import computed_by, fused_pairs
 from cirtorch.utils.errors import DataError
 
 
@@ -42,7 +43,7 @@ def extract_vectors(net, images, image_size, transform, bbxs=None, ms=(1,), msp=
     pixels = PIXELS_ON_GPU if device.type == "cuda" else PIXELS_ON_CPU
     pixels = pixels if takes_batches(net) else 0
     vecs, done = None, 0
-    with torch.no_grad():
+    with torch.no_grad(), computed_by(fused_pairs([net])):
         tensors = read_ahead(dataset.__getitem__, len(dataset))
         for positions, batch in same_size_batches(tensors, pixels, area):
             with naming(images[positions[0]], batch[0]):

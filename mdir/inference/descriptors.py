@@ -12,13 +12,14 @@ from torch.utils.data import Dataset, Subset
 
 from cirtorch.datasets.same_size_batches import PIXELS_ON_CPU, PIXELS_ON_GPU, area, one
 from cirtorch.networks.extraction import naming
+from cirtorch.networks.fused import computed_by, fused_pairs
 from cirtorch.utils.errors import DataError
 from cirtorch.utils.finite import require_finite
 from mdir import distributed
 from mdir.data.labelled import tensor_of
 from mdir.inference.batches import ahead, load_same_size
 from mdir.inference.cost import count_batch
-from mdir.networks.base import wrappers_of
+from mdir.networks.base import models_of, wrappers_of
 from mdir.registry import takes
 
 _BATCH_ON_GPU = 8
@@ -127,6 +128,7 @@ def extract_batches(
     """
     network.eval()
     limit, weight = _batch_limit(network, loader)
+    faster = fused_pairs(models_of(network)) if network.device.type == "cpu" else []
     batches = load_same_size(dataset, loader, limit, what, weight)
     if network.device.type == "cuda":  # which leaves the processors to the loader
         batches = ahead(batches)
@@ -134,7 +136,8 @@ def extract_batches(
         if not isinstance(images, dict):
             begin = time.perf_counter()
             name = image_name(dataset, indices[0], images)
-            columns = describe(network, images, len(indices), name)
+            with computed_by(faster):
+                columns = describe(network, images, len(indices), name)
             count_batch(columns, time.perf_counter() - begin, network.device)
             yield indices, columns
 

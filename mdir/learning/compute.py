@@ -9,6 +9,7 @@ import torch
 from cirtorch.utils.nested import map_tensors
 from mdir import distributed
 from mdir.networks.architectures.parts.norms import exact_gradients
+from mdir.networks.base import models_of
 
 
 def default_device() -> torch.device:
@@ -46,7 +47,7 @@ class Runtime:
         """Apply the settings to a network and this process."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        for model in models(network):
+        for model in models_of(network):
             exact_gradients(model)
             if self.channels_last:
                 model.to(memory_format=torch.channels_last)
@@ -74,13 +75,6 @@ class Runtime:
 
 def _float32(tensor):
     return tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor
-
-
-def models(network) -> list[torch.nn.Module]:
-    """The modules of all single networks inside."""
-    if not network.members:
-        return [network.model]
-    return [model for member in network.members.values() for model in models(member)]
 
 
 def leaves(network, name: str = "net") -> dict:

@@ -12,11 +12,12 @@ from mdir.data.sections import named_sections, section_names
 from mdir.data.streams import Stream, join_loaders, stream_loaders
 from mdir.errors import UserError, gathered
 from mdir.learning.checkpoints.soundness import optimizer_faults
-from mdir.learning.compute import Runtime, models
+from mdir.learning.compute import Runtime
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import DividedLoader, DividedSteps
 from mdir.learning.schedulers import check_schedule, make_scheduler
 from mdir.learning.seeding import generators_state, restore_generators, seed_everything
+from mdir.networks.base import models_of
 from mdir.registry import Options, Problem, Section, register, within
 from mdir.registry.ranges import at_least
 
@@ -110,7 +111,7 @@ class EpochTraining:
         self.method.check_dataset(self.dataset)
         self.divided = None
         if distributed.size() > 1:
-            self.divided = DividedSteps(self.method, self.optimizer, models(network))
+            self.divided = DividedSteps(self.method, self.optimizer, models_of(network))
 
     def _open(self, names, iteration):
         """Datasets of these sections; what others that the method names lack is told, too."""

@@ -162,6 +162,13 @@ class Network:
         raise UserError(f"a {self.type} takes no overlay, got {overlay!r}")
 
 
+def models_of(network) -> list[torch.nn.Module]:
+    """The modules of all single networks inside; what only stands before a network has none."""
+    if not network.members:
+        return [network.model] if hasattr(network, "model") else []
+    return [model for member in network.members.values() for model in models_of(member)]
+
+
 def wrappers_of(network, stage: str | None = None) -> list:
     """All wrappers that images meet on their way through a network.
 

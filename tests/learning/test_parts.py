@@ -11,9 +11,10 @@ from mdir import distributed
 from mdir.artifacts import collecting
 from mdir.errors import UserError
 from mdir.learning import training
-from mdir.learning.compute import Runtime, default_device, leaves, models
+from mdir.learning.compute import Runtime, default_device, leaves
 from mdir.learning.train_val import TrainValLearning, check_processors, make_processors, tell_paths
 from mdir.learning.training import make_criterion, require_batches
+from mdir.networks.base import models_of
 from mdir.registry import Section, check
 from tests.learning.tiny_run import train_params, write_data
 
@@ -44,9 +45,9 @@ def test_devices(monkeypatch, gpus, processes, rank, device):
 def test_networks_inside_by_name_and_in_order():
     one, other, third = (network(name) for name in "abc")
     whole = network(first=one, pair=network(second=other, third=third))
-    assert models(whole) == ["a", "b", "c"]
+    assert models_of(whole) == ["a", "b", "c"]
     assert leaves(whole) == {"first": one, "second": other, "third": third}
-    assert models(one) == ["a"]
+    assert models_of(one) == ["a"]
     assert leaves(one) == {"net": one} and leaves(one, "x") == {"x": one}
 
 

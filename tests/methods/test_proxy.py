@@ -11,10 +11,10 @@ from cirtorch.utils.weight_files import load_weights
 from mdir import distributed, registry
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
-from mdir.learning.compute import models
 from mdir.learning.optimizers import make_optimizer
 from mdir.learning.parallel.steps import DividedSteps
 from mdir.methods.proxy import Proxy
+from mdir.networks.base import models_of
 from mdir.registry import check_parameters
 from mdir.stages.train import train
 from tests.learning.parallel.launching import launch
@@ -117,7 +117,7 @@ def test_what_an_epoch_tells_is_weighted_by_the_batches():
 
 def own_steps(made, number):
     """What the steps of one of two processes give, each of its part of a batch."""
-    steps, found = DividedSteps(made, made.optimizer, models(made.network)), []
+    steps, found = DividedSteps(made, made.optimizer, models_of(made.network)), []
     for batch, about in batches():
         part = BatchPart(len(batch[number::2]), len(batch))
         own = {key: part.cut(value) for key, value in about.items()}

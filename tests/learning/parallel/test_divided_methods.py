@@ -10,9 +10,9 @@ from benchmarks.generators import make_method
 from mdir import distributed
 from mdir.distributed import BatchPart
 from mdir.errors import UserError
-from mdir.learning.compute import models
 from mdir.learning.parallel.steps import DividedSteps
 from mdir.methods.base import Method
+from mdir.networks.base import models_of
 from tests.learning.parallel.launching import launch
 
 SMALL = {"filters": 2, "blocks": 7, "patches": 16}
@@ -31,7 +31,7 @@ def made(name, norm):
     np.random.seed(0)
     random.seed(0)
     method = make_method(name, norm, **SMALL)
-    for model in models(method.network):
+    for model in models_of(method.network):
         model.double()
     for pool in getattr(method, "pools", {}).values():
         pool.size = 2
@@ -63,7 +63,7 @@ def test_the_same_step(name, norm):
     def run(number):
         with distributed.together():
             method = made(name, norm)
-            steps = DividedSteps(method, method.optimizer, models(method.network))
+            steps = DividedSteps(method, method.optimizer, models_of(method.network))
             losses = []
             for batch in batches():
                 part = BatchPart(len(batch[0][number::2]), len(batch[0]))
