@@ -1,9 +1,9 @@
 """Convolutions that normalize and rectify what they write, for descriptors on a CPU.
 
 The features of a network once more, for inference alone: batch normalization is folded into the
-convolution before it, the rectification (and the sum of a residual block) computed where the
-convolution writes, and the memory layout is channels last. oneDNN does that; numbers equal those of
-the features up to rounding (some 1e-6 of the greatest).
+convolution before it, which is rectified (and the sum of a residual block made) in place, and the
+memory layout is channels last. Numbers equal those of the features up to rounding (some 1e-6 of the
+greatest); what is not a number stays so.
 """
 
 import copy
@@ -24,10 +24,13 @@ def fused(features: nn.Module) -> nn.Module | None:
         features: ``[B, C, H, W] -> [B, D, h, w]``.
 
     Returns:
-        None where that would not do: not on a CPU, not float32, another layout or precision was
-        asked for, someone hooked a layer, torch has no oneDNN, or there is nothing to fuse.
+        None where that would not do: not on a CPU, not float32, another precision was asked for,
+        someone hooked or changed a layer, layers are of neither torch nor torchvision (they may
+        take parts of a sequence, or mind the memory layout), torch has no oneDNN, or there is
+        nothing to fuse.
     """
-    if not _has_operations() or torch.is_autocast_enabled("cpu") or not _is_plain(features):
+    quick = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    if not quick or torch.is_autocast_enabled("cpu") or not _is_plain(features):
         return None
     made = _fused(features)
     return _ChannelsLast(made) if any(isinstance(m, _Convolution) for m in made.modules()) else None
@@ -35,10 +38,14 @@ def fused(features: nn.Module) -> nn.Module | None:
 
 @contextmanager
 def computed_by(pairs):
-    """In the block, layers are computed by others: ``pairs`` of a module and what it calls."""
+    """In the block, features are computed by others: ``pairs`` of features and what they call.
+
+    They compute by themselves what that is not for: with gradients (another thread's training), in
+    training, in another precision, and what is no batch ``[B, C, H, W]``.
+    """
     try:
         for module, other in pairs:
-            module.forward = other.__call__
+            module.forward = _Instead(module, other)
         yield
     finally:
         for module, _ in pairs:
@@ -47,23 +54,45 @@ def computed_by(pairs):
 
 def fused_pairs(networks) -> list:
     """For :func:`computed_by`: features of networks that can be fused, and the fused ones."""
-    found = [getattr(net, "features", None) for net in networks if not _is_compiled(net)]
+    found = [_own(net).get("features") for net in networks if not _is_compiled(net)]
     pairs = [(one, fused(one)) for one in found if isinstance(one, nn.Sequential)]
     return [(features, faster) for features, faster in pairs if faster is not None]
 
 
-def _has_operations():
-    enabled = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
-    return enabled and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+class _Instead:
+    """The ``forward`` of features that others compute; of a copy of them it is their own."""
+
+    def __init__(self, module, other):
+        self.module, self.other = module, other
+
+    def __call__(self, input):
+        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        plain = plain and not self.module.training and type(input) is torch.Tensor
+        if plain and input.dim() == 4 and input.dtype == torch.float32:
+            return self.other(input)
+        return type(self.module).forward(self.module, input)
+
+    def __reduce__(self):
+        return getattr, (self.module, "forward")  # of a copy that has no attributes yet
+
+
+def _own(network):
+    """The modules of a network, without those that it passes on from one inside (compiled ones)."""
+    return getattr(network, "_modules", {})
 
 
 def _is_plain(features):
     tensors = [*features.parameters(), *(b for b in features.buffers() if b.is_floating_point())]
     here = all(one.device.type == "cpu" and one.dtype == torch.float32 for one in tensors)
-    return here and not any(
-        each.training or each._forward_hooks or each._forward_pre_hooks or _is_compiled(each)
-        for each in features.modules()
-    )
+    hooked = nn.modules.module._has_any_global_hook()
+    return here and not hooked and all(map(_is_known, features.modules()))
+
+
+def _is_known(module):
+    """Whether a module surely does what its class does, and that is known."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    known = type(module).__module__.startswith(("torch.nn.", "torchvision."))
+    return known and not (hooked or module.training or _is_compiled(module))
 
 
 def _is_compiled(module):
@@ -72,7 +101,7 @@ def _is_compiled(module):
 
 def _fused(module):
     """The module, or a copy in which layers that follow each other are one."""
-    if "forward" in vars(module) or not module._modules:
+    if not module._modules:
         return module
     if (residual := _residual(module)) is not None:
         return residual
@@ -107,13 +136,12 @@ def _joined(layers):
 
 
 def _is_convolution(layer):
-    plain = type(layer) is nn.Conv2d and "forward" not in vars(layer)
+    plain = type(layer) is nn.Conv2d
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def _folds(layer):
-    plain = type(layer) is nn.BatchNorm2d and "forward" not in vars(layer)
-    return plain and layer.running_mean is not None
+    return type(layer) is nn.BatchNorm2d and layer.running_mean is not None
 
 
 class _Convolution(nn.Module):
@@ -129,20 +157,14 @@ class _Convolution(nn.Module):
         weight = weight.detach().contiguous(memory_format=torch.channels_last)
         self.register_buffer("weight", weight)
         self.register_buffer("bias", None if bias is None else bias.detach())
-        sizes = (convolution.padding, convolution.stride, convolution.dilation)
-        self.shape = (*map(list, sizes), convolution.groups)
-        self.rectified = "relu" if rectified else "none"
+        sizes = (convolution.stride, convolution.padding, convolution.dilation)
+        self.shape = (*sizes, convolution.groups)
+        self.rectified = rectified
 
     def forward(self, x):
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.shape, self.rectified, [], ""
-        )
-
-    def added(self, x, other):
-        """``relu(convolution(x) + other)``."""
-        return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, other, self.weight, self.bias, *self.shape, "add", 1.0, "relu", [], ""
-        )
+        result = nn.functional.conv2d(x, self.weight, self.bias, *self.shape)
+        # not oneDNN's own rectification, which is no faster and takes NaN for 0
+        return result.relu_() if self.rectified else result
 
 
 class _Residual(nn.Module):
@@ -155,8 +177,8 @@ class _Residual(nn.Module):
         self.shortcut = shortcut
 
     def forward(self, x):
-        added = x if self.shortcut is None else self.shortcut(x)
-        return self.last.added(self.first(x), added)
+        result = self.last(self.first(x))
+        return result.add_(x if self.shortcut is None else self.shortcut(x)).relu_()
 
 
 def _residual(block):
@@ -179,11 +201,12 @@ def _residual(block):
 
 
 class _ChannelsLast(nn.Module):
-    """Layers that work in the memory layout of channels last; the result lies as usual."""
+    """Layers that work in the memory layout of channels last; a tensor they give lies as usual."""
 
     def __init__(self, layers):
         super().__init__()
         self.layers = layers
 
     def forward(self, x):
-        return self.layers(x.contiguous(memory_format=torch.channels_last)).contiguous()
+        result = self.layers(x.contiguous(memory_format=torch.channels_last))
+        return result.contiguous() if isinstance(result, torch.Tensor) else result

@@ -1,12 +1,14 @@
 """Fused features give the descriptors of the features, and step aside where they would not."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 import torchvision.transforms as T
 from PIL import Image
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 from cirtorch.networks.fused import computed_by, fused, fused_pairs
 from cirtorch.networks.imageretrievalnet import extract_vectors, init_network
@@ -72,6 +74,59 @@ def test_features_are_themselves_again():
     assert torch.equal(net(images), expected)
 
 
+def test_features_with_gradients_are_themselves():
+    """Such as another thread's training asks for, while descriptors are extracted here."""
+    features, images = network("alexnet").features, torch.randn(1, 3, 64, 64)
+    with computed_by([(features, fused(features))]):
+        features(images).sum().backward()
+        assert features[0].weight.grad.abs().sum() > 0
+        with torch.no_grad():
+            assert features(images[0]).shape == (256, 3, 3)  # no batch
+            with torch.autocast("cpu", torch.bfloat16):
+                assert features(images).dtype == torch.bfloat16
+            features.train()
+            drawn = [features.append(nn.Dropout())(images) for _ in range(2)]
+    assert not torch.equal(*drawn)
+
+
+@torch.no_grad()
+def test_a_copy_made_meanwhile_computes_by_itself():
+    features, images = network("resnet18").features, torch.randn(1, 3, 64, 64)
+    with computed_by(fused_pairs([nn.ModuleDict({"features": features})])):
+        made = [copy.deepcopy(features), pickle.loads(pickle.dumps(features))]
+    for each in made:
+        for parameter in each.parameters():
+            parameter.zero_()
+        assert not each(images).any() and features(images).any()
+
+
+@pytest.mark.parametrize("where", ["image", "weight", "variance"])
+@torch.no_grad()
+def test_what_is_not_a_number_stays_so(where):
+    features, images = network("resnet18").features, torch.randn(1, 3, 64, 64)
+    norm = next(each for each in features.modules() if isinstance(each, nn.BatchNorm2d))
+    place = {"image": images, "weight": features[0].weight, "variance": norm.running_var}[where]
+    place.view(-1)[0] = float("nan")
+    assert features(images).isnan().any()
+    assert torch.equal(fused(features)(images).isnan(), features(images).isnan())
+
+
+@torch.no_grad()
+def test_a_sum_that_cannot_be_is_refused():
+    block = BasicBlock(8, 8, stride=2)  # whose input is larger than what is added to it
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        fused(nn.Sequential(block).eval())(torch.randn(1, 8, 9, 9))
+
+
+@torch.no_grad()
+def test_weights_that_lie_apart():
+    features, images = network("alexnet").features, torch.randn(1, 3, 64, 64)
+    features[0].bias = nn.Parameter(torch.randn(128)[::2])
+    features[0].weight = nn.Parameter(torch.randn(11, 11, 3, 64).permute(3, 2, 0, 1))
+    bound = 1e-5 * float(features(images).abs().max())
+    torch.testing.assert_close(fused(features)(images), features(images), rtol=0, atol=bound)
+
+
 @torch.no_grad()
 def test_weights_are_those_of_now():
     net, images = network("alexnet"), torch.randn(1, 3, 64, 64)
@@ -97,11 +152,39 @@ def compiled(features):
     features.compile()
 
 
-@pytest.mark.parametrize("change", [hooked, in_training, in_double, compiled])
+def replaced(features):
+    """A rectification of the user's own, as of guided gradients."""
+    features[2].forward = torch.sigmoid
+
+
+def followed_by_own(features):
+    features.append(Part())
+
+
+@pytest.mark.parametrize(
+    "change", [hooked, in_training, in_double, compiled, replaced, followed_by_own]
+)
 def test_other_features_are_left_alone(change):
     features = network("resnet18").features
     change(features)
     assert fused(features) is None
+
+
+class Part(nn.Module):
+    """Takes a part of a sequence, which would be another one in the fused form."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(512, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+
+    def forward(self, x):
+        return self.layers[0](x)
+
+
+def test_features_are_left_alone_while_every_layer_is_hooked():
+    hook = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    assert fused(network("alexnet").features) is None
+    hook.remove()
 
 
 def test_lower_precision_is_left_alone():
@@ -112,28 +195,17 @@ def test_lower_precision_is_left_alone():
 def test_nothing_to_fuse():
     assert fused(nn.Sequential(nn.AvgPool2d(2))) is None
     assert fused_pairs([nn.Linear(2, 2)]) == []
-
-
-class Own(nn.Conv2d):
-    def forward(self, x):
-        return super().forward(x) + 1
-
-
-def replaced(convolution):
-    convolution.forward = lambda x: nn.Conv2d.forward(convolution, x) + 1
-    return convolution
+    assert fused_pairs([torch.compile(network("alexnet"))]) == []
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        Own(3, 4, 3),
-        replaced(nn.Conv2d(3, 4, 3)),
         nn.Conv2d(3, 4, 3, padding="same"),
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),
         nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)),
     ],
-    ids=["subclass", "own forward", "padded to the same size", "reflected", "parametrized"],
+    ids=["padded to the same size", "reflected", "parametrized"],
 )
 @torch.no_grad()
 def test_convolutions_of_another_kind_are_kept(layer):
