@@ -39,6 +39,7 @@ def make_dataset(section: dict, defaults: dict | None = None, inputs=()):
     )
     made = registry.make("dataset", dataset, transform, select_columns(inputs, columns))
     made.strict_images = section.get("strict_images", False)
+    made.num_workers = (section.get("loader") or {}).get("num_workers")
     if hasattr(made, "require_files"):  # so that no night is lost to the last of them
         made.require_files()
     return made

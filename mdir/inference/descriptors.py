@@ -86,7 +86,7 @@ def prepare_dataset(dataset, network) -> dict | None:
 
     Its ``prepare_epoch(extract)`` gets ``extract(images, what)``, which is
     :func:`extract_descriptors` with the descriptors on the network's device, where mining is
-    fastest.
+    fastest; ``num_workers`` of the dataset's own loader, if given, holds for it, too.
 
     Returns:
         numbers (or lists of numbers) by name to be logged, or None.
@@ -96,8 +96,10 @@ def prepare_dataset(dataset, network) -> dict | None:
     if takes(dataset.prepare_epoch, "device"):  # one written for version 1.0
         return dataset.prepare_epoch(network, network.device)
 
+    reading = {"num_workers": getattr(dataset, "num_workers", None)}  # as its data section has it
+
     def extract(images, what):
-        return extract_descriptors(network, images, what=what).to(network.device)
+        return extract_descriptors(network, images, reading, what).to(network.device)
 
     return dataset.prepare_epoch(extract)
 

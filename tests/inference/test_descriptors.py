@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from cirtorch.utils.errors import DataError
+from mdir import registry
 from mdir.data.labelled import LabelledImage
+from mdir.data.loading import make_dataset
+from mdir.inference import batches
 from mdir.inference.descriptors import (
     Views,
     extract_batches,
@@ -138,6 +141,25 @@ def test_a_dataset_chooses_its_items_by_descriptors():
     found = prepare_dataset(Mined(), net)["seen"]
     torch.testing.assert_close(found, extract(net), equal_nan=True)
     assert prepare_dataset(Images(), net) is None
+
+
+@pytest.mark.parametrize("given", [{}, {"num_workers": 2}])
+def test_mining_reads_as_the_loader_of_its_section(given, monkeypatch):
+    class Mined(Images):
+        def prepare_epoch(self, extract):
+            return {"seen": extract(self, "mining")}
+
+    asked, made = [], batches.make_loader
+
+    def make_loader(dataset, section, **options):
+        asked.append(section["loader"]["num_workers"])
+        return made(dataset, section, **options)
+
+    monkeypatch.setattr(batches, "make_loader", make_loader)
+    monkeypatch.setattr(registry, "make", lambda *_: Mined())
+    dataset = make_dataset({"dataset": {"name": "mined"}, "transforms": "", "loader": given})
+    prepare_dataset(dataset, network(None))
+    assert asked == [given.get("num_workers")]
 
 
 def test_a_dataset_may_take_the_network_and_the_device():

@@ -25,7 +25,7 @@ from tests.learning.tiny_run import train_params, write_data
 from tests.methods.contrastive import contrastive_run, test_ossco
 from tests.methods.test_contract import GALLERY, IMAGES, NAMES, WatchingGallery, two_sections
 from tests.methods.test_pseudo_labels import given  # noqa: F401
-from tests.scenario.command import COMMAND
+from tests.scenario.command import COMMAND, run_here
 from tests.stages.test_train_gan import data, params  # noqa: F401
 
 
@@ -208,26 +208,25 @@ def test_the_command_goes_on_with_other_workers(root):
     """Killed by the system in its second epoch; settings of the loader are not the run's."""
     write_data(root)
     section = {"__function__": "mdir.stages.train.train", **train_params(epochs=3, workers=2)}
-    section["learning"]["checkpoints"]["every_minutes"] = 0
     section["learning"]["training"]["epoch_iterations"] = 20
     section["output"] = {"learning": {"progress": 1}}
     (root / "s.yml").write_text(yaml.safe_dump({"go": {"1_train": section}}))
+    checkpoints, loader = "go.1_train.learning.checkpoints", "go.1_train.data.train.loader"
 
-    def started(*words):
-        words = [sys.executable, COMMAND[-1], "go", "s.yml", *words]
-        return subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
+    def ended(*words):
+        done = run_here("go", "s.yml", *words, folder=root, root=root)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
 
-    whole = started("go.1_train.learning.checkpoints.directory=whole")
-    assert "Train [03][020/020]" in whole.communicate()[1]
-    killed = started()
+    whole = ended(f"{checkpoints}.directory=whole", f"{loader}.num_workers=0")
+    assert "Train [03][020/020]" in whole
+    words = [sys.executable, COMMAND[-1], "go", "s.yml", f"{checkpoints}.every_minutes=0"]
+    killed = subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
     assert any("Train [02][003/020]" in line for line in killed.stderr)
     killed.kill()
     killed.communicate()
-    loader = "go.1_train.data.train.loader"
-    resumed = started(*(f"{loader}.{option}" for option in ("num_workers=1", "prefetch_factor=3",
-                                                            "pin_memory=false")))  # fmt: skip
-    told = resumed.communicate()[1]
-    assert resumed.returncode == 0, told
+    options = ("num_workers=1", "prefetch_factor=3", "pin_memory=false")
+    told = ended(*(f"{loader}.{option}" for option in options))
     assert re.search(r"goes on after \d+ iterations of epoch 2 of 3", told)
     assert_same(outcome(root / "run/epochs"), outcome(root / "whole/epochs"))
 
