@@ -189,23 +189,12 @@ def memories(device):
 
 def proxy_losses(device):
     """Losses of cosines and proxies, and their gradients."""
-    from mdir import registry
+    from tests.golden import test_unified_proxy_losses as tests
 
-    for name, case in (
-        item.values for item in golden.array_cases("unified_proxy", "losses*.npz", "loss")
-    ):
-        arrays = golden.load_npz("unified_proxy", name)
-        batch, loss = case.split("_", 1)
-        options = {}
-        if f"{batch}_cfg" in arrays:
-            options = dict(zip(("scale", "margin"), arrays[f"{batch}_cfg"].tolist(), strict=True))
-        given = batch if f"{batch}_cos" in arrays else "a"
-        cosines = torch.tensor(arrays[f"{given}_cos"]).to(device).requires_grad_()
-        labels = torch.tensor(arrays[f"{given}_label"]).to(device)
-        found = registry.make("criterion", {"loss": loss} | options).to(device)(cosines, labels)
-        found.backward()
-        yield f"{name}/{case}", found, arrays[f"{case}_loss"], 1e-3, 1e-3
-        yield f"{name}/{case}_gradient", cosines.grad, arrays[f"{case}_grad"], 1e-3, 1e-3
+    for name, case in (item.values for item in tests.CASES):
+        pairs = zip(*tests.computed(name, case, device), strict=True)
+        for kind, (found, expected) in zip(("loss", "gradient"), pairs, strict=True):
+            yield f"{name}/{case} {kind}", found, expected, 1e-3, 1e-3
 
 
 def encoders(device):

@@ -107,16 +107,13 @@ def _fused(module):
         return residual
     if type(module).forward is nn.Sequential.forward:
         return nn.Sequential(*_joined(list(module)))
-    made = {name: child if child is None else _fused(child) for name, child in _named(module)}
-    if all(made[name] is child for name, child in _named(module)):
+    inside = module._modules
+    made = {name: child if child is None else _fused(child) for name, child in inside.items()}
+    if made == inside:
         return module
     other = copy.copy(module)
     other._modules = made
     return other
-
-
-def _named(module):
-    return module._modules.items()
 
 
 def _joined(layers):

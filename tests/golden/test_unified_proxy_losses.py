@@ -15,17 +15,22 @@ def test_cases_are_there():
     assert CASES
 
 
+def computed(name, case, device="cpu"):
+    """The loss of a case and its gradient, and the expected ones."""
+    arrays = golden.load_npz("unified_proxy", name)
+    batch, loss = case.split("_", 1)
+    options, given = {}, batch if f"{batch}_cos" in arrays else "a"
+    if f"{batch}_cfg" in arrays:
+        options = dict(zip(("scale", "margin"), arrays[f"{batch}_cfg"].tolist(), strict=True))
+    cosines = torch.tensor(arrays[f"{given}_cos"]).to(device).requires_grad_()
+    labels = torch.tensor(arrays[f"{given}_label"]).to(device)
+    found = registry.make("criterion", {"loss": loss} | options).to(device)(cosines, labels)
+    found.backward()
+    return (found, cosines.grad), (arrays[f"{case}_loss"], arrays[f"{case}_grad"])
+
+
 @pytest.mark.parametrize("name, case", CASES)
 def test_loss_and_gradient(name, case):
-    arrays = golden.load_npz("unified_proxy", name)
-    case, loss = case.split("_", 1)
-    options, batch = {}, case if f"{case}_cos" in arrays else "a"
-    if f"{case}_cfg" in arrays:
-        options = dict(zip(("scale", "margin"), arrays[f"{case}_cfg"].tolist(), strict=True))
-    cosines = torch.tensor(arrays[f"{batch}_cos"]).requires_grad_()
-    labels = torch.tensor(arrays[f"{batch}_label"])
-    found = registry.make("criterion", {"loss": loss} | options)(cosines, labels)
-    found.backward()
-    expected = arrays[f"{case}_{loss}_loss"], arrays[f"{case}_{loss}_grad"]
-    np.testing.assert_allclose(found.detach(), expected[0], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(cosines.grad, expected[1], rtol=1e-4, atol=1e-4)
+    (loss, gradient), expected = computed(name, case)
+    np.testing.assert_allclose(loss.detach(), expected[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-4)
