@@ -11,7 +11,7 @@ from PIL import Image
 from mdir.data.transforms.parse import parse_transforms
 from mdir.data.transforms.views import ratio_box
 from tests.golden.golden import files, golden_root, load_npz
-from tests.scenario.test_two_domains import SETS, resolved
+from tests.shipped.test_two_domains import SETS, resolved
 
 TOPIC = "contrastive"
 

@@ -16,7 +16,7 @@ from mdir.scenario.plan import (
 from mdir.scenario.tree import ScenarioError, find
 from mdir.scenario.unread import unread_settings
 from tests.scenario.command import PROJECT, run_here
-from tests.scenario.test_shipped_scenarios import SHIPPED
+from tests.shipped.test_shipped_scenarios import SHIPPED
 
 # Rows and titles of a page, labels of validations and sections that nobody uses have any name.
 FREE = {

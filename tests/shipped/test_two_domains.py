@@ -10,7 +10,7 @@ from PIL import Image
 from mdir.report.published_tables import load_table
 from mdir.scenario.cli import main
 from mdir.scenario.plan import plan_target
-from tests.scenario.resolving import resolved, shipped
+from tests.shipped.resolving import resolved, shipped
 
 TARGETS = {
     "daco": ["npid", "moco", "simclr", "simsiam", "daco"],

@@ -9,7 +9,7 @@ import torch
 from mdir.report.published_tables import load_table
 from mdir.scenario.cli import main
 from mdir.scenario.plan import plan_target
-from tests.scenario.resolving import resolved, shipped
+from tests.shipped.resolving import resolved, shipped
 
 BACKBONES, LOSSES = ["resnet50", "inception", "googlenet"], ["balanced_proxy", "proxy_anchor"]
 PAIRS = [f"{backbone}_{loss}" for backbone in BACKBONES for loss in LOSSES]
