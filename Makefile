@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# the coverage of the engine is counted, and what is counted takes up to twice as long
+ENGINE := tests/scenario tests/sweep
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo test slow lint types format bench mutants
 
@@ -12,7 +15,8 @@ demo: $(VENV)/.installed    ## the whole pipeline on a drawn city
 	$(BIN)/python perform_scenario.py all quickstart.yml
 
 test: $(VENV)/.installed lint types    ## style, types and all quick tests
-	$(BIN)/python -m pytest -m "not slow" --cov -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" $(ENGINE) --cov $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" $(ENGINE:%=--ignore %) $(PARALLEL)
 
 slow: $(VENV)/.installed    ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

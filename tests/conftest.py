@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish():
+    """What was imported stays: no collector need look at it, nor copy it in every fork."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

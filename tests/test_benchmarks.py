@@ -96,6 +96,7 @@ def test_generators_agree():
     assert max(differences) <= 1e-3
 
 
+@pytest.mark.slow
 def test_reid_step():
     ((_, told),) = measured(reid, "step", "--scale", "0.03").items()
     assert told["size"].startswith("2 + 2 images, 200 remembered")
@@ -118,6 +119,7 @@ def test_an_index_of_few(monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_serve_latency():
     require_extra()
     found = measured(serve, "--scale", "0.001", "--engine", "ivfpq")

@@ -187,7 +187,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("minutes", [None, 0])
-@pytest.mark.parametrize("trial", range(3))
+@pytest.mark.parametrize("trial", range(2))
 def test_killed_at_steps_and_while_files_change(trial, minutes, uninterrupted, root):
     expected, moments, _ = uninterrupted
     chance = random.Random(trial)
@@ -214,6 +214,7 @@ def test_killed_at_every_moment_of_two_steps(uninterrupted, root):
     assert_same(outcome(root), expected)
 
 
+@pytest.mark.slow
 def test_killed_at_random_times(uninterrupted, root):
     expected, _, seconds = uninterrupted
     chance = random.Random(0)

@@ -125,12 +125,11 @@ def test_supervised(root, seed, capfd):
     assert len(means) == 2 and means[0] == means[1]
 
 
-@pytest.mark.parametrize("seed", [3, None])
-def test_mined_tuples(world, seed):  # noqa: F811
+def test_mined_tuples(world):  # noqa: F811
     def make():
         section = tuples("run", 2)
         del section["__function__"]
-        section["learning"]["training"]["seed"] = seed
+        section["learning"]["training"]["seed"] = None
         section["data"]["train"]["loader"]["batch_size"] = 2
         return section
 

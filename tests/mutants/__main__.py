@@ -28,7 +28,7 @@ Without --measure, which tests those are is taken from the last run; measure aga
 PROJECT = Path(__file__).resolve().parents[2]
 COPY = "MUTANTS_COPY"  # set in a copy of the project, where mutants are: what to do
 PLACES = ["mdir/scenario", "mdir/learning", "cirtorch/utils/fingerprints.py"]
-TESTS = ["tests/scenario", "tests/learning", "tests/stages", "tests/registry"]
+TESTS = ["tests/scenario", "tests/shipped", "tests/learning", "tests/stages", "tests/registry"]
 TESTS += ["tests/cirtorch/test_fingerprints.py"]
 CONTROL_EVERY = 25  # mutants: their tests once more with nothing changed, which must pass
 

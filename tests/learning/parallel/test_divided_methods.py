@@ -54,7 +54,12 @@ def outcome(method, losses=None):
 
 @pytest.mark.parametrize(
     "name, norm",
-    [("cyclegan", None), ("cut", None), ("hedgan", "batch"), ("hedngan", None)],
+    [
+        ("cyclegan", None),
+        ("cut", None),
+        ("hedgan", "batch"),
+        pytest.param("hedngan", None, marks=pytest.mark.slow),
+    ],
 )
 def test_the_same_step(name, norm):
     whole = made(name, norm)

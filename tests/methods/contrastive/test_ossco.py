@@ -118,6 +118,7 @@ def outcome(root):
     return [states, training, left]
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_never_killed(domains, root, monkeypatch):
     monkeypatch.chdir(root)
     assert run_in_child() == 0
