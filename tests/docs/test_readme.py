@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -72,3 +74,12 @@ def test_the_example_runs_as_printed_but_smaller(folder):
 @pytest.mark.slow
 def test_the_example_runs_as_printed(folder):
     perform(folder)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_and_the_page_run_the_same_tests():
+    words = ["make", "-n", "test", "VENV=.venv"]
+    told = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    commands = [line for line in told.splitlines() if "-m pytest" in line]
+    printed = [line.strip() for line in README.splitlines() if "-m pytest" in line]
+    assert commands == printed and len(commands) == 2
