@@ -194,15 +194,6 @@ def test_comparisons_are_valid(path, root):
     assert main(["validate", path, f"{path.split('/')[0]}/compare.yml"]) == 0
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    """A root that several runs share, so that the toy world is drawn once."""
-    folder = tmp_path_factory.mktemp("city")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRTORCH_ROOT", str(folder))
-        yield folder
-
-
 def test_train_and_translate(city, monkeypatch):
     assert main(["train", "iccv23/train/cut.yml", TOY, *shrunk("train")]) == 0
     epochs = city / "experiments/gan/toy_cut/epochs"

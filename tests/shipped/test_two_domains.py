@@ -141,15 +141,6 @@ def test_every_target_is_valid(path, overlay):
     assert main(["validate", path, *([f"{path.split('/')[0]}/toy.yml"] if overlay else [])]) == 0
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    """A root that several runs share, so that the pictures are drawn once."""
-    folder = tmp_path_factory.mktemp("city")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRTORCH_ROOT", str(folder))
-        yield folder
-
-
 def run(path, target, *arguments):
     toy = f"{path.split('/')[0]}/toy.yml"
     return main([target, path, toy, *arguments])
