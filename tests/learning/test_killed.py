@@ -187,7 +187,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("minutes", [None, 0])
-@pytest.mark.parametrize("trial", range(2))
+@pytest.mark.parametrize("trial", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_steps_and_while_files_change(trial, minutes, uninterrupted, root):
     expected, moments, _ = uninterrupted
     chance = random.Random(trial)

@@ -125,11 +125,12 @@ def test_supervised(root, seed, capfd):
     assert len(means) == 2 and means[0] == means[1]
 
 
-def test_mined_tuples(world):  # noqa: F811
+@pytest.mark.parametrize("seed", [None, pytest.param(3, marks=pytest.mark.slow)])
+def test_mined_tuples(world, seed):  # noqa: F811
     def make():
         section = tuples("run", 2)
         del section["__function__"]
-        section["learning"]["training"]["seed"] = None
+        section["learning"]["training"]["seed"] = seed
         section["data"]["train"]["loader"]["batch_size"] = 2
         return section
 

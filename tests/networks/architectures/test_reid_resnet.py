@@ -76,7 +76,13 @@ def test_batches_of_a_list_stay_apart_in_training():
 
 
 @pytest.mark.parametrize(
-    ("backbone", "domains"), [("resnet18", 1), ("resnet18", 2), ("resnet_ibn50a", 2)]
+    ("backbone", "domains"),
+    [
+        ("resnet18", 1),
+        ("resnet18", 2),
+        pytest.param("resnet_ibn50a", 1, marks=pytest.mark.slow),
+        ("resnet_ibn50a", 2),
+    ],
 )
 def test_groups_are_devices(backbone, domains):
     """Each device gets its part of every domain and normalises it alone; the first one's stays."""
