@@ -10,14 +10,17 @@ import sys
 from functools import partial
 
 import torch
+from torch import nn
 
 from benchmarks import running
 from benchmarks.measuring import Work, compare, flops_of
 from benchmarks.published_generators import STEPS
 from benchmarks.running import Case
+from cirtorch.layers.convolution import Conv2d
 from mdir import registry
 from mdir.learning.compute import Runtime
 from mdir.learning.optimizers import make_optimizer
+from mdir.networks.base import models_of
 from mdir.networks.factory import initialize_network
 from mdir.registry import KINDS
 
@@ -98,12 +101,21 @@ def make_method(
     return registry.build("method", {KINDS["method"].key: name}, network, optimizer, criterion)
 
 
+def published_method(name, **options):
+    """The same method on torch's own convolutions, for the published steps; see there."""
+    method = make_method(name, **options)
+    for model in models_of(method.network):
+        for layer in model.modules():
+            if type(layer) is Conv2d:
+                layer.__class__ = nn.Conv2d
+    return method
+
+
 def step(bench, name, size=128, filters=64, blocks=9, batch=1, steps=5, device="cpu"):
     """A training step beside the published one, after checking that they agree."""
     size, filters = max(32, int(size * bench.scale) // 4 * 4), max(2, int(filters * bench.scale))
-    ours, published = (
-        make_method(name, filters=filters, blocks=blocks, device=device) for _ in range(2)
-    )
+    options = {"filters": filters, "blocks": blocks, "device": device}
+    ours, published = make_method(name, **options), published_method(name, **options)
     images = [torch.rand((batch, 3, size, size), device=device) * 2 - 1 for _ in range(2)]
 
     def plain():

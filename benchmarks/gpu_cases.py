@@ -60,10 +60,9 @@ def translation(bench, name, batch, mode):
     images = [(torch.rand(shape, generator=generator) * 2 - 1).to(bench.device) for _ in range(2)]
     with computing(mode) as runtime:
         eager = Runtime(precision=runtime.precision)
-        ours, published = (
-            generators.make_method(name, filters=sizes.filters, device=bench.device, runtime=one)
-            for one in (runtime, eager)
-        )
+        options = {"filters": sizes.filters, "device": bench.device}
+        ours = generators.make_method(name, **options, runtime=runtime)
+        published = generators.published_method(name, **options, runtime=eager)
         for optimizer in published.optimizer.optimizers.values():
             # It judges by networks that it has stepped: not by casts from before.
             optimizer.register_step_post_hook(lambda *_: torch.clear_autocast_cache())

@@ -27,6 +27,7 @@ def together():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.barrier()  # the first process holds what the others connect by: it may be done early
         atexit.register(_stop)
     _together += 1
     try:

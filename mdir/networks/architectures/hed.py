@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cirtorch.layers.convolution import Conv2d
 from mdir.networks.architectures.parts.sizes import require_side
 from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.registry import register
@@ -87,7 +88,7 @@ class HED(nn.Module):
 def _stage(widths, pool):
     layers = [nn.MaxPool2d(2, 2)] if pool else []
     for channels, wider in pairwise(widths):
-        layers += [nn.Conv2d(channels, wider, 3, padding=1), nn.ReLU(inplace=True)]
+        layers += [Conv2d(channels, wider, 3, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

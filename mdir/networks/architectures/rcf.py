@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cirtorch.layers.convolution import Conv2d
 from mdir.networks.architectures.parts.sizes import require_side
 from mdir.networks.architectures.pretrained import load_pretrained
 from mdir.registry import register
@@ -38,7 +39,7 @@ class RCF(nn.Module):
         ]
         for stage, name, channels, wider in names:
             spread = 2 if stage == 5 else 1
-            conv = nn.Conv2d(channels, wider, 3, padding=spread, dilation=spread)
+            conv = Conv2d(channels, wider, 3, padding=spread, dilation=spread)
             self.add_module(name, conv)
         for _, name, _, wider in names:
             self.add_module(f"{name}_down", nn.Conv2d(wider, 21, 1))

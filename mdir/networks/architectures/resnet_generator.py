@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cirtorch.layers.convolution import Conv2d
 from mdir.networks.architectures.parts.blur import BlurDownsample, BlurUpsample
 from mdir.networks.architectures.parts.norms import (
     NormName,
@@ -32,7 +33,7 @@ class ResidualBlock(nn.Module):
         pad = [_PADS[padding_type](1)] if padding_type in _PADS else []
 
         def convolution():
-            return nn.Conv2d(channels, channels, 3, padding=0 if pad else 1, bias=bias)
+            return Conv2d(channels, channels, 3, padding=0 if pad else 1, bias=bias)
 
         self.conv_block = nn.Sequential(
             *pad,
@@ -94,7 +95,7 @@ class ResnetGenerator(nn.Module):
             *up(4 * ngf, 2 * ngf, norm, bias),
             *up(2 * ngf, ngf, norm, bias),
             nn.ReflectionPad2d(3),
-            nn.Conv2d(ngf, output_nc, 7),
+            Conv2d(ngf, output_nc, 7),
             nn.Tanh(),
         )
         self.meta = {"in_channels": input_nc, "out_channels": output_nc}
@@ -153,7 +154,7 @@ def _down(channels, wider, norm, bias):
 
 
 def _down_blurred(channels, wider, norm, bias):
-    convolution = nn.Conv2d(channels, wider, 3, padding=1, bias=bias)
+    convolution = Conv2d(channels, wider, 3, padding=1, bias=bias)
     return convolution, norm(wider), nn.ReLU(inplace=True), BlurDownsample(wider)
 
 
@@ -165,5 +166,5 @@ def _up(channels, narrower, norm, bias):
 
 
 def _up_blurred(channels, narrower, norm, bias):
-    convolution = nn.Conv2d(channels, narrower, 3, padding=1, bias=bias)
+    convolution = Conv2d(channels, narrower, 3, padding=1, bias=bias)
     return BlurUpsample(channels), convolution, norm(narrower), nn.ReLU(inplace=True)

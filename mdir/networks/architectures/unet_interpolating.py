@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cirtorch.layers.convolution import Conv2d
 from mdir.networks.architectures.unet_blocks import CONV_OPTS, nest, present
 from mdir.networks.architectures.unet_mdir import Odd
 from mdir.registry import register
@@ -59,7 +60,7 @@ class InterpolatingUnet(InterpolatingLevel):
             return nn.Sequential(*present(conv, norm, nn.LeakyReLU(0.2), nested))
 
         def level(_number, outer, inner, nested):
-            conv = nn.Conv2d(inner if nested is None else 2 * inner, outer, **upconv_opts)
+            conv = Conv2d(inner if nested is None else 2 * inner, outer, **upconv_opts)
             norms = [nn.BatchNorm2d(width) if batchnorm else None for width in (inner, outer)]
             drop = nn.Dropout(float(dropout)) if dropout else None
             up = nn.Sequential(*present(conv, norms[1], drop, nn.ReLU()))

@@ -6,6 +6,7 @@ Ronneberger, Fischer, Brox: U-Net, MICCAI 2015 (with padded convolutions).
 import torch
 from torch import nn
 
+from cirtorch.layers.convolution import Conv2d
 from mdir.networks.architectures.parts.sizes import require_divisible
 from mdir.registry import register
 
@@ -15,8 +16,8 @@ class ConvBlock(nn.Module):
 
     def __init__(self, channels: int, wider: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, wider, 3, padding=1)
-        self.conv2 = nn.Conv2d(wider, wider, 3, padding=1)
+        self.conv1 = Conv2d(channels, wider, 3, padding=1)
+        self.conv2 = Conv2d(wider, wider, 3, padding=1)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x):
