@@ -1,5 +1,6 @@
 """The cases of :mod:`benchmarks.gpu`: each gives its figures as a mapping."""
 
+import itertools
 import statistics
 import time
 from unittest.mock import patch
@@ -222,7 +223,6 @@ def exchange(bench):
 
 def cases(sizes: Sizes) -> list[Case]:
     """All cases, what matters most and costs least first."""
-    small, large = sizes.batches
     made = [
         Case("roofline", roofline, 10),
         Case("exchange of gradients", exchange, 15),
@@ -231,11 +231,7 @@ def cases(sizes: Sizes) -> list[Case]:
     ]
     for mode in ("float32", "tf32", "bf16"):
         made.append(Case(f"SpCL step, {mode}", spcl_step, 12, (mode,)))
-    for batch, modes in ((small, ("tf32", "bf16")), (large, ("float32", "tf32", "bf16"))):
-        for name in ("cyclegan", "cut", "hedngan"):
-            for mode in modes:
-                label = f"{name}, {sizes.translated} px, batch {batch}, {mode}"
-                made.append(Case(label, translation, 10, (name, batch, mode)))
+    made += translations(sizes, ("tf32", "bf16", "float32"), 10)
     for mode in ("float32", "tf32", "bf16", "bf16 channels-last"):
         made.append(Case(f"descriptors, network, {mode}", network_of_descriptors, 12, (mode,)))
     made.append(Case("descriptors, loader alone", loading, 15))
@@ -245,9 +241,16 @@ def cases(sizes: Sizes) -> list[Case]:
     made.append(Case("clustering", clustering, 50, (False,)))
     made.append(Case("goldens tf32", goldens, 30, (True,)))
     made.append(Case("descriptors, network, compiled", network_of_descriptors, 90, ("compiled",)))
-    made.append(Case(
-        f"cyclegan, {sizes.translated} px, batch {large}, compiled", translation, 90,
-        ("cyclegan", large, "compiled"),
-    ))  # fmt: skip
+    made += translations(sizes, ("compiled",), 90)
     made.append(Case("clustering, twin", clustering, 80, (True,)))
+    return made
+
+
+def translations(sizes: Sizes, modes, seconds) -> list[Case]:
+    """Training steps of the translators with every size of a batch, in some modes."""
+    made = []
+    for mode, batch in itertools.product(modes, sizes.batches):
+        for name in ("cut", "hedngan", "cyclegan"):
+            label = f"{name}, {sizes.translated} px, batch {batch}, {mode}"
+            made.append(Case(label, translation, seconds, (name, batch, mode)))
     return made

@@ -28,7 +28,8 @@ class Runtime:
         precision: ``bf16`` computes forward and backward passes of networks in bfloat16 where torch
             deems it safe; weights stay and losses are float32.
         channels_last: convolution weights in that memory layout.
-        compile: compile the models with ``torch.compile``.
+        compile: compile the models with ``torch.compile``; of a model that repeats a block (its
+            class names it in ``repeats``) the blocks, which are compiled once for all of them.
         threads: CPU threads of this process; null leaves torch's choice.
     """
 
@@ -52,7 +53,8 @@ class Runtime:
             if self.channels_last:
                 model.to(memory_format=torch.channels_last)
             if self.compile:
-                model.compile()
+                for part in _compiled_apart(model):
+                    part.compile()
 
     def keep_float32(self, criterion, device: torch.device) -> None:
         """Have a loss computed in float32, whatever the networks compute in."""
@@ -71,6 +73,13 @@ class Runtime:
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def _compiled_apart(model):
+    """The blocks that a model repeats, or else the model."""
+    block = getattr(model, "repeats", None)
+    found = [] if block is None else [one for one in model.modules() if isinstance(one, block)]
+    return found or [model]
 
 
 def _float32(tensor):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
 from mdir import distributed
 from mdir.artifacts import collecting
@@ -14,6 +15,7 @@ from mdir.learning import training
 from mdir.learning.compute import Runtime, default_device, leaves
 from mdir.learning.train_val import TrainValLearning, check_processors, make_processors, tell_paths
 from mdir.learning.training import make_criterion, require_batches
+from mdir.networks.architectures.resnet_generator import ResnetGenerator
 from mdir.networks.base import models_of
 from mdir.registry import Section, check
 from tests.learning.tiny_run import train_params, write_data
@@ -66,6 +68,22 @@ def test_settings_of_speed(monkeypatch):
     Runtime(channels_last=True, compile=True, threads=3).prepare(whole)
     assert (threads, compiled) == ([3], layers)
     assert is_last(layers[0]) and is_last(layers[1])
+
+
+def test_blocks_that_repeat_are_compiled_once(monkeypatch):
+    compile = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda self: compile(self, backend="eager"))
+    counters.clear()
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    model = ResnetGenerator(
+        input_nc=3, output_nc=3, ngf=2, n_blocks=3, norm_layer="instance"
+    ).requires_grad_(False)
+    image = torch.rand(1, 3, 16, 16)
+    usual = model(image)
+    Runtime(compile=True).prepare(network(a=network(model)))
+    torch.testing.assert_close(model(image), usual)
+    assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"]
 
 
 def test_a_loss_is_left_alone_unless_networks_compute_in_less(monkeypatch):

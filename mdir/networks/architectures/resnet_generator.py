@@ -65,6 +65,8 @@ class ResnetGenerator(nn.Module):
         track_running_stats: of batch normalization.
     """
 
+    repeats = ResidualBlock
+
     def __init__(
         self,
         *,
