@@ -102,12 +102,12 @@ def make_method(
 
 
 def published_method(name, **options):
-    """The same method on torch's own convolutions, for the published steps; see there."""
+    """The same method on torch's own convolutions, which the published steps have."""
     method = make_method(name, **options)
     for model in models_of(method.network):
         for layer in model.modules():
             if type(layer) is Conv2d:
-                layer.__class__ = nn.Conv2d
+                layer.__class__ = nn.Conv2d  # a new one would draw other weights
     return method
 
 
