@@ -171,9 +171,10 @@ def _output_tiles(result, block):
 def _filters(weight, memory, turned=False):
     """``[36, K, C]`` of ``[K, C, 3, 3]``, as they are or turned by 180 degrees."""
     transform = _transforms().filters
-    made = _part(memory, "filters", _IN**2, weight[:, :, 0, 0].numel())
-    torch.mm(transform.flip(1) if turned else transform, weight.reshape(-1, 9).T, out=made)
-    return made.view(-1, *weight.shape[:2])
+    transform = transform.flip(1) if turned else transform
+    made = _part(memory, "filters", _IN**2, *weight.shape[:2])
+    torch.mm(transform, weight.reshape(-1, 9).T, out=made.view(_IN**2, -1))
+    return made
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def killed_sweeps(folder, begin, count, draws):
 
 
 def test_a_few_kills(folder):
-    killed_sweeps(folder, cheap, 2, random.Random(0))
+    killed_sweeps(folder, cheap, 3, random.Random(0))
 
 
 @pytest.mark.slow
