@@ -240,9 +240,9 @@ def cases(sizes: Sizes) -> list[Case]:
     made.append(Case("descriptors, cirtorch, tf32", cirtorch_files, 25, ("tf32",)))
     made.append(Case("clustering", clustering, 50, (False,)))
     made.append(Case("goldens tf32", goldens, 30, (True,)))
-    made.append(Case("descriptors, network, compiled", network_of_descriptors, 90, ("compiled",)))
-    made += translations(sizes, ("compiled",), 90)
-    made.append(Case("clustering, twin", clustering, 80, (True,)))
+    made.append(Case("descriptors, network, compiled", network_of_descriptors, 75, ("compiled",)))
+    made += translations(sizes, ("compiled",), 60)
+    made.append(Case("clustering, twin", clustering, 60, (True,)))
     return made
 
 

@@ -161,14 +161,16 @@ def close(ours, theirs):
 
 
 def mostly_equal(ours, theirs):
-    """Weights of convolutions and products, each tensor on average within a tenth of a step.
+    """Weights of convolutions and products, each tensor on average within a third of a step.
 
-    The gradient of reflecting pads is summed in any order; where a gradient is of rounding alone,
-    as that of a bias before a normalization, Adam makes whole steps of it.
+    The gradient of reflecting pads is summed in any order. A rectifier or an absolute value that
+    rounding brings to its other side has moved a tensor by an eighth of a step; a lost state of
+    Adam moves some by a whole one. Where a gradient is of rounding alone, as that of a bias before
+    a normalization, Adam makes whole steps of it.
     """
     for one, other in zip(ours, theirs, strict=True):
         if one.dim() > 1:
-            assert (one - other).abs().mean() < 0.1 * ADAM["lr"]
+            assert (one - other).abs().mean() < 0.33 * ADAM["lr"]
 
 
 def assert_goes_on(make, root, inputs=(), compare=close):
