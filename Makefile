@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# the coverage of the engine is counted, and what is counted takes up to twice as long
-ENGINE := tests/scenario tests/sweep
+# the coverage of the engine is counted, and what is counted takes up to three times as long
+ENGINE := tests/scenario
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help demo test slow lint types format bench mutants
@@ -16,7 +16,7 @@ demo: $(VENV)/.installed    ## the whole pipeline on a drawn city
 
 test: $(VENV)/.installed lint types    ## style, types and all quick tests
 	$(BIN)/python -m pytest -m "not slow" $(ENGINE) --cov $(PARALLEL)
-	$(BIN)/python -m pytest -m "not slow" $(ENGINE:%=--ignore %) $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" --ignore $(ENGINE) $(PARALLEL)
 
 slow: $(VENV)/.installed    ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -3,18 +3,41 @@
 import gc
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from cirtorch.datasets import cut_short, orientation
 from cirtorch.datasets.told import Told
+from mdir.origin import usable_cores
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell lets what it starts with & ignore interrupts, and so would every process that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config):
+    """Files are dealt out in the order that :func:`pytest_collection_modifyitems` gives them."""
+    config.option.loadscopereorder = False
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than processors: tests wait for processes that they start, and for disks."""
+    return usable_cores() + 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What takes long comes first, so that all processes come to their end together.
+
+    That are files with slow tests, as the others in them take long as well, then those with many.
+    """
+    tests = Counter(item.path for item in items)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 def pytest_collection_finish():

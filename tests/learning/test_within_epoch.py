@@ -224,7 +224,8 @@ def test_the_command_goes_on_with_other_workers(root):
     killed = subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True)
     assert any("Train [02][003/020]" in line for line in killed.stderr)
     killed.kill()
-    killed.communicate()
+    killed.wait()  # not for its workers, which miss it after seconds
+    killed.stderr.close()
     options = ("num_workers=1", "prefetch_factor=3", "pin_memory=false")
     told = ended(*(f"{loader}.{option}" for option in options))
     assert re.search(r"goes on after \d+ iterations of epoch 2 of 3", told)

@@ -10,7 +10,7 @@ import pytest
 from mdir.scenario import cli
 from mdir.scenario.overlay import Loader
 from tests.scenario.command import PROJECT
-from tests.scenario.mutations import in_text, in_tree
+from tests.shipped.mutations import in_text, in_tree
 from tests.shipped.test_shipped_scenarios import SHIPPED
 
 MOST_SECONDS = 120  # of a scenario that takes one or two
