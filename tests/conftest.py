@@ -10,7 +10,6 @@ import pytest
 
 from cirtorch.datasets import cut_short, orientation
 from cirtorch.datasets.told import Told
-from mdir.origin import usable_cores
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell lets what it starts with & ignore interrupts, and so would every process that tests start.
@@ -22,11 +21,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 def pytest_configure(config):
     """Files are dealt out in the order that :func:`pytest_collection_modifyitems` gives them."""
     config.option.loadscopereorder = False
-
-
-def pytest_xdist_auto_num_workers():
-    """One process more than processors: tests wait for processes that they start, and for disks."""
-    return usable_cores() + 1
 
 
 @pytest.hookimpl(tryfirst=True)

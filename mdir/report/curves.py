@@ -62,7 +62,7 @@ def _add(series, row, values):
 def draw_series(series: dict[str, Series], path: Path) -> None:
     """Draw each series into a plot of its own, side by side in one SVG file."""
     figure, axes = panels(len(series), 2.0)
-    for axis, (name, one) in zip(axes, series.items(), strict=False):
+    for axis, (name, one) in zip(axes, series.items(), strict=True):
         set_title(axis, name.replace("_", " "))
         if one.iterations:
             x, y = zip(*one.iterations, strict=True)
@@ -89,7 +89,7 @@ def draw_weights(rows: list[dict], path: Path) -> None:
     names = list(rows[0]["data"])
     names = [names[k] for k in spread(len(names), PANELS)]
     figure, axes = panels(len(names), 1.6)
-    for axis, name in zip(axes, names, strict=False):
+    for axis, name in zip(axes, names, strict=True):
         set_title(axis, name)
         moments = [m for row in rows for m in _moments(row["data"][name])][-MOMENTS:]
         for number, moment in enumerate(moments):

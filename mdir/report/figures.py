@@ -31,10 +31,8 @@ def panels(count: int, height: float, legends_outside: bool = False):
         figure, room = Figure(figsize=size, layout="constrained"), {}
     else:
         figure, room = Figure(figsize=size), _room(*size, lines)
-    axes = figure.subplots(lines, COLUMNS, squeeze=False, gridspec_kw=room).ravel()
-    for axis in axes[count:]:
-        axis.set_axis_off()
-    return figure, axes
+    grid = figure.add_gridspec(lines, COLUMNS, **room)
+    return figure, [figure.add_subplot(grid[divmod(n, COLUMNS)]) for n in range(count)]
 
 
 def _room(width, height, lines):

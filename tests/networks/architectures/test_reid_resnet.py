@@ -96,15 +96,15 @@ def test_groups_are_devices(backbone, domains):
     expected = torch.stack(columns, 1).unflatten(2, (domains, 2)).transpose(1, 2).flatten(1)
     found = whole.train()(batch)
     same(found, expected)
+    kept = devices[0].state_dict()
     for key, value in whole.state_dict().items():
-        same(value, devices[0].state_dict()[key])
+        same(value, kept[key])
     weights = torch.rand(found.shape, generator=torch.Generator().manual_seed(1))
     (found * weights).sum().backward()
     (expected * weights).sum().backward()
-    for name, parameter in whole.named_parameters():
-        if parameter.requires_grad:
-            parts = [dict(model.named_parameters())[name].grad for model in devices]
-            same(parameter.grad, sum(parts), 1e-6)
+    for each, *parts in zip(*(model.parameters() for model in (whole, *devices)), strict=True):
+        if each.requires_grad:
+            same(each.grad, sum(part.grad for part in parts), 1e-6)
 
 
 def test_domains_see_their_half():
