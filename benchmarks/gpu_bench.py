@@ -1,7 +1,8 @@
 """Where and how large the cases of :mod:`benchmarks.gpu` are, and how they are measured.
 
-A mode says how a network computes: ``float32``; ``tf32``, which is float32 as torch computes it on
-a card by default; ``bf16``; ``compiled``, which is bf16 with ``torch.compile``.
+A mode says how a network computes: ``float32``; ``tf32``, which is float32 with TF32 in
+convolutions (torch's default on a card) and in products of matrices; ``bf16``; ``compiled``, which
+is bf16 with ``torch.compile``.
 """
 
 import shutil

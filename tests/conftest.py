@@ -19,7 +19,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config):
-    """Files are dealt out in the order that :func:`pytest_collection_modifyitems` gives them."""
+    """pytest-xdist, if it is there, keeps the order of :func:`pytest_collection_modifyitems`."""
     config.option.loadscopereorder = False
 
 
@@ -27,7 +27,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """What takes long comes first, so that all processes come to their end together.
 
-    That are files with slow tests, as the others in them take long as well, then those with many.
+    These are files with slow tests, as the others in them take long as well, then those with many.
     """
     tests = Counter(item.path for item in items)
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -163,10 +163,10 @@ def close(ours, theirs):
 def mostly_equal(ours, theirs):
     """Weights of convolutions and products, each tensor on average within a third of a step.
 
-    The gradient of reflecting pads is summed in any order. A rectifier or an absolute value that
-    rounding brings to its other side has moved a tensor by an eighth of a step; a lost state of
-    Adam moves some by a whole one. Where a gradient is of rounding alone, as that of a bias before
-    a normalization, Adam makes whole steps of it.
+    The gradient of reflecting pads is summed in any order, which has moved a tensor by an eighth of
+    a step (probably through a rectifier that rounding brought to its other side; drawn rounding
+    does so on a CPU). A lost state of Adam moves some by a whole one. Where a gradient is of
+    rounding alone, as that of a bias before a normalization, Adam makes whole steps of it.
     """
     for one, other in zip(ours, theirs, strict=True):
         if one.dim() > 1:

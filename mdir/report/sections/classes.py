@@ -140,7 +140,7 @@ def _draw_epochs(axis, results):
 
 def _draw_maps(maps, path):
     figure, axes = panels(len(maps), 3.0, legends_outside=True)
-    for axis, (title, one) in zip(axes, maps.items(), strict=False):
+    for axis, (title, one) in zip(axes, maps.items(), strict=True):
         set_title(axis, title)
         without_ticks(axis)
         shown = list(dict.fromkeys(one.labels))

@@ -60,7 +60,7 @@ def draw_recalls(embeddings: dict[str, dict], path: Path) -> None:
             directions.setdefault(direction, {}).setdefault(name, []).append((int(rank), value))
     figure, axes = panels(len(directions), 2.6)
     titles = _titles(embeddings)
-    for axis, (direction, lines) in zip(axes, directions.items(), strict=False):
+    for axis, (direction, lines) in zip(axes, directions.items(), strict=True):
         set_title(axis, f"{_title(direction, titles)}: recall@rank")
         for number, (name, points) in enumerate(lines.items()):
             ranks, values = zip(*sorted(points), strict=True)
@@ -98,7 +98,7 @@ def draw_maps(embeddings: dict[str, dict], path: Path) -> bool:
     if not drawn:
         return False
     figure, axes = panels(len(drawn), 3.0)
-    for axis, (name, embedding) in zip(axes, drawn.items(), strict=False):
+    for axis, (name, embedding) in zip(axes, drawn.items(), strict=True):
         set_title(axis, name)
         without_ticks(axis)
         for a, b in list(_pairs(embedding))[:_LINES]:

@@ -73,7 +73,7 @@ def series(grid: Grid, axis: str, numbers: dict[str, float]) -> dict[str, dict[s
 
 def _draw(lines, columns, axis, names, path):
     figure, axes = panels(len(lines), 2.4, legends_outside=True)
-    for panel, (metric, of_metric) in zip(axes, lines.items(), strict=False):
+    for panel, (metric, of_metric) in zip(axes, lines.items(), strict=True):
         set_title(panel, columns[metric].title)
         scale = 100 if columns[metric].in_percent else 1
         for colour, name in zip(PALETTE, names, strict=False):
