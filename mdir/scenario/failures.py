@@ -36,16 +36,20 @@ def as_step_failure(step: str):
 def message_of(error: Exception) -> str:
     """One message for the person at the keyboard.
 
-    An operating system's error is its path and cause; an unexpected one its type, text and the
-    innermost place in our own code.
+    An operating system's error is its path and cause; an unexpected one its type (or that memory
+    ran out), text and the innermost place in our own code.
     """
     if isinstance(error, OSError) and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return ": ".join([*names, error.strerror])
     if isinstance(error, USER_ERRORS):
         return str(error)
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text}{_innermost(error)} (--traceback shows all)"
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        head = f"out of memory ({text})" if text else "out of memory"
+    else:
+        head = f"{type(error).__name__}: {text or 'no message'}"
+    return f"{head}{_innermost(error)} (--traceback shows all)"
 
 
 def _innermost(error):

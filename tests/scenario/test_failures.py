@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mdir.scenario.failures import message_of
 from tests.scenario.command import run, start
 
 SCENARIO = """\
@@ -90,3 +91,16 @@ def test_a_root_that_cannot_be_written(folder):
     result = run("go", "s.yml", folder=folder)
     assert result.returncode == 1
     assert result.stderr == (f"error: {folder}/root/journal/s/go/scenario.yml: Not a directory\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory"),
+        (MemoryError("std::bad_alloc"), "out of memory (std::bad_alloc)"),
+        (ValueError(), "ValueError: no message"),
+        (ValueError("two\n lines"), "ValueError: two lines"),
+    ],
+)
+def test_words_for_what_nobody_expected(error, message):
+    assert message_of(error) == f"{message} (--traceback shows all)"
