@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -89,10 +88,11 @@ def test_a_failed_cell_stops_no_other_and_is_named(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_the_own_cells_and_says_how_to_go_on(folder, number):
     process = start(folder, "go.0_settings.pause=9", "--jobs=2")
-    while not (folder / "calls.txt").exists() and process.poll() is None:
-        time.sleep(0.01)
-    status = states(sweep(folder, "go.0_settings.pause=9", "--status").stdout)
-    assert status == dict(zip(CELLS, ["running", "running", "missing", "missing"], strict=True))
+    begun = dict(zip(CELLS, ["running", "running", "missing", "missing"], strict=True))
+    status = {}
+    while status != begun and process.poll() is None:
+        status = states(sweep(folder, "go.0_settings.pause=9", "--status").stdout)
+    assert status == begun
     refused = sweep(folder, "go.0_settings.pause=9")
     assert refused.returncode == 1 and "this sweep runs already (process " in refused.stderr
     process.send_signal(number)
