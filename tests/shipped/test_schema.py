@@ -3,24 +3,29 @@
 import copy
 import re
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
 
 from mdir.registry import annotations
 from mdir.scenario.checks import check_everything
+from mdir.scenario.plan import SCENARIOS
 from mdir.scenario.tree import ScenarioError
-from tests.scenario.command import PROJECT
 from tests.scenario.test_schema import printed, read, validator  # noqa: F401
+from tests.shipped import test_shipped_scenarios
 
-FOLDER = PROJECT / "scenarios"
-SCENARIOS = [path.relative_to(FOLDER) for path in FOLDER.rglob("*.yml")]
-FILES = sorted(str(path) for path in SCENARIOS if path.parts[0] != "sweeps")
+NAMES = [test_shipped_scenarios.name(path) for path in test_shipped_scenarios.FILES]
 
 
-@pytest.mark.parametrize("name", FILES)
+@cache
+def whole(name):
+    return read(Path(SCENARIOS, name).read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("sweeps/")])
 def test_shipped_files_fit(validator, name):  # noqa: F811
-    assert [e.message for e in validator.iter_errors(read((FOLDER / name).read_text()))] == []
+    assert [error.message for error in validator.iter_errors(whole(name))] == []
 
 
 def settled_keys(value, path=()):
@@ -46,11 +51,6 @@ def renamed(tree, path, new):
     level.clear()
     level.update({new if key == path[-1] else key: item for key, item in items})
     return tree
-
-
-@cache
-def whole(name):
-    return read((FOLDER / name).read_text())
 
 
 def cases():
